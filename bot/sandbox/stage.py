@@ -19,7 +19,7 @@ from bot.sandbox.anthropic_usage import UsageBook
 from bot.sandbox.clock import RunningClock
 from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SlackSandbox
-from bot.sandbox.slack_workspace import ADMIN
+from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from bot.sandbox.team import KEYS, WORKSPACES, Team
 from bot.sandbox.usage_log import UsageLog
 from bot.web.connections import Connections
@@ -48,6 +48,39 @@ on = "thursday"
 """
 """In the middle of the story, which lasts three days."""
 
+SEARCH, SEARCH_TEAM = "C0SEARCH", "search"
+YUKI, JAPANESE = "U0YUKI", "ja-JP"
+
+TEAM = f"""
+[[team]]
+name = "{SEARCH_TEAM}"
+scopes = ["workspace:wrkspc_01Search"]
+channel = "{SEARCH}"
+owners = ["{DEVELOPER}"]
+mention = ["hard"]
+
+[[budget]]
+name = "{SEARCH_TEAM}"
+scope = "team:{SEARCH_TEAM}"
+team = "{SEARCH_TEAM}"
+soft_usd = "60"
+hard_usd = "150"
+
+[[digest]]
+channel = "{SEARCH}"
+every = "week"
+on = "friday"
+scope = "workspace:wrkspc_01Search"
+budgets = ["{SEARCH_TEAM}"]
+
+[display]
+languages = {{ {SEARCH} = "ja" }}
+"""
+"""A team whose channel reads Japanese. The runaway job is its own, and crosses its hard limit once."""
+
+SCOPES = frozenset({"channels:history", "channels:read", "users:read"})
+"""What is granted beside what the app cannot do without."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -75,14 +108,14 @@ async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncItera
     async with AsyncExitStack() as stack:
         book = UsageBook()
         # Triggers and response URLs run out in the time of the people who click.
-        slack = await stack.enter_async_context(SlackSandbox(clock, lifetime_clock=system_clock))
+        slack = await stack.enter_async_context(_slack(clock))
         anthropic = AnthropicSandbox(clock, book, workspaces=WORKSPACES, keys=KEYS)
         add_token_count(anthropic.app)
         await stack.enter_async_context(anthropic)
         fallback_file = folder / "claude-cost.env"
         team = Team(book, fallback_file, MONTH_STARTS)
         config = folder / "claude-cost.toml"
-        config.write_text(FEATURE_BUDGET + DIGEST, encoding="utf-8")
+        config.write_text(FEATURE_BUDGET + DIGEST + TEAM, encoding="utf-8")
         environ = {
             "SLACK_BOT_TOKEN": BOT_TOKEN,
             "SLACK_APP_TOKEN": APP_TOKEN,
@@ -107,6 +140,15 @@ async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncItera
         stage = Stage(clock, slack, anthropic, team, bot, UsageLog(client))
         await stage.work()
         yield stage
+
+
+def _slack(clock: Clock) -> SlackSandbox:
+    """With two channels, and a third person, who reads Japanese."""
+    slack = SlackSandbox(clock, channels=(ALERTS, SEARCH), lifetime_clock=system_clock)
+    slack.workspace.users[YUKI] = "Yuki"
+    slack.workspace.locales[YUKI] = JAPANESE
+    slack.workspace.scopes |= SCOPES
+    return slack
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """The demo's story for the terminal: a month that crosses both limits, and what people do about it."""
 
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -12,7 +13,7 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.page_server import buttons
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, DEVELOPER, Message
-from bot.sandbox.stage import CURTAIN, FEATURE, HARD_USD, SOFT_USD, Stage, set_stage
+from bot.sandbox.stage import CURTAIN, FEATURE, HARD_USD, SEARCH, SEARCH_TEAM, SOFT_USD, YUKI, Stage, set_stage
 
 Say = Callable[[str], object]
 
@@ -20,6 +21,14 @@ POLL_EVERY = HOUR
 PATIENCE = timedelta(days=15)
 WORKLOAD = "sonnet-5.5 requests=600/day in=34k out=1500 cached=30k hit=90%"
 ESTIMATE = f"estimate {WORKLOAD} as=support-bot for=feature:{FEATURE}"
+
+BRIEF = 3
+"""Lines of a message that says much the same as another one."""
+
+MOST_NEW = 5
+"""Lines of a message that was edited."""
+
+MARKUP = re.compile(r"<([^\s<>|][^<>|]*)(?:\|([^<>]*))?>")
 
 
 class StoryError(Exception):
@@ -54,6 +63,7 @@ class _Story:
         await self._type(DEVELOPER, ESTIMATE)
         await self._type(DEVELOPER, "fallback on")
         alert = await self._poll_until("hard limit")
+        await self._type(YUKI, "top", SEARCH)
         await self._click(alert, "Acknowledge", DEVELOPER)
         await self._click(alert, "Switch to degraded", ADMIN)
         self._say(f"\n  {file.name} now says:")
@@ -89,26 +99,30 @@ class _Story:
     def _show(self) -> None:
         for message in self._stage.slack.messages:
             if message.user == BOT_USER and self._told.get(message.ts) != message.text and not message.ephemeral_to:
-                verb = "edits" if message.ts in self._told else "posts" if message.thread_ts is None else "answers"
+                before = self._told.get(message.ts)
+                verb = "edits" if before is not None else "posts" if message.thread_ts is None else "answers"
                 self._told[message.ts] = message.text
-                self._quote(f"claude-cost {verb} in #{self._channel()}", message.text)
+                channel = self._stage.slack.workspace.channels[message.channel].name
+                self._quote(f"claude-cost {verb} in #{channel}", news_of(message, before))
 
     async def _poll_until(self, limit: str) -> Message:
         end = self._clock() + PATIENCE
         while self._clock() < end:
             await self._poll()
-            if (message := self._alert(limit, "default")) is not None:
+            if (message := self._alert(limit)) is not None:
                 return message
         raise StoryError(f"The demo broke off: no alert about the {limit} came.")
 
-    def _alert(self, limit: str, budget: str) -> Message | None:
-        for message in self._stage.slack.messages:
-            if limit in message.text.partition("\n")[0] and f"Incident {budget}/" in message.text:
+    def _alert(self, limit: str, budget: str | None = None) -> Message | None:
+        """The newest alert about this limit; without a name, that of the budget which counts everything."""
+        for message in reversed(self._stage.slack.messages):
+            first = message.text.partition("\n")[0]
+            if message.channel == ALERTS and limit in first and _budget_in(first) == budget:
                 return message
         return None
 
-    async def _type(self, user: str, words: str) -> None:
-        interaction = await self._stage.slack.command(words, user)
+    async def _type(self, user: str, words: str, channel: str = ALERTS) -> None:
+        interaction = await self._stage.slack.command(words, user, channel)
         reply = await interaction.first_reply()
         self._quote(f"{self._name(user)} types /claude-cost {words}", reply.text)
         await self._deliver()
@@ -124,14 +138,10 @@ class _Story:
         await self._deliver()
 
     def _quote(self, what: str, text: str) -> None:
-        for id_, name in self._stage.slack.workspace.users.items():
-            text = text.replace(f"<@{id_}>", f"@{name}")
-        text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        workspace = self._stage.slack.workspace
+        names = {**workspace.users, **{id_: channel.name for id_, channel in workspace.channels.items()}}
         self._say(f"\n{self._clock():%d %b %H:%M} · {what}")
-        self._say(textwrap.indent(text, "    "))
-
-    def _channel(self) -> str:
-        return self._stage.slack.workspace.channels[ALERTS].name
+        self._say(textwrap.indent(without_markup(text, names), "    "))
 
     def _name(self, user: str) -> str:
         return self._stage.slack.workspace.users[user]
@@ -140,3 +150,37 @@ class _Story:
 def _says(button: Mapping[str, Any], label: str) -> bool:
     """Whether it is this button, with or without a saving on it."""
     return str(button["text"]["text"]).partition(" · ")[0] == label
+
+
+def _budget_in(first: str) -> str | None:
+    """The budget that the first line of an alert names."""
+    found = re.search(r", budget (.+)$", first)
+    return None if found is None else found[1]
+
+
+def news_of(message: Message, before: str | None) -> str:
+    """What a reader does not know yet. `before`: what the message said until now, None where it was not there."""
+    lines = message.text.split("\n")
+    if before is not None:
+        known = set(before.split("\n"))
+        return _cut([lines[0], *(line for line in lines[1:] if line not in known)], MOST_NEW)
+    also_elsewhere = message.channel != ALERTS or _budget_in(lines[0]) == SEARCH_TEAM
+    return _cut(lines, BRIEF) if also_elsewhere else message.text
+
+
+def _cut(lines: list[str], most: int) -> str:
+    left = len(lines) - most
+    return "\n".join([*lines[:most], f"… and {left} lines more"] if left > 1 else lines)
+
+
+def without_markup(text: str, names: Mapping[str, str]) -> str:
+    """What Slack would show, in plain words. `names`: of people and channels, by id."""
+
+    def shown(found: re.Match[str]) -> str:
+        target, label = found[1], found[2]
+        if label:
+            return label
+        sign, id_ = (target[0], target[1:].partition("^")[0]) if target[0] in "@#!" else ("", target)
+        return f"{'@' if sign == '!' else sign}{names.get(id_, id_)}"
+
+    return MARKUP.sub(shown, text).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

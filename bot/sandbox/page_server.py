@@ -19,6 +19,7 @@ from bot.sandbox.slack_views import View
 from bot.sandbox.slack_workspace import (
     BOT_USER,
     ApiError,
+    Channel,
     Message,
     NotDispatchedError,
     direct_id,
@@ -213,6 +214,7 @@ class PageServer(LocalServer):
             "now": _shown(self._directions.clock()),
             "stage": self._directions.state(),
             "users": self._slack.workspace.users,
+            "channels": {each.id: each.name for each in self._channels()},
             "places": self._places(user),
             "messages": [self._message(message, user) for message in self._slack.visible_to(user, place)],
             "home": None if home is None else {"id": home.id, "hash": home.hash, "blocks": home.as_slack()["blocks"]},
@@ -223,13 +225,16 @@ class PageServer(LocalServer):
 
     def _places(self, user: str) -> list[dict[str, Any]]:
         """Where the person can look: the channels, the app's Home tab, and the direct messages with the app."""
-        workspace = self._slack.workspace
-        channels = [each for each in workspace.channels.values() if not each.id.startswith("D")]
+        channels = self._channels()
         return [
             *({"id": each.id, "name": f"# {each.name}", "last": self._last(user, each.id)} for each in channels),
             {"id": HOME, "name": "Home", "last": None},
             {"id": direct_id(user), "name": "Messages", "last": self._last(user, direct_id(user))},
         ]
+
+    def _channels(self) -> list[Channel]:
+        """All but direct messages."""
+        return [each for each in self._slack.workspace.channels.values() if not each.id.startswith("D")]
 
     def _last(self, user: str, place: str) -> str | None:
         """The `ts` of the newest message there that the person sees."""

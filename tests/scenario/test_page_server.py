@@ -342,18 +342,25 @@ async def test_what_is_left_alone_stays_as_it_began_and_what_is_emptied_is_empty
     assert emptied["ttl"]["value"]["selected_option"] is None
 
 
-async def test_a_picker_holds_a_date_or_a_person(browser: Browser, app: FormApp) -> None:
+async def test_a_picker_holds_a_date_a_channel_or_people(browser: Browser, app: FormApp) -> None:
     pickers = [
         field_of("from", "datepicker", initial_date="2026-11-01"),
         field_of("to", "datepicker"),
         field_of("who", "users_select"),
+        field_of("where", "conversations_select"),
+        field_of("owners", "multi_users_select", initial_users=[ADMIN]),
+        field_of("more", "multi_users_select"),
     ]
     app.form = FORM | {"blocks": [*FORM["blocks"], *pickers]}
-    await browser.submit(await browser.open_form(), filled(to="2026-11-30", who=DEVELOPER))
+    chosen = filled(to="2026-11-30", who=DEVELOPER, where=ALERTS, more=[ADMIN, DEVELOPER])
+    await browser.submit(await browser.open_form(), chosen)
     [state] = app.submitted
     assert state["from"]["value"] == {"type": "datepicker", "selected_date": "2026-11-01"}
     assert state["to"]["value"] == {"type": "datepicker", "selected_date": "2026-11-30"}
     assert state["who"]["value"] == {"type": "users_select", "selected_user": DEVELOPER}
+    assert state["where"]["value"] == {"type": "conversations_select", "selected_conversation": ALERTS}
+    assert state["owners"]["value"] == {"type": "multi_users_select", "selected_users": [ADMIN]}
+    assert state["more"]["value"] == {"type": "multi_users_select", "selected_users": [ADMIN, DEVELOPER]}
 
 
 @pytest.mark.parametrize(

@@ -103,10 +103,48 @@ function cellText(cell) {
   return [cell.text ?? String(cell.value)];
 }
 
+// A click on a heading sorts by its column, a second one the other way round.
 function dataTable(block) {
-  const drawn = table(block.rows);
+  const drawn = table(block.rows, block.column_settings);
   drawn.prepend(node("caption", "", block.caption));
+  const headings = [...drawn.tHead.rows[0].cells];
+  headings.forEach((heading, column) => {
+    const sorter = node("button", "sorter", ...heading.childNodes);
+    sorter.type = "button";
+    sorter.dataset.sorts = column;
+    sorter.addEventListener("click", () => {
+      const direction = heading.getAttribute("aria-sort") === "descending" ? "ascending" : "descending";
+      for (const other of headings) other.removeAttribute("aria-sort");
+      heading.setAttribute("aria-sort", direction);
+      sort(drawn.tBodies[0], block.rows.slice(1), column, direction === "ascending" ? 1 : -1);
+    });
+    heading.scope = "col";
+    heading.replaceChildren(sorter);
+  });
+  numbered(drawn, block.rows);
   return node("div", "block wide", drawn);
+}
+
+const valueOf = (cell) => cell.value ?? cell.text ?? richText(cell).map((part) => part.textContent ?? part).join("");
+
+function sort(body, rows, column, sign) {
+  const drawn = [...body.rows].map((row) => [row, valueOf(rows[row.dataset.at ?? row.sectionRowIndex][column])]);
+  drawn.forEach(([row], index) => (row.dataset.at ??= index));
+  drawn.sort(([, one], [, other]) => sign * compared(one, other));
+  body.append(...drawn.map(([row]) => row));
+}
+
+function compared(one, other) {
+  if (typeof one === "number" && typeof other === "number") return one - other;
+  return String(one).localeCompare(String(other), undefined, { numeric: true });
+}
+
+// Numbers stand at the right, as in Slack.
+function numbered(drawn, rows) {
+  rows[0].forEach((_, column) => {
+    if (!rows.slice(1).some((cells) => cells[column].type === "raw_number")) return;
+    for (const row of drawn.rows) row.cells[column].classList.add("right");
+  });
 }
 
 function card(block, place) {

@@ -53,15 +53,40 @@ const KINDS = {
   static_select: menu,
   overflow: menu,
   users_select: menu,
-  channels_select: menu,
   conversations_select: menu,
+  channels_select: menu,
   radio_buttons: choices,
   checkboxes: choices,
   multi_static_select: choices,
   multi_users_select: choices,
-  multi_channels_select: choices,
   multi_conversations_select: choices,
+  multi_channels_select: choices,
 };
+
+// What the workspace offers where the app names no options of its own.
+const people = () => Object.entries(names).map(([value, text]) => plainOption(value, text));
+const conversations = () => Object.entries(channels).map(([value, text]) => plainOption(value, `# ${text}`));
+const plainOption = (value, text) => ({ value, text: { type: "plain_text", text } });
+const OFFERED = {
+  users_select: people,
+  multi_users_select: people,
+  conversations_select: conversations,
+  channels_select: conversations,
+  multi_conversations_select: conversations,
+  multi_channels_select: conversations,
+};
+const optionsOf = (element) => OFFERED[element.type]?.() ?? element.options ?? [];
+// What it begins with: one value, or several.
+const begunWith = (element) =>
+  element.initial_option?.value ??
+  element.initial_user ??
+  element.initial_conversation ??
+  element.initial_channel ??
+  element.initial_options?.map(({ value }) => value) ??
+  element.initial_users ??
+  element.initial_conversations ??
+  element.initial_channels ??
+  "";
 const TYPES = { email_text_input: "email", url_text_input: "url", datepicker: "date", timepicker: "time" };
 
 export function control(element, block, place) {
@@ -100,29 +125,21 @@ function menu(element, id, kept) {
   select.id = id;
   const nothing = element.placeholder?.text ?? (element.type === "overflow" ? "⋯" : "Choose an option");
   select.append(new Option(nothing, ""));
-  const options = picked(element) ?? element.options ?? [];
-  select.append(...options.map((option) => new Option(option.text.text, option.value)));
+  select.append(...optionsOf(element).map((option) => new Option(option.text.text, option.value)));
   for (const group of element.option_groups ?? []) {
     const drawn = document.createElement("optgroup");
     drawn.label = group.label.text;
     drawn.append(...group.options.map((option) => new Option(option.text.text, option.value)));
     select.append(drawn);
   }
-  select.value = kept ?? element.initial_option?.value ?? element.initial_user ?? element.initial_conversation ?? "";
+  select.value = kept ?? begunWith(element);
   return { box: select, target: select, read: () => select.value };
-}
-
-// What Slack's own lists of people and channels hold; undefined where the app gives the options.
-function picked({ type }) {
-  const known = /users_select$/.test(type) ? names : /(?:channels|conversations)_select$/.test(type) ? channels : null;
-  return known ? Object.entries(known).map(([value, text]) => ({ text: { type: "plain_text", text }, value })) : undefined;
 }
 
 function choices(element, id, kept) {
   const one = element.type === "radio_buttons";
-  const begun = one ? [element.initial_option?.value] : initially(element);
-  const held = kept === undefined ? begun : [kept].flat();
-  const groups = element.option_groups ?? [{ options: picked(element) ?? element.options }];
+  const held = [kept ?? begunWith(element)].flat();
+  const groups = element.option_groups ?? [{ options: optionsOf(element) }];
   const box = node("div", "choices");
   box.setAttribute("role", one ? "radiogroup" : "group");
   for (const group of groups) {
@@ -144,9 +161,6 @@ function choices(element, id, kept) {
   return { box, target: inputs[0], grouped: true, read: one ? () => chosen()[0] ?? "" : chosen };
 }
 
-const initially = (element) =>
-  element.initial_users ?? element.initial_conversations ?? (element.initial_options ?? []).map(({ value }) => value);
-
 // --- what Slack's client says before it sends a form
 const NUMBER = /^-?(?:\d+\.?\d*|\.\d+)$/;
 
@@ -155,14 +169,14 @@ const CHECKS = {
   number_input: numberProblem,
   email_text_input: (value) => (/^[^\s@]+@[^\s@]+$/.test(value) ? "" : "Enter an e-mail address."),
   url_text_input: (value) => (URL.canParse(value) ? "" : "Enter a web address."),
-  multi_static_select: manyProblem,
-  multi_users_select: manyProblem,
-  multi_channels_select: manyProblem,
-  multi_conversations_select: manyProblem,
+  multi_static_select: mostProblem,
+  multi_users_select: mostProblem,
+  multi_conversations_select: mostProblem,
+  multi_channels_select: mostProblem,
 };
 
-function manyProblem(value, element) {
-  return value.length > (element.max_selected_items ?? Infinity) ? `Choose at most ${element.max_selected_items}.` : "";
+function mostProblem(value, { max_selected_items: most = Infinity }) {
+  return value.length > most ? `Choose at most ${most}.` : "";
 }
 
 // The reason why a value cannot be sent, or "".

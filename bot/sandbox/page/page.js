@@ -23,7 +23,7 @@ let slackDown = false;
 
 function show(state) {
   Object.assign(names, state.users);
-  for (const { id, name } of state.places) if (/^[CG]/.test(id)) channels[id] = name;
+  Object.assign(channels, state.channels);
   $("now").textContent = state.now;
   $("speed").textContent = state.stage.speed;
   slackDown = state.stage.slack_down;

@@ -77,7 +77,7 @@ const mention = (text) => node("span", "mention", text);
 function reference(inside) {
   const [target, label] = inside.split("|");
   if (target.startsWith("@")) return mention("@" + (names[target.slice(1)] ?? target.slice(1)));
-  if (target.startsWith("#")) return mention("#" + plain(label ?? target.slice(1)));
+  if (target.startsWith("#")) return mention("#" + plain(label || (channels[target.slice(1)] ?? target.slice(1))));
   if (target.startsWith("!date^")) return plain(label ?? "");
   if (target.startsWith("!")) return mention(plain(label ?? "@" + target.slice(1)));
   return link(plain(target), plain(label ?? target));
@@ -94,7 +94,7 @@ const PIECES = {
   emoji: (piece) => (piece.unicode ? emoji(piece.unicode) : `:${piece.name}:`),
   user: (piece) => mention("@" + (names[piece.user_id] ?? piece.user_id)),
   usergroup: (piece) => mention("@" + piece.usergroup_id),
-  channel: (piece) => mention("#" + piece.channel_id),
+  channel: (piece) => mention("#" + (channels[piece.channel_id] ?? piece.channel_id)),
   broadcast: (piece) => mention("@" + piece.range),
   date: (piece) => piece.fallback ?? new Date(piece.timestamp * 1000).toUTCString(),
 };

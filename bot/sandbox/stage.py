@@ -208,7 +208,7 @@ class Directions:
         hours = self.clock.speed / 3600
         return {
             "pace": next((cue for cue, pace in self._paces().items() if pace == hours), None),
-            "speed": f"{hours:g} hours a second" if hours else "time stands still",
+            "speed": f"{hours:g} {'hour' if hours == 1 else 'hours'} a second" if hours else "time stands still",
             "anthropic_down": self.anthropic.faults.outage is not None,
             "slack_down": self.slack.faults.outage is not None,
             "runaway": self.team.runaway,

@@ -6,6 +6,7 @@ const HEIGHT = 200;
 const LEFT = 56;
 const TOP = 8;
 const BOTTOM = 24;
+const CHARACTER = 9; // the widest that one of a label becomes, on a phone
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const onAxis = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
@@ -59,10 +60,13 @@ function onAxes({ type, series, axis_config: axes }) {
     svg("text", { x: LEFT - 6, y: y(value) + 4, class: "axis end" }, onAxis.format(value)),
   ]);
   const every = Math.ceil(categories.length / 8);
+  const end = categories.at(-1);
+  const endBegins = (categories.length - 1) % every ? Infinity : WIDTH - end.length * CHARACTER;
   categories.forEach((category, index) => {
     if (index % every) return;
     const last = index === categories.length - 1;
     const x = last ? WIDTH : LEFT + step * (index + 0.5);
+    if (!last && x + (category.length * CHARACTER) / 2 > endBegins) return;
     drawn.push(svg("text", { x, y: HEIGHT - 6, class: last ? "axis end" : "axis middle" }, category));
   });
   series.forEach(({ data }, index) => {

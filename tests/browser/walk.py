@@ -1,0 +1,171 @@
+"""Somebody who tries everything that the demo's page offers, and waits for an answer each time."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.browser.chromium import Page
+
+SEEN = """() => ["messages", "home", "modal-title", "modal-body", "notice"].map((id) => {
+  const part = document.getElementById(id);
+  return id.startsWith("modal") && !document.getElementById("modal").open ? "" : part.textContent;
+}).join("\\n")"""
+"""What a reader sees of the app's answers."""
+
+NOTICES = """["notice", "modal-notice", "directions-notice", "lost"].map((id) => document.getElementById(id))
+  .filter((one) => !one.hidden && one.textContent).map((one) => one.textContent)"""
+
+PLACEHOLDERS = "document.body.textContent.match(/\\\\[(?:a block|an element) of type [^\\\\]]*\\\\]/g)"
+
+OFFERED = """(place) => [...document.querySelectorAll(`#${place} button.element`)]
+  .map((one) => ({ id: one.id, action: one.dataset.action, text: one.textContent, within: one.closest("li")?.id }))"""
+
+FILL = """() => {
+  const prompted = Boolean(document.querySelector("#modal-body textarea")?.value);
+  // An estimate needs input tokens or a prompt, neither of which is required by itself.
+  for (const block of document.querySelectorAll("#modal-body .input")) {
+    const needed = !block.querySelector(".optional");
+    const choices = block.querySelector(".choices");
+    if (choices && needed && !choices.querySelector(":checked")) choices.querySelector("input").click();
+    const entry = block.querySelector(".entry");
+    if (!entry || entry.value || !(needed || (!prompted && /-in-[^-]*$/.test(entry.id)))) continue;
+    if (entry.tagName === "SELECT") entry.selectedIndex = entry.options.length - 1;
+    else entry.value = entry.type === "date" ? "2026-12-01" : entry.placeholder.split(",")[0] || "100";
+    entry.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+}"""
+
+FAULTS = "[...document.querySelectorAll('#modal-body .fault')].map((one) => one.textContent).filter(Boolean)"
+
+MOST_STEPS = 8
+"""Views of one form, one after the other."""
+
+
+@dataclass(slots=True)
+class Walker:
+    """`clicked`: the ids of all actions that were tried. `forms`: titles of the forms that were sent."""
+
+    page: Page
+    clicked: set[str] = field(default_factory=set)
+    forms: list[str] = field(default_factory=list)
+
+    async def become(self, name: str) -> None:
+        """Look with another person's eyes, at the alert channel."""
+        await self._press("#people button", name)
+        await self.visit("# alerts")
+
+    async def visit(self, name: str) -> None:
+        """Go to a channel, the Home tab or the direct messages."""
+        await self.page.until("document.querySelectorAll('#places button').length > 3")
+        await self._press("#places button", name)
+        if name.startswith("#"):
+            await self.page.until("document.querySelectorAll('#messages > li').length")
+
+    async def sees(self, words: str) -> None:
+        """Wait until a message shows these words."""
+        await self.page.until("(words) => document.getElementById('messages').textContent.includes(words)", words)
+
+    async def click_one(self, action: str) -> None:
+        """Wait until a message offers this, and click it there, the newest first."""
+        await self.page.until("(id) => Boolean(document.querySelector(`#messages [data-action^='${id}']`))", action)
+        await self.click_all("messages", set(), only=[action])
+
+    async def write(self, words: str, how: str = "command") -> str:
+        """Type it as a person does, and wait for what the app says."""
+        before = await self.page.js(f"({SEEN})()")
+        await self.page.js("(how) => { document.getElementById('how').value = how; }", how)
+        await self.page.js("document.getElementById('text').focus()")
+        await self.page.call("Input.insertText", text=words)
+        for kind in ("rawKeyDown", "char", "keyUp"):
+            await self.page.call("Input.dispatchKeyEvent", type=kind, key="Enter", text="\r", windowsVirtualKeyCode=13)
+        return await self._answered(before, words)
+
+    async def click(self, place: str, button: dict[str, Any]) -> str:
+        """Click it, agree to what it asks, and wait for what comes of it; then finish whatever form has opened."""
+        before = await self.page.js(f"({SEEN})()")
+        self.clicked.add(button["action"])
+        await self.page.js("(id) => document.getElementById(id).click()", button["id"])
+        await self._agree()
+        answer = await self._answered(before, f"{button['action']} “{button['text']}”")
+        if place != "modal-body":
+            await self.finish()
+        return answer
+
+    async def click_all(self, place: str, known: set[str], only: Sequence[str] = ()) -> None:
+        """Click each button that is offered there and not `known`, until there is no other. `only`: begins of ids."""
+        while True:
+            offered = await self.page.js(OFFERED, place)
+            new = [one for one in offered if one["action"] not in known and one["action"].startswith(tuple(only) or "")]
+            if not new:
+                return
+            # The newest first: what stands above it is older, and may be over.
+            known.add(new[-1]["action"])
+            await self.click(place, new[-1])
+
+    async def shortcut(self, press: str, *values: Any) -> None:
+        """Use a shortcut, which opens a form, and send that. `press`: a function that clicks it."""
+        await self.page.js(press, *values)
+        await self.page.until("document.getElementById('modal').open")
+        await self.finish()
+
+    async def finish(self) -> None:
+        """Fill and send the forms that are open, click the buttons of their answers, and close them."""
+        known: set[str] = set()
+        for _ in range(MOST_STEPS):
+            if not await self.page.js("document.getElementById('modal').open"):
+                return
+            await self.click_all("modal-body", known)
+            if await self.page.js("document.getElementById('modal-submit').hidden"):
+                await self.page.js("document.getElementById('modal-close').click()")
+                await self.page.until("!document.getElementById('modal').open")
+                continue
+            await self._send()
+        raise AssertionError(f"after {MOST_STEPS} steps a form is still open")
+
+    async def check(self, step: str) -> None:
+        """Nothing on the page is amiss."""
+        assert self.page.errors == [], step
+        notices = await self.page.js(NOTICES)
+        assert notices == [], f"{step}: {notices}"
+        assert await self.page.js(PLACEHOLDERS) is None, step
+
+    async def _send(self) -> None:
+        title = await self.page.js("document.getElementById('modal-title').textContent")
+        self.forms.append(title)
+        await self.page.js(f"({FILL})()")
+        before = await self.page.js(f"({SEEN})()")
+        await self.page.js("document.getElementById('modal-submit').click()")
+        gone = "!document.getElementById('modal').open"
+        changed = f"({SEEN})() !== {_literal(before)}"
+        await self.page.until(f"{gone} || ({FAULTS}).length || {changed}")
+        faults = await self.page.js(FAULTS)
+        assert faults == [], f"{title}: {faults}"
+        await self.check(title)
+
+    async def _agree(self) -> None:
+        if await self.page.js("document.getElementById('confirm').open"):
+            await self.page.js("document.getElementById('confirm-confirm').click()")
+
+    async def _answered(self, before: str, step: str) -> str:
+        try:
+            await self.page.until(f"({SEEN})() !== {_literal(before)}")
+        except AssertionError:
+            raise AssertionError(f"no answer to {step}") from None
+        await self.check(step)
+        return str(await self.page.js("[...document.querySelectorAll('#messages > li')].at(-1)?.textContent ?? ''"))
+
+    async def _press(self, where: str, name: str) -> None:
+        press = """(where, name) => {
+          const found = [...document.querySelectorAll(where)].find((one) => one.textContent.startsWith(name));
+          found.click();
+        }"""
+        await self.page.js(press, where, name)
+        pressed = (
+            "(where) => [...document.querySelectorAll(where)].find((one) => one.ariaPressed === 'true').textContent"
+        )
+        await self.page.until(f"(where, name) => ({pressed})(where).startsWith(name)", where, name)
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text)

@@ -25,6 +25,30 @@ def any_of(words: Sequence[str]) -> str:
     return tr("{some} or {last}", some=comma_list(words[:-1]), last=words[-1])
 
 
+def joined_by_and(names: Sequence[str]) -> str:
+    """`Opus 5 and Sonnet 5 and Haiku 4.5`: each of them counts on its own."""
+    joined = names[0]
+    for name in names[1:]:
+        joined = tr("{names} and {last}", names=joined, last=name)
+    return joined
+
+
+def clauses(parts: Sequence[str]) -> str:
+    """`Send in batches: $675.00; with the caching below: $400.00`: each could be a sentence of its own."""
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = tr("{before}; {after}", before=joined, after=part)
+    return joined
+
+
+def sentences(parts: Sequence[str]) -> str:
+    """Whole sentences, one behind the other."""
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = tr("{sentence} {next}", sentence=joined, next=part)
+    return joined
+
+
 @dataclass(frozen=True, slots=True)
 class Alternatives:
     """`day or week or month`, listed where it is shown."""

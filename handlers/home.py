@@ -52,6 +52,7 @@ from handlers.render.parts import age_line, paragraph, said
 from handlers.render.status import problem_lines, share_of_limit, waiting_lines
 from handlers.report import forecast_command, report_command, with_provisional
 from handlers.requests import Request, answering, dated, person_of, update_view
+from handlers.status import with_names
 
 log = logging.getLogger(__name__)
 
@@ -234,7 +235,7 @@ def home_content(services: Services) -> HomeContent:
     problems += waiting_lines(services.destinations.waiting())
     opened = [
         (alert, None if alert.posted is None else services.workspace.permalink(alert.posted))
-        for alert in services.lifecycle.open_alerts()
+        for alert in with_names(services.lifecycle.open_alerts(), snapshot.names)
     ]
     content = HomeContent(
         unmatched=[unmatched_line(each) for each in services.review.unmatched()],

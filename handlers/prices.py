@@ -3,11 +3,11 @@
 import re
 
 from bot.language import tr
+from bot.listed import sentences
 from bot.messages import Message
 from bot.pricing.estimate import estimate
 from bot.pricing.estimate_text import workload_line
 from bot.pricing.japanese_words import with_english_models
-from bot.pricing.listed import sentences
 from bot.pricing.model_ids import family_in
 from bot.pricing.model_names import UnknownModelError, model_named
 from bot.pricing.plans import compare_plans, plan_lines

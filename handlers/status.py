@@ -47,7 +47,7 @@ def _line(check: Check) -> str:
     return f"{tr(MARKS[check.state])} · {title(check)}: {shown(check.text, LINE_LIMIT)}"
 
 
-def _named(open_alerts: Iterable[OpenAlert], names: Names) -> list[OpenAlert]:
+def with_names(open_alerts: Iterable[OpenAlert], names: Names) -> list[OpenAlert]:
     """With the names of keys that are new."""
     keys = {subject_of(id_): name for id_, name in names.keys.items()}
     return [
@@ -73,7 +73,7 @@ def status_of(services: Services) -> Message:
         services.destinations.waiting(),
         services.display,
         truth_lines(settled[-TRUTH_DAYS:], snapshot.data.billed_read_at),
-        _named(services.lifecycle.open_alerts(), snapshot.names),
+        with_names(services.lifecycle.open_alerts(), snapshot.names),
         services.review.unmatched(),
         lambda spend, worst: spending.told(spend, Detail.ALL if worst else Detail.ENDS | Detail.WHY),
         _unreachable(services),

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from bot.amounts import cents_of, in_cents, usd
 from bot.language import tr, tr_noop
+from bot.listed import clauses
 from bot.pricing.alternatives import COMMON_SHARE, Alternative, Change
-from bot.pricing.listed import clauses
 from bot.pricing.monthly_cost import Workload, caches
 
 MOST_LINES = 3

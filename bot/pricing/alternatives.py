@@ -8,8 +8,8 @@ from operator import itemgetter
 from typing import Literal, NamedTuple, get_args
 
 from bot.language import tr
+from bot.listed import joined_by_and
 from bot.pricing.card import Model, RateCard
-from bot.pricing.listed import joined_by_and
 from bot.pricing.monthly_cost import (
     Route,
     Ttl,

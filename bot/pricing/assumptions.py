@@ -7,9 +7,9 @@ from math import ceil
 
 from bot.amounts import usd
 from bot.language import ntr, tr, tr_noop
+from bot.listed import comma_list, joined_by_and, sentences
 from bot.pricing.alternatives import same_text_as
 from bot.pricing.card import Model, RateCard
-from bot.pricing.listed import in_row, joined_by_and, sentences
 from bot.pricing.monthly_cost import (
     OLD_TOKENIZER,
     Lang,
@@ -267,7 +267,7 @@ def _tokenizer_notes(workload: Workload, card: RateCard, today: date) -> Iterato
     else:
         yield tr(
             "in and out are taken as tokens of each model; {models} make about 30% more of the same text.",
-            models=in_row([model.name for model in newer]),
+            models=comma_list([model.name for model in newer]),
         )
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from bot.amounts import CENT, usd
 from bot.language import ntr, tr, tr_noop
+from bot.listed import comma_list, joined_by_and
 from bot.pricing.alternatives import Alternative
 from bot.pricing.assumptions import CHARACTERS
 from bot.pricing.estimate import Estimate
-from bot.pricing.listed import in_row, joined_by_and
 from bot.pricing.model_names import short_name
 from bot.pricing.monthly_cost import Line, Per, Ttl, Workload, caches, hit_rate_of
 from bot.pricing.throughput import fit_lines, verdict_lines
@@ -67,7 +67,7 @@ def workload_line(work: Workload) -> str:
         parts.append(_searches(work.searches))
     parts += [tr("fast mode")] if work.fast else []
     parts += [tr("in the US only")] if work.geo == "us" else []
-    return in_row([*parts, tr("batch")] if work.batch else parts)
+    return comma_list([*parts, tr("batch")] if work.batch else parts)
 
 
 def line_words(line: Line, estimate: Estimate) -> tuple[str, str, str, str]:

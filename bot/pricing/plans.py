@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bot.amounts import usd
 from bot.language import ntr, tr
+from bot.listed import joined_by_and
 from bot.pricing.card import Model, Prices, RateCard
-from bot.pricing.listed import joined_by_and
 
 MONTHS_IN_YEAR = 12
 

@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 from bot.amounts import usd
 from bot.language import tr, tr_noop
+from bot.listed import all_of, clauses
 from bot.pricing.card import Model, packaged
-from bot.pricing.listed import clauses, listed
 from bot.pricing.tokens import TokenCounts
 
 Limiter = Literal[
@@ -261,10 +261,10 @@ def _together(coverages: Iterable[Coverage]) -> Coverage:
 
 
 UNITS = {
-    "requests_per_minute": "requests a minute",
-    "input_tokens_per_minute": "input tokens a minute",
-    "output_tokens_per_minute": "output tokens a minute",
-    "enqueued_batch_requests": "requests in the queue",
+    "requests_per_minute": tr_noop("requests a minute"),
+    "input_tokens_per_minute": tr_noop("input tokens a minute"),
+    "output_tokens_per_minute": tr_noop("output tokens a minute"),
+    "enqueued_batch_requests": tr_noop("requests in the queue"),
 }
 
 
@@ -310,7 +310,7 @@ def _own_line(fit: Fit) -> str:
     own = fit.own or ()
     if fit.own_coverage is Coverage.SHORT:
         return tr("Does not fit your organization's own rate limits: it allows {limit}.", limit=_worst(own, OWN, fit))
-    unknown = listed([found.pool.name for found in own if found.coverage(OWN) is Coverage.UNKNOWN])
+    unknown = all_of([found.pool.name for found in own if found.coverage(OWN) is Coverage.UNKNOWN])
     return tr("Your organization's own rate limits do not tell all of those for {pools}.", pools=unknown)
 
 
@@ -353,7 +353,7 @@ def _tier_line(fit: Fit, *, beside_own: bool = False) -> str:
         return tr((FITS_BECAUSE if why else FITS)[beside_own], tier=tier.name, why=why)
     if tier.monthly_cap_usd is None:
         return tr(FITS_NONE[beside_own], tier=tier.name, why=why)
-    unknown = listed([found.pool.name for found in fit.pools if found.coverage(tier.name) is Coverage.UNKNOWN])
+    unknown = all_of([found.pool.name for found in fit.pools if found.coverage(tier.name) is Coverage.UNKNOWN])
     return tr((MAY_FIT_BECAUSE if why else MAY_FIT)[beside_own], tier=tier.name, pools=unknown, why=why)
 
 
@@ -371,8 +371,8 @@ def _caps(fit: Fit, too_low: Sequence[TierFit]) -> str:
     """`Start's and Build's monthly caps of $500 and $1,000 do not cover $1,350.00`; empty where no cap is too low."""
     if not too_low:
         return ""
-    names = listed([tr("{tier}'s", tier=found.tier.name) for found in too_low])
-    amounts = listed([usd(found.tier.monthly_cap_usd or Decimal(0)).removesuffix(".00") for found in too_low])
+    names = all_of([tr("{tier}'s", tier=found.tier.name) for found in too_low])
+    amounts = all_of([usd(found.tier.monthly_cap_usd or Decimal(0)).removesuffix(".00") for found in too_low])
     needed = usd(fit.monthly_usd)
     if len(too_low) == 1:
         return tr("{tiers} monthly cap of {caps} does not cover {usd}", tiers=names, caps=amounts, usd=needed)

@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
 from bot.language import tr, tr_noop
+from bot.listed import all_of
 from bot.pricing.card import RateCard
-from bot.pricing.listed import listed
 from bot.pricing.model_names import UnknownModelError, model_named
 from bot.typed_text import cleaned
 
@@ -242,7 +242,7 @@ def _check_key(name: str, values: Mapping[str, str]) -> None:
                 "{word} is not known here: use {keys} or the flags {flags}.",
                 word=f"{name}=",
                 keys=", ".join(f"{key}=" for key in KEYS),
-                flags=listed(FLAGS),
+                flags=all_of(FLAGS),
             )
         )
     if name in values:

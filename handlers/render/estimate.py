@@ -7,10 +7,10 @@ from decimal import Decimal
 from bot.amounts import cents_of, in_cents, percent, span, usd
 from bot.budgets.planned import Planned
 from bot.language import tr, tr_noop
+from bot.listed import clauses, comma_list, sentences
 from bot.messages import Message
 from bot.pricing.estimate import Estimate
 from bot.pricing.estimate_text import PER, advice_lines, closing_lines, headline, line_words, routing_words
-from bot.pricing.listed import clauses, in_row, sentences
 from bot.pricing.store import KeptEstimate
 from bot.pricing.throughput import verdict_lines
 from handlers.render.parts import (
@@ -116,7 +116,7 @@ def planned_line(plan: Planned) -> str:
         name=shown(plan.budget),
         usd=tr(PER[plan.period.value], count=usd(plan.whole_usd)),
         share=percent(plan.whole_usd, plan.limit_usd),
-        limit=in_row([limit, *raised]),
+        limit=comma_list([limit, *raised]),
     )
     return clauses([whole, _expected_end(plan)])
 
@@ -149,7 +149,7 @@ def kept_list(kept: Sequence[KeptEstimate], pace: Callable[[KeptEstimate], Decim
             tr("No estimate is kept: add as=NAME to one, as in `estimate sonnet requests=1k in=2000 out=500 as=demo`.")
         ]
     newest = sorted(kept, key=lambda one: one.kept_at, reverse=True)[:MOST_KEPT]
-    lines = [in_row([_kept_cost(one, pace), code(one.words, WORDS_LIMIT)]) for one in newest]
+    lines = [comma_list([_kept_cost(one, pace), code(one.words, WORDS_LIMIT)]) for one in newest]
     more = len(kept) - len(newest)
     return lines if more <= 0 else [*lines, tr("and {number} older ones", number=more)]
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from bot.amounts import CENT
 from bot.language import tr, tr_noop
+from bot.listed import clauses, comma_list
 from bot.messages import Message
 from bot.pricing.card import Model, Prices, RateCard, Rates
-from bot.pricing.listed import clauses, in_row
 from handlers.render.parts import code, lead, paragraph, shown, table
 
 HEADINGS = (
@@ -188,7 +188,7 @@ def _surcharges(model: Model, card: RateCard) -> str:
     if model.regional_premium:
         factor = _factor(card.regional_factor)
         places.append(tr("regional endpoints of Bedrock and Vertex {factor} times", factor=factor))
-    return in_row(places) if places else tr("no surcharge by region")
+    return comma_list(places) if places else tr("no surcharge by region")
 
 
 def _factors(card: RateCard) -> str:

@@ -13,6 +13,7 @@ from bot.budgets.spend import Spend
 from bot.budgets.trend import CauseKind
 from bot.display import Display
 from bot.language import ENGLISH, language, locale, ntr, tr, tr_noop
+from bot.listed import comma_list
 from bot.messages import Block, Part
 from bot.modes.consequences import Consequences
 from bot.pricing.cost import Hidden
@@ -76,12 +77,12 @@ def limits_line(spend: BudgetSpend) -> str:
     for kind, limit in limits:
         if limit is not None:
             notes = [percent(spend.spent_usd, limit), *raised_note(spend.raised, kind)]
-            values = {"limit": usd(limit), "notes": ", ".join(notes)}
+            values = {"limit": usd(limit), "notes": comma_list(notes)}
             if kind is LimitKind.SOFT:
                 lines.append(tr("soft limit {limit} ({notes})", **values))
             else:
                 lines.append(tr("hard limit {limit} ({notes})", **values))
-    return ", ".join(lines)
+    return comma_list(lines)
 
 
 def display_line(amount_usd: Decimal, display: Display) -> str | None:

@@ -206,7 +206,7 @@ def buttons(message: Message) -> list[Block]:
 
 
 DATE = re.compile(r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|((?:\d+ \w+|\d+月\d+日) \d\d:\d\d UTC)>")
-OURS = re.compile(rf"<@U0ADMIN>|<{re.escape(LINK)}\|(?:its message|メッセージ)>")
+OURS = re.compile(rf"<@U0ADMIN>|<{re.escape(LINK)}\|(?:its message|(?:その)?メッセージ)>")
 ESCAPED = re.compile(r"&(amp|lt|gt);")
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?%?")
 

@@ -1,7 +1,6 @@
 """Words in a row, in the language in force: `50%, 75% and 90%`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bot.language import tr
 
@@ -49,11 +48,13 @@ def sentences(parts: Sequence[str]) -> str:
     return joined
 
 
-@dataclass(frozen=True, slots=True)
 class Alternatives:
-    """`day or week or month`, listed where it is shown."""
+    """`day or week or month`, listed where it is shown. No dataclass: short commands do not import what those need."""
 
-    words: Sequence[str]
+    __slots__ = ("words",)
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = words
 
     def __str__(self) -> str:
         return tr(" or ").join(self.words)

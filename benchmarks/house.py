@@ -78,10 +78,10 @@ async def _entered(entered: Entered, stage: Stage, clock: HandClock) -> dict[str
 
     await hour()
     found = {"a quiet cycle": await entered.during(stage.bot.cycle)}
-    while not stage.slack.messages:
+    while not (alerts := [each for each in stage.slack.messages if ACKNOWLEDGE_ACTION in str(each.blocks)]):
         await hour()
     found["an estimate in Slack"] = await entered.during(lambda: said(ESTIMATE))
-    post = stage.slack.messages[0]
+    post = alerts[0]
 
     async def acknowledged() -> None:
         await stage.slack.click(post, ACKNOWLEDGE_ACTION, ADMIN)

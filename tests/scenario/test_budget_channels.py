@@ -130,6 +130,9 @@ async def test_what_nobody_acknowledges_is_escalated_in_both(owned: World, clock
 
 @pytest.mark.parametrize("broken", ["not_in_channel", "channel_not_found", "is_archived", "restricted_action"])
 async def test_a_soft_alert_falls_back_to_the_main_channel_once_and_says_so(owned: World, broken: str) -> None:
+    async with owned.bot() as bot:
+        # The greeting is out.
+        await bot.cycle()
     owned.spend(25)
     channel = owned.slack.workspace.channels[SEARCH]
     if broken == "channel_not_found":

@@ -115,8 +115,8 @@ async def test_the_alert_of_a_runaway_names_it_and_counts_its_minute_in_every_fi
         [alert] = simulated.posts()
         # Nine hours of the day, and the minute.
         assert "$20.90 of $10.00 (209%)" in alert.text
-        assert f"{OPUS} · support · runaway: $20.00 in 24 h, new" in alert.text
-        assert f"{OPUS} · support · usual: $2.40 in 24 h, the 24 h before $2.40" in alert.text
+        assert "Opus 4.8 · support · runaway: $20.00 in 24 h, new" in alert.text
+        assert "Opus 4.8 · support · usual: $2.40 in 24 h, the 24 h before $2.40" in alert.text
         end, low, high, saved = figures(alert.text)
         # $1.50 of usual hours are left, a third of the burst fades into them, and the range has it once more.
         assert Decimal("20.90") <= low <= end <= high

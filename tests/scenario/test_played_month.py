@@ -221,7 +221,7 @@ async def test_whatever_is_said_in_a_month_agrees_with_what_else_is_said(reader:
     status = await reader.type("status")
     await reader.pause()
     pauses += 1
-    assert ", new" not in "".join(line for line in status.text.split("\n") if "haiku-5-5" in line)
+    assert ", new" not in "".join(line for line in status.text.split("\n") if "Haiku 5.5" in line)
 
     # Each off again, and on again for a time.
     assert "still returns to normal by itself" in (await reader.type("fallback auto off")).text
@@ -229,7 +229,7 @@ async def test_whatever_is_said_in_a_month_agrees_with_what_else_is_said(reader:
         await reader.type(words)
     # The mode that has ended moved what it moved.
     said = (await reader.type("status")).text.split("\n")
-    moved = [line for line in said if re.match("• .*haiku-5-5 · Search", line)]
+    moved = [line for line in said if re.match(r"• .*Haiku 5\.5 · Search", line)]
     assert moved
     assert all(line.endswith("(moved here by the fallback mode)") for line in moved), moved
     await reader.pause()

@@ -94,7 +94,7 @@ async def test_alerts_in_channels_have_a_hash_for_the_user(simulated: World, bot
     texts = [text for post in simulated.posts() for text in (*post.texts, str(post.blocks))]
     assert any("Outlier, user " in text and "$60.00 today" in text for text in texts)
     assert any("Who this is, admins see with `/claude-cost report today by user`." in text for text in texts)
-    assert any("Outlier over, user " in text and "$60.00 on 2026-11-16" in text for text in texts)
+    assert any("Outlier over, user " in text and "$60.00 on 16 Nov" in text for text in texts)
     assert all("dev-2" not in text for text in [*texts, status])
     assert all("dev-2" not in str(message.metadata) for message in simulated.slack.messages)
 

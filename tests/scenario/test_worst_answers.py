@@ -26,6 +26,7 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN
 from handlers.commands import SUBCOMMANDS, answer
 from handlers.home import home_content
+from handlers.render.budget_form import GROUPS, budget_form
 from handlers.render.estimate import Besides
 from handlers.render.estimate_form import Context, estimate_form, result_view
 from handlers.render.expected import expected_form
@@ -182,7 +183,13 @@ def modal_makers() -> set[str]:
     return found
 
 
+def _budget() -> Block:
+    known = {f"{kind}:{number}": f"{number} {LONGEST}" for number in range(500) for kind in ("a", "b")}
+    return budget_form(dict.fromkeys((kind for kind in GROUPS if kind is not ScopeKind.ORGANIZATION), known), URL)
+
+
 FORMS: dict[str, Callable[[], Block]] = {
+    "budget_form": _budget,
     "estimate_form": lambda: estimate_form(CARD, None, Context(URL), CARD.checked_on, prompt=LONGEST * 9),
     "change_form": lambda: change_form([LONGEST[:60], *map(str, range(60))], LONGEST, Overview((), {}, None), URL),
     "expected_form": lambda: expected_form(10**17, URL),

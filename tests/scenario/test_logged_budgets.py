@@ -84,7 +84,7 @@ async def test_a_features_budget_fires_on_what_is_logged(simulated: World, bot: 
         await send(client, record(3, "0.01"))
         await bot.react()
         [alert] = simulated.posts()
-        assert all(part in alert.text for part in ("soft limit", "$5.00", f"{OPUS} · support · u1, team=care: $4.99"))
+        assert all(part in alert.text for part in ("soft limit", "$5.00", "Opus 4.8 · support · u1, team=care: $4.99"))
         assert "key" not in alert.text
         await send(client, record(3, "0.01"))
         await bot.react()

@@ -42,6 +42,10 @@ MOST_STEPS = 8
 """Views of one form, one after the other."""
 
 
+CLICK = "(id) => { const found = document.getElementById(id); found?.click(); return Boolean(found); }"
+"""Clicks an element by its id; whether it was there."""
+
+
 @dataclass(slots=True)
 class Walker:
     """`clicked`: the ids of all actions that were tried. `forms`: titles of the forms that were sent."""
@@ -81,11 +85,16 @@ class Walker:
             await self.page.call("Input.dispatchKeyEvent", type=kind, key="Enter", text="\r", windowsVirtualKeyCode=13)
         return await self._answered(before, words)
 
-    async def click(self, place: str, button: dict[str, Any]) -> str:
-        """Click it, agree to what it asks, and wait for what comes of it; then finish whatever form has opened."""
+    async def click(self, place: str, button: dict[str, Any]) -> str | None:
+        """Click it, agree to what it asks, and wait for what comes of it; then finish whatever form has opened.
+
+        None where it is not there any more.
+        """
         before = await self.page.js(f"({SEEN})()")
+        if not await self.page.js(CLICK, button["id"]):
+            # The message was drawn anew meanwhile, without it.
+            return None
         self.clicked.add(button["action"])
-        await self.page.js("(id) => document.getElementById(id).click()", button["id"])
         await self._agree()
         answer = await self._answered(before, f"{button['action']} “{button['text']}”")
         if place != "modal-body":
@@ -100,8 +109,8 @@ class Walker:
             if not new:
                 return
             # The newest first: what stands above it is older, and may be over.
-            known.add(new[-1]["action"])
-            await self.click(place, new[-1])
+            if await self.click(place, new[-1]) is not None:
+                known.add(new[-1]["action"])
 
     async def shortcut(self, press: str, *values: Any) -> None:
         """Use a shortcut, which opens a form, and send that. `press`: a function that clicks it."""

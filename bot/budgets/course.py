@@ -17,8 +17,6 @@ from bot.clock import DAY, HOUR, ceil_day, floor_hour
 MOST_STRETCHES = 20
 """Of one chart (docs.slack.dev, data visualization block)."""
 
-MOST_WEEKS = 20
-
 
 class Step(StrEnum):
     """How long a stretch is. The days of a step of several are whole UTC days from the start of the report on."""

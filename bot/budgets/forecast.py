@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.budgets.budget import LIMITS, Budget, LimitKind, Period
-from bot.budgets.forecast_model import COLUMNS, DAYS, HOURS_IN_DAY, WEEK, Floats, outlook
+from bot.budgets.forecast_model import COLUMNS, HOURS_IN_DAY, WEEK, Floats, outlook
 from bot.budgets.trend import LEAST_KNOWN
 from bot.clock import HOUR, floor_hour
 
-DAYS_BACK = DAYS
 HOURS_BACK = COLUMNS + WEEK
 """Before the running hour: four weeks, and what a change of the clock may cost."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from bot.alerts.incident import Status
 from bot.alerts.model import AlertPayload, BudgetAlert
 from bot.amounts import usd
-from bot.budgets.budget import LIMITS, Budget, LimitKind, RaisedLimit
+from bot.budgets.budget import Budget, LimitKind, RaisedLimit
 from bot.budgets.parsing import budget_words
 from bot.budgets.raises import LONGEST_REASON, Raise, RaiseState
 from bot.language import tr, tr_noop
@@ -304,11 +304,6 @@ def _buttons(raised: Raise) -> list[Block]:
         )
         return [button(tr("End it now"), CANCEL_ACTION, value, confirm=dialog)]
     return []
-
-
-def which_limits(budget: Budget) -> list[LimitKind]:
-    """The limits that a budget has, which may be raised."""
-    return [kind for kind in LIMITS if budget.limit(kind) is not None]
 
 
 def _higher(base_usd: Decimal) -> str:

@@ -304,7 +304,11 @@ def test_the_dollars_that_are_shown_add_up_to_the_difference_that_is_shown(
     found = comparison(words, used, WEEK)
     assume(found.differences)
     text = words_of(found, pace_of(used, WEEK), WEEK).partition("\n")[0]
-    estimated_usd, pace = (Decimal(each.replace(",", "")) for each in re.findall(r"(?:ed|for) \$([\d,.]+\d)", text))
+    # What comes to no cent is shown as `under $0.01`, and counts as none.
+    estimated_usd, pace = (
+        Decimal(0) if under else Decimal(amount.replace(",", ""))
+        for under, amount in re.findall(r"(?:ed|for) (under )?\$([\d,.]+\d)", text)
+    )
     parts = re.findall(r"\((-|\+)\$([\d,.]+)\)", text)
     shown: Any = sum((Decimal(sign + amount.replace(",", "")) for sign, amount in parts), Decimal(0))
     assert shown == pace - estimated_usd

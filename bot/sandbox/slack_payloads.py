@@ -101,11 +101,14 @@ def action_of(
 ) -> Payload:
     """The action of a click on one element, the first with this id. `chosen`: what was typed or chosen there.
 
-    `block_id`: of the element's block, where several have elements with one id. Raises `ValueError`.
+    `block_id`: of the element's block, where several have elements with one id. A message that was drawn anew since
+    it was looked at may have the element in another block: that one is meant where there is no other. Raises
+    `ValueError`.
     """
-    for found_in, element in elements_of(blocks):
-        if element["action_id"] != action_id or block_id not in (None, found_in):
-            continue
+    candidates = [each for each in elements_of(blocks) if each[1]["action_id"] == action_id]
+    if len(candidates) > 1:
+        candidates = [each for each in candidates if block_id in (None, each[0])]
+    for found_in, element in candidates[:1]:
         action: Payload = {
             name: element[name] for name in ("type", "action_id", "text", "value", "style") if name in element
         }

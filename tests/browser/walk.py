@@ -41,6 +41,11 @@ FAULTS = "[...document.querySelectorAll('#modal-body .fault')].map((one) => one.
 MOST_STEPS = 8
 """Views of one form, one after the other."""
 
+MOST_CLICKS = 100
+
+GONE = "there is nothing to click with the action id"
+"""What the page says of a button that was taken away between the look and the click."""
+
 
 CLICK = "(id) => { const found = document.getElementById(id); found?.click(); return Boolean(found); }"
 """Clicks an element by its id; whether it was there."""
@@ -83,27 +88,28 @@ class Walker:
         await self.page.call("Input.insertText", text=words)
         for kind in ("rawKeyDown", "char", "keyUp"):
             await self.page.call("Input.dispatchKeyEvent", type=kind, key="Enter", text="\r", windowsVirtualKeyCode=13)
-        return await self._answered(before, words)
+        return await self._answered(before, words) or ""
 
     async def click(self, place: str, button: dict[str, Any]) -> str | None:
         """Click it, agree to what it asks, and wait for what comes of it; then finish whatever form has opened.
 
-        None where it is not there any more.
+        None where it is not there any more, on the page or at the server, which draws messages anew meanwhile.
         """
         before = await self.page.js(f"({SEEN})()")
         if not await self.page.js(CLICK, button["id"]):
-            # The message was drawn anew meanwhile, without it.
+            return None
+        await self._agree()
+        answer = await self._answered(before, f"{button['action']} “{button['text']}”", or_gone=True)
+        if answer is None:
             return None
         self.clicked.add(button["action"])
-        await self._agree()
-        answer = await self._answered(before, f"{button['action']} “{button['text']}”")
         if place != "modal-body":
             await self.finish()
         return answer
 
     async def click_all(self, place: str, known: set[str], only: Sequence[str] = ()) -> None:
         """Click each button that is offered there and not `known`, until there is no other. `only`: begins of ids."""
-        while True:
+        for _ in range(MOST_CLICKS):
             offered = await self.page.js(OFFERED, place)
             new = [one for one in offered if one["action"] not in known and one["action"].startswith(tuple(only) or "")]
             if not new:
@@ -111,6 +117,7 @@ class Walker:
             # The newest first: what stands above it is older, and may be over.
             if await self.click(place, new[-1]) is not None:
                 known.add(new[-1]["action"])
+        raise AssertionError(f"after {MOST_CLICKS} clicks there is still something new in {place}: {new[-1]}")
 
     async def shortcut(self, press: str, *values: Any) -> None:
         """Use a shortcut, which opens a form, and send that. `press`: a function that clicks it."""
@@ -156,11 +163,17 @@ class Walker:
         if await self.page.js("document.getElementById('confirm').open"):
             await self.page.js("document.getElementById('confirm-confirm').click()")
 
-    async def _answered(self, before: str, step: str) -> str:
+    async def _answered(self, before: str, step: str, *, or_gone: bool = False) -> str | None:
+        """What the newest message says now. None where the page says that the button is gone, if it may."""
         try:
             await self.page.until(f"({SEEN})() !== {_literal(before)}")
         except AssertionError:
             raise AssertionError(f"no answer to {step}") from None
+        if or_gone and any(GONE in notice for notice in await self.page.js(NOTICES)):
+            await self.page.js(
+                "for (const id of ['notice', 'modal-notice']) document.getElementById(id).textContent = ''"
+            )
+            return None
         await self.check(step)
         return str(await self.page.js("[...document.querySelectorAll('#messages > li')].at(-1)?.textContent ?? ''"))
 

@@ -19,7 +19,7 @@ check:  ## ruff, its format, and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test:  ## every test; with PostgreSQL where CLAUDE_COST_TEST_POSTGRES names a server
+test:  ## every test; on PostgreSQL too, which starts by itself
 	$(BIN)/pytest -n auto
 
 test-fast:  ## the tests without processes, a running bot or PostgreSQL

@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.figures import Figure, emit
 from bot.clock import system_clock
-from tests.databases import POSTGRES, postgres_database
+from tests import postgres_server
+from tests.databases import postgres_database
 from tests.scenario.conftest import world_at
 from tests.scenario.ingest_kills import Outcome, kill_while_ingesting
 
@@ -42,7 +43,7 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         urls = {"SQLite": f"sqlite:///{folder / 'claude-cost.db'}"}
-        if POSTGRES:
+        if postgres_server.GIVEN:
             urls["PostgreSQL"] = stack.enter_context(postgres_database())
         for name, url in urls.items():
             found = asyncio.run(measure(folder, url, words.kills, words.seed))

@@ -46,7 +46,8 @@ from benchmarks.tcp_proxy import TcpProxy
 from bot.clock import system_clock
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.slack_workspace import Message, NotDispatchedError
-from tests.databases import POSTGRES, postgres_database
+from tests.databases import postgres_database
+from tests.postgres_server import GIVEN
 from tests.scenario.conftest import World, world_at
 from tests.scenario.http_port import free_port
 
@@ -331,7 +332,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--shortest", type=float, default=5, help="minimum seconds of a fault with a duration")
     parser.add_argument("--longest", type=float, default=60, help="and at most")
     parser.add_argument("--slack-faults", type=float, default=SHARE_OF_FAULTS, metavar="SHARE", help="of Slack's calls")
-    parser.add_argument("--postgres", default=POSTGRES, metavar="URL", help="by default CLAUDE_COST_TEST_POSTGRES")
+    parser.add_argument("--postgres", default=GIVEN, metavar="URL", help="by default CLAUDE_COST_TEST_POSTGRES")
     parser.add_argument("--keep-logs", type=Path, metavar="FOLDER", help="copy the replicas' logs to this folder")
     arguments = parser.parse_args(words)
     if not arguments.postgres:

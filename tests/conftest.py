@@ -10,6 +10,7 @@ import certifi
 import pytest
 import responses
 
+from tests import postgres_server
 from tests.databases import database_url, empty_database_url, engine, kept_postgres
 from tests.examples import register_profiles
 
@@ -23,6 +24,18 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: many tests wait for processes and servers."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One PostgreSQL server for all workers of a run."""
+    if not hasattr(config, "workerinput"):
+        postgres_server.prepare()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop it, when all workers have ended."""
+    if not hasattr(config, "workerinput"):
+        postgres_server.stop()
 
 
 def pytest_collection_finish() -> None:

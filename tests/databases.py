@@ -1,10 +1,8 @@
 """Databases for the tests, and what the tests put into them.
 
-PostgreSQL takes part where the environment variable CLAUDE_COST_TEST_POSTGRES names a server on which databases may
-be made, such as postgresql://bot@127.0.0.1:54329/postgres.
+PostgreSQL takes part as tests/postgres_server.py says.
 """
 
-import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -31,10 +29,8 @@ from bot.budgets.budget import Limit, LimitKind
 from bot.budgets.budget_spend import BudgetSpend
 from bot.db.engine import open_database
 from bot.modes.model import ModeAnnouncement
+from tests import postgres_server
 from tests.kept_postgres import KeptDatabase
-
-# Read here, since every test begins by clearing the environment.
-POSTGRES = os.environ.get("CLAUDE_COST_TEST_POSTGRES", "")
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SOFT, HARD = Decimal(400), Decimal(600)
@@ -101,12 +97,10 @@ def _migrated_file() -> bytes:
 
 
 @contextmanager
-def postgres_database(address: str = POSTGRES) -> Iterator[str]:
+def postgres_database(address: str | None = None) -> Iterator[str]:
     """The address of a new PostgreSQL database that goes again; skips the test where there is no server."""
-    if not address:
-        pytest.skip("no PostgreSQL: CLAUDE_COST_TEST_POSTGRES is not set")
     name = f"claude_cost_{secrets.token_hex(6)}"
-    url = make_url(address).set(drivername="postgresql+psycopg")
+    url = make_url(address or postgres_server.address()).set(drivername="postgresql+psycopg")
     server = create_engine(url, isolation_level="AUTOCOMMIT")
     try:
         with server.connect() as connection:

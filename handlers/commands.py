@@ -1,4 +1,4 @@
-"""`/claude-cost`: one table of subcommands, from which parsing, help and README's table come."""
+"""`/claude-cost`: one table of subcommands, from which parsing, help and the table of docs/commands.md come."""
 
 import re
 from collections.abc import Awaitable, Callable

@@ -168,7 +168,7 @@ def _report(
         return said(
             tr(
                 "No application has logged usage of {period}: what a {by} spends is known only from the usage log of "
-                "your applications. README says how they send it.",
+                "your applications. docs/usage-log.md says how they send it.",
                 period=tr(asked.name),
                 by=noun(by),
             )

@@ -1,4 +1,4 @@
-"""The environment variables: one table, used by the settings, README and the doctor."""
+"""The environment variables: one table, used by the settings, docs/settings.md and the doctor."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from bot.typed_text import nearest
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable: the row that README shows and `load_settings` reads."""
+    """One environment variable: the row that docs/settings.md shows and `load_settings` reads."""
 
     name: str
     meaning: str

@@ -1,4 +1,4 @@
-"""The list of levels in README.md, made from the kinds of alerts.
+"""The list of levels in docs/settings.md, made from the kinds of alerts.
 
     python -m tests.contract.level_list
 
@@ -8,7 +8,7 @@ writes it anew between its two markers.
 from bot.alerts.incident import LEVELS
 from tests.contract.test_rooms import ROOT
 
-PAGE = ROOT / "README.md"
+PAGE = ROOT / "docs" / "settings.md"
 BEGIN, END = "<!-- levels: begin -->\n", "<!-- levels: end -->\n"
 
 

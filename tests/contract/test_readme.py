@@ -1,4 +1,4 @@
-"""README and the example settings say what the code does."""
+"""README, the pages of docs and the example settings say what the code does."""
 
 import re
 import tomllib
@@ -32,7 +32,11 @@ from handlers.commands import SUBCOMMANDS
 from handlers.render.help import COMMAND
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+README = PAGES[ROOT / "README.md"]
+
+FOR_DEVELOPERS = {ROOT / "docs" / f"{name}.md" for name in ("errors", "testing")}
+"""CONTRIBUTING.md and docs/architecture.md lead there."""
 
 OF_DETECTORS: dict[str, type[Table]] = {
     kind.module: rules for kind in AlertKind if (rules := rules_type(kind)) is not None
@@ -49,7 +53,9 @@ OF_CLAUDE_CODE = {
 
 
 def section(title: str) -> str:
-    return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+    """What one of the pages says below this heading."""
+    (found,) = (after for text in PAGES.values() for after in text.split(f"\n## {title}\n")[1:])
+    return found.split("\n## ", 1)[0]
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -70,9 +76,25 @@ def test_try_it_has_two_commands_of_one_line_each() -> None:
     assert tests.rstrip().endswith("pytest -n auto")
 
 
-def test_the_files_that_readme_names_are_there() -> None:
-    for name in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
-        assert (ROOT / name).exists(), name
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_files_that_a_page_links_to_are_there(page: Path) -> None:
+    linked = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", PAGES[page])
+    assert [name for name in linked if not (page.parent / name).exists()] == []
+
+
+def test_readme_leads_to_every_page_in_docs_for_readers() -> None:
+    linked = {ROOT / name for name in re.findall(r"\]\((docs/[^)]+\.md)\)", README)}
+    assert set(PAGES) - linked - FOR_DEVELOPERS == {ROOT / "README.md"}
+
+
+def test_readme_shows_commands_that_exist() -> None:
+    shown = [row[0].strip("`") for row in rows(section("First commands")) if row[0].startswith("`")]
+    names = {command.name: command.meaning for command in SUBCOMMANDS}
+    assert shown
+    assert [line for line in shown if line.removeprefix(f"{COMMAND} ").split()[0] not in names] == []
+    parse_workload(next(line for line in shown if " estimate " in line).partition(" estimate ")[2], load_rate_card())
+    words = next(line for line in shown if " budget set " in line).partition(" budget set ")[2]
+    assert budget_of(*split_budget_words(words))
 
 
 def test_the_settings_table_is_the_codes_own() -> None:
@@ -193,7 +215,7 @@ def test_the_managed_block_is_shown_as_it_is_written(tmp_path: Path) -> None:
     default = next(v.default for v in VARIABLES if v.name == "CLAUDE_COST_FALLBACK_CHAIN")
     target = EnvFile(tmp_path / "claude-cost.env")
     target.write(modes_from_chain(default.split(","), {})["degraded"].variables)
-    assert target.path.read_text(encoding="utf-8") in README
+    assert target.path.read_text(encoding="utf-8") in section("Fallback mode")
 
 
 def test_the_example_settings_are_those_that_a_start_needs() -> None:

@@ -49,7 +49,7 @@ from tests.scenario.conftest import ADMIN, World
 from tests.scenario.http_port import served
 
 CHAIN = OPUS, SONNET, HAIKU
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "client.md"
 
 OVERLOADED = error(529, "overloaded_error")
 LIMITED = error(429, "rate_limit_error", headers={"retry-after": "0"})
@@ -481,7 +481,7 @@ async def test_readmes_example_runs_as_it_is_and_its_own_thread_never_connects_t
     api: MessagesApi, target: EnvFile, tmp_path: Path
 ) -> None:
     target.write(modes_from_chain(CHAIN, {})["degraded"].variables)
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     api.troubles = {SONNET: [OVERLOADED]}
     bot = IngestServer()
     process = await asyncio.create_subprocess_exec(

@@ -38,7 +38,7 @@ from handlers.render.estimate_form import (
     shared_view,
     words_from,
 )
-from handlers.render.forms import PROMPT_LIMIT
+from handlers.render.fields import PROMPT_LIMIT
 from handlers.render.parts import buttons, code, mention, paragraph, plain, said, sentence
 from handlers.render.spend import display_lines
 from handlers.requests import (

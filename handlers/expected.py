@@ -36,7 +36,7 @@ from handlers.render.expected import (
     was_removed,
     would_count_nothing,
 )
-from handlers.render.forms import filled_change
+from handlers.render.fields import filled_fields
 from handlers.render.parts import code, said, sentence
 from handlers.requests import (
     Click,
@@ -108,7 +108,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     async def on_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
         async with answering(services, in_flight, body):
-            until = filled_change(body["view"]["state"]).get(UNTIL, "")
+            until = filled_fields(body["view"]["state"]).get(UNTIL, "")
             alert_id, by = alert_of(body["view"]), person_of(body).id
             handled = await services.threads.commands(_expect, services, alert_id, by, until)
             await reply(services, body, expected_answer(handled))

@@ -38,7 +38,8 @@ from handlers.render.fallback import (
     not_cheaper,
     switched,
 )
-from handlers.render.forms import FALLBACK_FORM, LASTS, MODE, REASON, change_form, filled_change, text_view
+from handlers.render.fields import filled_fields
+from handlers.render.forms import FALLBACK_FORM, LASTS, MODE, REASON, change_form, text_view
 from handlers.render.lifecycle import ASK_ACTION, refusal_message
 from handlers.render.parts import code, moment, names, said, sentence, shown
 from handlers.render.proposal import APPROVE_ACTION, REJECT_ACTION, asked_message, closed_message
@@ -290,7 +291,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         async with answering(services, in_flight, body):
             # Slack waits three seconds here: what needs the database is answered by message afterwards.
-            values = filled_change(body["view"]["state"])
+            values = filled_fields(body["view"]["state"])
             errors, lasts = _mistakes(services, values)
             if errors:
                 await ack(response_action="errors", errors=errors)

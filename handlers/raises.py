@@ -30,7 +30,7 @@ from bot.services import Services
 from bot.threads import InFlight
 from bot.typed_text import cleaned, nearest, readable
 from handlers.render.budget import unknown_budget
-from handlers.render.forms import filled_change
+from handlers.render.fields import filled_fields
 from handlers.render.parts import cut, said, sentence
 from handlers.render.raises import (
     APPROVE_ACTION,
@@ -105,7 +105,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
         async with answering(services, in_flight, body):
-            values = filled_change(body["view"]["state"])
+            values = filled_fields(body["view"]["state"])
             try:
                 form = carried(body["view"])
                 shown_as = budget_of(*split_budget_words(form.words))

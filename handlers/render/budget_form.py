@@ -14,10 +14,11 @@ from bot.budgets.parsing import LONGEST_SCOPE
 from bot.language import tr, tr_noop
 from bot.messages import Block
 from bot.typed_text import cleaned
-from handlers.render.forms import (
+from handlers.render.fields import (
     FIELD,
     VALUE_LIMIT,
     checkbox,
+    filled_fields,
     input_block,
     option,
     plain_label,
@@ -148,20 +149,11 @@ def _fits(kind: ScopeKind, value: str) -> bool:
 
 def filled_budget(state: Mapping[str, Any]) -> Filled:
     """What the submitted form holds."""
-    texts: dict[str, str] = {}
-    owners: tuple[str, ...] = ()
-    mentions = False
-    for key, elements in state["values"].items():
-        element = elements.get(FIELD) or {}
-        chosen = element.get("selected_option") or {}
-        if key == OWNERS:
-            owners = tuple(map(str, element.get("selected_users") or ()))
-        elif key == MENTION:
-            mentions = bool(element.get("selected_options"))
-        else:
-            found = chosen.get("value") or element.get("selected_conversation") or element.get("value") or ""
-            texts[key] = str(found).strip()
-    return Filled(texts, owners, mentions)
+    texts = filled_fields(state)
+    chosen = (state["values"].get(OWNERS) or {}).get(FIELD) or {}
+    owners = tuple(map(str, chosen.get("selected_users") or ()))
+    mentions = bool(texts.get(MENTION))
+    return Filled({key: text for key, text in texts.items() if key not in (OWNERS, MENTION)}, owners, mentions)
 
 
 def words_of(filled: Filled) -> str:

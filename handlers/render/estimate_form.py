@@ -16,7 +16,8 @@ from bot.pricing.monthly_cost import Text, Workload
 from bot.pricing.words import WordsError, parse_workload
 from bot.typed_text import cleaned
 from handlers.render.estimate import Besides, estimate_message
-from handlers.render.forms import FIELD, checkbox, in_modal, plain_label, select_field, text_field
+from handlers.render.fields import checkbox, filled_fields, plain_label, select_field, text_field
+from handlers.render.forms import in_modal
 from handlers.render.parts import button, buttons, context, plain, section
 
 ESTIMATE_FORM = "estimate_form"
@@ -207,18 +208,7 @@ def words_from(values: Mapping[str, str]) -> str:
 
 def filled_estimate(state: Mapping[str, Any]) -> dict[str, str]:
     """What the submitted form holds, by word; empty fields are left out."""
-    found = {}
-    for key, actions in state["values"].items():
-        element = actions.get(FIELD) or {}
-        if element.get("type") == "checkboxes":
-            value = "yes" if element.get("selected_options") else ""
-        elif element.get("type") == "static_select":
-            value = (element.get("selected_option") or {}).get("value", "")
-        else:
-            value = element.get("value") or ""
-        if value.strip():
-            found[key] = value.strip()
-    return found
+    return {key: value for key, value in filled_fields(state).items() if value}
 
 
 def field_of(key: str | None) -> str:

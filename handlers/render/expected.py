@@ -15,8 +15,8 @@ from bot.budgets.calendar_store import Expectation, KeptEntry
 from bot.clock import HOUR
 from bot.language import tr, tr_noop
 from bot.messages import Block, Message
+from handlers.render.fields import plain_label, select_field
 from handlers.render.parts import (
-    LABEL_LIMIT,
     button,
     buttons,
     code,
@@ -37,7 +37,6 @@ EXPECT_ACTION = "alert_expect"
 UNDO_ACTION = "alert_expect_undo"
 FORM = "alert_expected"
 UNTIL = "until"
-FIELD = "value"
 ROOM = 9000
 MOST_BUTTONS = 5
 
@@ -81,20 +80,16 @@ def expected_step(event: LifecycleEvent) -> str | None:
 
 def expected_form(alert_id: int, response_url: str) -> Block:
     """Asks until when."""
-    choices = [{"text": _plain(tr(text)), "value": value} for value, text in CHOICES.items()]
-    select = {"type": "static_select", "action_id": FIELD, "options": choices, "initial_option": choices[1]}
+    choices = {value: tr(text) for value, text in CHOICES.items()}
     about = paragraph(tr("Spike and forecast alerts of this budget keep quiet until then. Limits still alert."))
     return {
         "type": "modal",
         "callback_id": FORM,
         "private_metadata": json.dumps({"response_url": response_url, "alert": alert_id}),
-        "title": _plain(tr("Expected")),
-        "submit": _plain(tr("Save")),
-        "close": _plain(tr("Cancel")),
-        "blocks": [
-            *about.blocks,
-            {"type": "input", "block_id": UNTIL, "label": _plain(tr("Until when")), "element": select},
-        ],
+        "title": plain_label(tr("Expected")),
+        "submit": plain_label(tr("Save")),
+        "close": plain_label(tr("Cancel")),
+        "blocks": [*about.blocks, select_field(UNTIL, tr("Until when"), choices, "4h")],
     }
 
 
@@ -199,7 +194,3 @@ def _what(entry: Entry) -> str:
 
 def _next(window: Window) -> str:
     return tr("Next: {start} to {end}.", start=moment(window.starts_at), end=moment(window.ends_at))
-
-
-def _plain(text: str) -> Block:
-    return {"type": "plain_text", "text": plain(text, LABEL_LIMIT)}

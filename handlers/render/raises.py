@@ -14,8 +14,8 @@ from bot.budgets.parsing import budget_words
 from bot.budgets.raises import LONGEST_REASON, Raise, RaiseState
 from bot.language import tr, tr_noop
 from bot.messages import Block, Message, Part
+from handlers.render.fields import plain_label, select_field, text_field
 from handlers.render.parts import (
-    LABEL_LIMIT,
     NAME_LIMIT,
     button,
     buttons,
@@ -39,7 +39,6 @@ DECLINE_ACTION = "raise_decline"
 CANCEL_ACTION = "raise_cancel"
 FORM = "raise_limit"
 TO, UNTIL, OTHER, REASON = "to", "until", "other", "because"
-FIELD = "value"
 
 LIMIT_NAMES = {
     LimitKind.SOFT: tr_noop("soft limit"),
@@ -136,7 +135,7 @@ def carried(view: Mapping[str, Any]) -> Carried:
 
 def raise_form(budget: Budget, kind: LimitKind, base_usd: Decimal, asks: bool, response_url: str) -> Block:
     """`base_usd`: the limit as it is set. `asks`: an admin has to approve."""
-    choices = [{"text": _plain(tr(text)), "value": value} for value, text in CHOICES.items()]
+    choices = {value: tr(text) for value, text in CHOICES.items()}
     first = tr(
         "The {limit} of budget {budget} is {usd}.",
         limit=tr(LIMIT_NAMES[kind]),
@@ -152,35 +151,19 @@ def raise_form(budget: Budget, kind: LimitKind, base_usd: Decimal, asks: bool, r
         then = tr("An admin has to approve this in the alert channel.")
     else:
         then = tr("The raise takes effect at once and is announced in the alert channel.")
-    select = {
-        "type": "static_select",
-        "action_id": FIELD,
-        "options": choices,
-        "initial_option": choices[list(CHOICES).index("tomorrow")],
-    }
     return {
         "type": "modal",
         "callback_id": FORM,
         "private_metadata": Carried(response_url, kind, budget_words(budget)).packed(),
-        "title": _plain(tr("Raise a limit")),
-        "submit": _plain(tr("Ask") if asks else tr("Raise")),
-        "close": _plain(tr("Cancel")),
+        "title": plain_label(tr("Raise a limit")),
+        "submit": plain_label(tr("Ask") if asks else tr("Raise")),
+        "close": plain_label(tr("Cancel")),
         "blocks": [
             *paragraph(first, then).blocks,
-            _input(TO, tr("New limit in USD"), {"type": "plain_text_input", "placeholder": _plain(_higher(base_usd))}),
-            _input(UNTIL, tr("Until when"), select, optional=True),
-            _input(
-                OTHER,
-                tr("Or another time"),
-                {"type": "plain_text_input", "placeholder": _plain("fri, 3d, 2026-12-01")},
-                optional=True,
-            ),
-            _input(
-                REASON,
-                tr("Why"),
-                {"type": "plain_text_input", "max_length": LONGEST_REASON},
-                optional=True,
-            ),
+            text_field(TO, tr("New limit in USD"), _higher(base_usd), {}),
+            select_field(UNTIL, tr("Until when"), choices, "tomorrow", optional=True),
+            text_field(OTHER, tr("Or another time"), "fri, 3d, 2026-12-01", {}, optional=True),
+            text_field(REASON, tr("Why"), "", {}, optional=True, longest=LONGEST_REASON),
         ],
     }
 
@@ -308,15 +291,6 @@ def _buttons(raised: Raise) -> list[Block]:
 
 def _higher(base_usd: Decimal) -> str:
     return f"{(base_usd * Decimal('1.25')).quantize(Decimal(1)):f}"
-
-
-def _input(key: str, label: str, element: Block, *, optional: bool = False) -> Block:
-    block = {**element, "action_id": FIELD}
-    return {"type": "input", "block_id": key, "label": _plain(label), "element": block, "optional": optional}
-
-
-def _plain(text: str) -> Block:
-    return {"type": "plain_text", "text": plain(text, LABEL_LIMIT)}
 
 
 def budget_missing(name: str) -> Message:

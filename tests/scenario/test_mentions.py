@@ -8,7 +8,7 @@ from bot.runner.cycle import Bot
 from bot.sandbox.slack_workspace import BOT_USER, DEVELOPER, Message
 from handlers.estimate import FORM_SHORTCUT, PROMPT_SHORTCUT
 from handlers.render.estimate_form import MORE, PROMPT
-from handlers.render.forms import FIELD
+from handlers.render.fields import FIELD
 from tests.scenario.conftest import World
 
 

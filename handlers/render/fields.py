@@ -1,0 +1,111 @@
+"""The fields that forms are made of, and what a submitted form holds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bot.messages import Block
+from handlers.render.parts import LABEL_LIMIT, cut, plain
+
+FIELD = "value"
+"""The action id of every field; its block id says which word it is."""
+
+PROMPT_LIMIT = 3000
+"""Characters of a plain_text_input (docs.slack.dev, plain-text input element)."""
+
+HINT_LIMIT = 300
+"""Characters that fit under a field on a phone; Slack takes 2,000."""
+
+VALUE_LIMIT = 150
+"""Characters of an option's value (docs.slack.dev, option object)."""
+
+TICKED = "yes"
+"""The value of a checkbox that is ticked."""
+
+
+def filled_fields(state: Mapping[str, Any]) -> dict[str, str]:
+    """What a submitted form holds, by field; a field that is empty is empty."""
+    found = {}
+    for key, elements in state["values"].items():
+        element = elements.get(FIELD) or {}
+        ticked = TICKED if element.get("selected_options") else ""
+        chosen = (element.get("selected_option") or {}).get("value")
+        value = chosen or element.get("selected_conversation") or element.get("value") or ticked
+        found[key] = str(value).strip()
+    return found
+
+
+def select_field(
+    key: str,
+    label: str,
+    choices: Mapping[str, str],
+    chosen: str,
+    *,
+    hint: str | None = None,
+    optional: bool = False,
+) -> Block:
+    """A field with one choice. `choices`: names by value."""
+    options = {value: option(value, name) for value, name in choices.items()}
+    element = {
+        "type": "static_select",
+        "action_id": FIELD,
+        "options": list(options.values()),
+        "initial_option": options[chosen],
+    }
+    return input_block(key, label, element, hint=hint, optional=optional)
+
+
+def checkbox(key: str, label: str, meaning: str, checked: bool) -> Block:
+    """A field that is ticked or not; ticked it is `TICKED`."""
+    ticked = option(TICKED, meaning)
+    element: Block = {"type": "checkboxes", "action_id": FIELD, "options": [ticked]}
+    if checked:
+        element["initial_options"] = [ticked]
+    return input_block(key, label, element, optional=True)
+
+
+def text_field(
+    key: str,
+    label: str,
+    placeholder: str,
+    values: Mapping[str, str],
+    *,
+    hint: str | None = None,
+    optional: bool = False,
+    multiline: bool = False,
+    longest: int | None = None,
+) -> Block:
+    """A field for text, filled in with what `values` has under its key. `longest`: characters that it takes."""
+    element: Block = {"type": "plain_text_input", "action_id": FIELD}
+    if placeholder:
+        element["placeholder"] = plain_label(placeholder)
+    if multiline:
+        element["multiline"] = True
+    if longest is not None or multiline:
+        element["max_length"] = longest or PROMPT_LIMIT
+    if values.get(key):
+        element["initial_value"] = values[key]
+    return input_block(key, label, element, hint=hint, optional=optional)
+
+
+def input_block(key: str, label: str, element: Block, *, hint: str | None = None, optional: bool = False) -> Block:
+    """A field around any element of Slack's; `key` is its block id."""
+    block: Block = {
+        "type": "input",
+        "block_id": key,
+        "label": plain_label(label),
+        "element": element,
+        "optional": optional,
+    }
+    if hint is not None:
+        block["hint"] = {"type": "plain_text", "text": plain(hint, HINT_LIMIT)}
+    return block
+
+
+def option(value: str, name: str) -> Block:
+    """A choice of a select or a checkbox."""
+    return {"text": plain_label(name), "value": cut(value, VALUE_LIMIT)}
+
+
+def plain_label(text: str) -> Block:
+    """Text of a label, a title or a button."""
+    return {"type": "plain_text", "text": plain(text, LABEL_LIMIT)}

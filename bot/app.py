@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from bot import slack_api
 from bot.alerts.cycle_state import CycleStateStore, DueStore
 from bot.alerts.detector import DetectorContext, Evaluator, Look
-from bot.alerts.incident import AlertKind, Level
+from bot.alerts.incident import AlertKind
 from bot.alerts.incident_store import IncidentStore, SpikeStore
 from bot.alerts.lifecycle_store import LifecycleTimer
 from bot.alerts.notice_contents import ContentStore
@@ -44,7 +44,7 @@ from bot.db.later import Later
 from bot.db.lease import Lease
 from bot.db.state import StateStore
 from bot.digests.content import DigestSources
-from bot.digests.store import DigestPoster, DigestStore, destination_of
+from bot.digests.store import DigestPoster, DigestStore
 from bot.doctor.check import Check, State
 from bot.doctor.examination import examine
 from bot.doctor.slack import sample_limit_alert
@@ -267,10 +267,7 @@ async def _base(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Base
 
 
 async def _alerts(base: Base, rules: AlertRules, book: BudgetBook) -> AlertStore:
-    # Channels of digests are looked after like any destination, and receive no alerts.
-    nothing: frozenset[Level] = frozenset()
     wanted = {receiver.name: receiver.levels for receiver in base.settings.destinations}
-    wanted |= dict.fromkeys(_digest_channels(base.settings).values(), nothing)
     alerts = AlertStore(base.engine, wanted, rules.channel_levels, Routes(base.settings.channel, book.in_force))
     for name, waiting in (await asyncio.to_thread(alerts.destinations.stranded)).items():
         log.warning("%s for a destination named %s, which is not configured any more", _waiting(waiting), name)
@@ -401,22 +398,7 @@ def _outboxes(base: Base, alerts: AlertStore, rendering: handlers.Rendering) -> 
         outbox_of(ContentStore(base.engine, each.name), each, rendering.plain, in_thread=base.threads.destinations)
         for each in _destinations(base.settings.destinations)
     ]
-    others += [
-        outbox_of(
-            ContentStore(base.engine, name),
-            SlackDestination(base.client, channel, name),
-            rendering.in_channel(channel).blocks,
-            in_thread=base.threads.destinations,
-        )
-        for channel, name in _digest_channels(base.settings).items()
-    ]
     return outbox_of(alerts.notices, to_slack, rendering.blocks, in_thread=base.threads.delivery), others
-
-
-def _digest_channels(settings: Settings) -> dict[str, str]:
-    """The further channels that get digests, with what the outbox calls them."""
-    channels = (rule.channel for rule in settings.digests if rule.channel not in (None, settings.channel))
-    return {channel: destination_of(channel) for channel in channels if channel is not None}
 
 
 async def _note_date(clock: SteadyClock, answer: httpx.Response) -> None:

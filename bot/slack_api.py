@@ -223,6 +223,8 @@ _REMEDIES = {
 
 MAIN_CHANNEL = "CLAUDE_COST_CHANNEL"
 BUDGETS_CHANNEL = "the budget's channel"
+DIGESTS_CHANNEL = "the digest's channel"
+OWN_CHANNEL = "the channel of the budget or digest"
 """What sets a channel."""
 
 

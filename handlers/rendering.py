@@ -1,7 +1,6 @@
 """From a notice to the message that is sent: one renderer for each kind, whatever the destination."""
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -113,12 +112,6 @@ class Rendering:
         self._is_stale = is_stale
         self._spoken = spoken
         self._channel = channel
-
-    def in_channel(self, channel: str) -> "Rendering":
-        """The same for a destination whose main channel is another."""
-        other = copy(self)
-        other._channel = channel
-        return other
 
     def blocks(self, notice: Notice, now: datetime) -> Message:
         """For Slack, in the language of the channel."""

@@ -219,8 +219,8 @@ alerts = Table(
 # visible id of what it reports. action: post | update | reply (in the thread of the message) |
 # broadcast (a reply that the channel shows too). reposts: whether an edit becomes a new message where the old one
 # cannot be edited. step: what a destination is notified of once for each alert, open | resolved | test; NULL in Slack.
-# reached: hashes of the destination's recipients that have it already. channel: of a budget whose alerts have one of
-# their own; NULL is the main one. meant_for: the channel that could not be reached, instead of which it goes to the
+# reached: hashes of the destination's recipients that have it already. channel: of a budget or a digest that has one
+# of its own; NULL is the main one. meant_for: the channel that could not be reached, instead of which it goes to the
 # main one. mention: owners that it mentions. ts: of an alert's post in a channel of its own, its message there.
 notices = Table(
     "notices",
@@ -232,6 +232,7 @@ notices = Table(
     Column("proposal_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("proposals.id")),
     Column("raise_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("raises.id")),
     Column("budget_change_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("budget_changes.id")),
+    Column("digest_change_id", BigInteger().with_variant(Integer, "sqlite"), ForeignKey("digest_changes.id")),
     Column("step", String(16)),
     Column("action", String(16), nullable=False),
     Column("about", Text, nullable=False),
@@ -264,6 +265,32 @@ digests = Table(
     Column("key", String(64), nullable=False),
     Column("posted_at", UTCDateTime, nullable=False),
     UniqueConstraint("rule", "key"),
+)
+
+# Digests that are set in chat, beside those of the TOML file. words: as people write one.
+digest_settings = Table(
+    "digest_settings",
+    metadata,
+    Column("rule", String(1024), primary_key=True),
+    Column("words", Text, nullable=False),
+    Column("set_by", String(64), nullable=False),
+    Column("set_at", UTCDateTime, nullable=False),
+)
+
+# What was changed of digests in chat, by whom. before, after: the words; NULL for none. undone_by: who has set it back.
+digest_changes = Table(
+    "digest_changes",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("rule", String(1024), nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    Column("undone_by", String(64)),
+    Column("undone_at", UTCDateTime),
+    Column("channel", String(64)),
+    Column("ts", String(64)),
 )
 
 # Every change of the fallback mode; the newest row is the wanted mode. written_at: when every target held it. until:
@@ -349,7 +376,7 @@ budgets = Table(
     Column("set_at", UTCDateTime, nullable=False),
 )
 
-# Slack channels of budgets that could not be reached at the last attempt. error: one sentence.
+# Slack channels of budgets and digests that could not be reached at the last attempt. error: one sentence.
 unreachable_channels = Table(
     "unreachable_channels",
     metadata,

@@ -14,17 +14,11 @@ from bot.db.schema import digests
 from bot.digests.content import DigestSources, digest_of
 from bot.digests.model import Digest
 from bot.digests.schedule import DigestRule, DueDigest, is_ready, newest_due, stretch_before
-from bot.notify.model import SLACK
 from bot.notify.store import insert_notice
 
 log = logging.getLogger(__name__)
 
 STORED: TypeAdapter[Digest] = TypeAdapter(Digest)
-
-
-def destination_of(channel: str | None) -> str:
-    """What the outbox calls a channel of digests; the alert channel is Slack itself."""
-    return SLACK if channel is None else f"{SLACK} {channel}"
 
 
 class DigestStore:
@@ -39,8 +33,11 @@ class DigestStore:
         with self._engine.connect() as connection:
             return connection.execute(query).first() is not None
 
-    def post(self, digest: Digest, destination: str, now: datetime) -> bool:
-        """Put it into the outbox. False, and nothing done, where that was done before, by whomever."""
+    def post(self, digest: Digest, channel: str | None, now: datetime) -> bool:
+        """Put it into the outbox. False, and nothing done, where that was done before, by whomever.
+
+        `channel`: None for the alert channel, which also gets what another channel does not take.
+        """
         with self._engine.begin() as connection:
             dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
             kept = dialect.insert(digests).values(rule=digest.rule, key=digest.period.key, posted_at=now)
@@ -48,7 +45,7 @@ class DigestStore:
             if new is None:
                 return False
             content = STORED.dump_python(digest, mode="json")
-            insert_notice(connection, "post", digest.incident, content, now, destination=destination)
+            insert_notice(connection, "post", digest.incident, content, now, channel=channel)
         return True
 
 
@@ -83,7 +80,7 @@ class DigestPoster:
                     # Nothing is known of those days, which is said elsewhere.
                     continue
                 channel = None if rule.channel == self._channel else rule.channel
-                posted += self._store.post(digest, destination_of(channel), now)
+                posted += self._store.post(digest, channel, now)
             self._posted[rule.key] = due.period.key
         return posted
 

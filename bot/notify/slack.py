@@ -31,9 +31,9 @@ from bot.notify.model import (
     always,
 )
 from bot.slack_api import (
-    BUDGETS_CHANNEL,
     CREDENTIALS,
     MAIN_CHANNEL,
+    OWN_CHANNEL,
     Answer,
     CallError,
     FailedCallError,
@@ -92,8 +92,7 @@ class SlackDestination(Destination):
     name = SLACK
     capabilities = frozenset(Capability)
 
-    def __init__(self, client: AsyncWebClient, channel: str, name: str = SLACK) -> None:
-        self.name = name
+    def __init__(self, client: AsyncWebClient, channel: str) -> None:
         self._client = client
         self._channel = channel
 
@@ -250,7 +249,7 @@ class SlackDestination(Destination):
         try:
             answer = await call(calling(draft), self._client.timeout)
         except CallError as error:
-            return _classified(error, channel, MAIN_CHANNEL if channel == self._channel else BUDGETS_CHANNEL)
+            return _classified(error, channel, MAIN_CHANNEL if channel == self._channel else OWN_CHANNEL)
         return _delivered(answer, channel)
 
 

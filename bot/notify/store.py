@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bot.db.schema import (
     alerts,
     budget_changes,
+    digest_changes,
     mode_changes,
     notices,
     proposals,
@@ -40,6 +41,7 @@ _OWNERS: tuple[tuple[str, Table], ...] = (
     ("proposal_id", proposals),
     ("raise_id", raises),
     ("budget_change_id", budget_changes),
+    ("digest_change_id", digest_changes),
 )
 """The possible owners of a notice, by its column: each stores the address of its message."""
 
@@ -60,7 +62,7 @@ DETAILS = "details"
 
 @dataclass(frozen=True, slots=True)
 class UnreachableChannel:
-    """A channel of a budget that takes nothing from the bot. `error`: one sentence."""
+    """A channel of a budget or a digest that takes nothing from the bot. `error`: one sentence."""
 
     channel: str
     since: datetime
@@ -197,7 +199,7 @@ class NoticeStore:
             return True
 
     def unreachable(self) -> dict[str, UnreachableChannel]:
-        """Channels of budgets that could not be reached at the last attempt, by id."""
+        """Channels of budgets and digests that could not be reached at the last attempt, by id."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(unreachable_channels).order_by(unreachable_channels.c.channel)).all()
         return {row.channel: UnreachableChannel(row.channel, row.since, row.error) for row in rows}
@@ -374,7 +376,7 @@ def _chain(row: Row[Any]) -> tuple[str, int, str]:
     """The two copies of an alert do not wait for each other."""
     if row.alert_id is not None:
         return "alert", row.alert_id, row.channel or ""
-    for column in ("proposal_id", "raise_id", "budget_change_id"):
+    for column in ("proposal_id", "raise_id", "budget_change_id", "digest_change_id"):
         if row._mapping[column] is not None:
             return column.removesuffix("_id"), row._mapping[column], ""
     return ("mode", 0, "") if row.mode_change_id is not None else ("notice", row.id, "")

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.db.engine import DatabaseError, connect, look_into, migrate, open_database
-from bot.db.schema import alerts, metadata, state
+from bot.db.schema import alerts, metadata, notices, state
 from bot.db.sqlite import rebuilding
 from bot.pricing.store import EstimateStore
 from bot.usage.model import DataState
@@ -81,6 +81,25 @@ def test_an_older_databases_estimates_are_bound_to_nothing(empty_database_url: s
     assert (before.monthly_usd, before.scope) == (Decimal(1350), None)
     store.keep(replace(before, scope="tag:team=care"))
     assert store.find("bot") == replace(before, scope="tag:team=care")
+    engine.dispose()
+
+
+def test_digests_that_wait_in_an_older_database_wait_for_their_channel(empty_database_url: str) -> None:
+    engine = connect(empty_database_url)
+    migrate(engine, "0025")
+    values = "'post', false, '{}', '2026-11-20 12:00:00', 0, '2026-11-20 12:00:00', '[]'"
+    with engine.begin() as connection:
+        for about, destination in (("digest/day/2026-11-19", "Slack C0OTHER"), ("hard", "Slack by mail")):
+            connection.execute(
+                text(
+                    "INSERT INTO notices (about, destination, status, action, reposts, facts, created_at, attempts, "
+                    f"next_attempt_at, reached) VALUES ('{about}', '{destination}', 'pending', {values})"
+                )
+            )
+    migrate(engine)
+    with engine.connect() as connection:
+        query = select(notices.c.destination, notices.c.channel).order_by(notices.c.id)
+        assert connection.execute(query).all() == [("Slack", "C0OTHER"), ("Slack by mail", None)]
     engine.dispose()
 
 

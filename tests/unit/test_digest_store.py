@@ -19,7 +19,7 @@ from bot.db.schema import digests, notices
 from bot.digests.cheaper import Cheaper, Option, Way
 from bot.digests.model import Digest, DigestRow, EstimatePace
 from bot.digests.schedule import DigestRule, period_until
-from bot.digests.store import STORED, DigestStore, destination_of
+from bot.digests.store import STORED, DigestStore
 from bot.language import LANGUAGES, in_language
 from bot.pricing.cost import Hidden
 from bot.sandbox.block_limits import problems
@@ -98,7 +98,7 @@ def test_whoever_comes_second_posts_nothing(engine: Engine) -> None:
     one = digest()
     assert not store.is_posted(one.rule, one.period.key)
     with ThreadPoolExecutor(4) as threads:
-        posted = list(threads.map(lambda _: DigestStore(engine).post(one, destination_of(None), NOW), range(8)))
+        posted = list(threads.map(lambda _: DigestStore(engine).post(one, None, NOW), range(8)))
     assert sorted(posted) == [False] * 7 + [True]
     assert store.is_posted(one.rule, one.period.key)
     with engine.connect() as connection:
@@ -111,7 +111,7 @@ def test_another_channel_and_another_week_are_other_digests(engine: Engine) -> N
     store, one = DigestStore(engine), digest()
     elsewhere = replace(one, rule=DigestRule(PeriodKind.WEEK, "C0OTHER").key)
     later = replace(one, period=period_until(PeriodKind.WEEK, NOW.date() + timedelta(days=7)))
-    assert all(store.post(each, destination_of(None), NOW) for each in (one, elsewhere, later))
+    assert all(store.post(each, None, NOW) for each in (one, elsewhere, later))
 
 
 def test_it_is_stored_as_the_outbox_stores_everything() -> None:

@@ -139,8 +139,9 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         "[list | set NAME KEY=VALUE… | try NAME KEY=VALUE… | suggest [scope=…] | "
         "raise NAME to=USD until=TIME [because …] | remove NAME | history [NAME]]",
         tr_noop(
-            "every budget with what it has spent; what one would have reported, and limits from history; set, raise "
-            "for a while or remove one, which admins approve; what was changed"
+            "every budget with what it has spent; what one would have reported, and limits from history; set or remove "
+            "one, which admins confirm; raise one for a while, which its owners ask for and admins approve; what was "
+            "changed"
         ),
         budget_command,
         (

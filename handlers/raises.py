@@ -1,9 +1,9 @@
 """Raising a limit for a while: typed, by the button below an alert, and by the form that it opens.
 
-Admins raise at once; others ask, and an admin decides at the request's message. Rights are checked at each click.
+Admins raise at once. The owners of the budget ask, or anybody where it has none, and an admin decides at the request's
+message. Rights are checked at each click, and again when the form is sent.
 """
 
-import asyncio
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -23,8 +23,8 @@ from bot.budgets.raises import (
     until_of,
 )
 from bot.clock import BEFORE_EVERYTHING
-from bot.fallback.admins import Permission
-from bot.language import tr, tr_noop
+from bot.fallback.admins import RAISE, NotAnOwner, RaiseRights
+from bot.language import tr
 from bot.messages import Message
 from bot.services import Services
 from bot.threads import InFlight
@@ -44,6 +44,7 @@ from handlers.render.raises import (
     UNTIL,
     budget_missing,
     carried,
+    not_an_owner,
     not_possible,
     opens_not,
     raise_answer,
@@ -68,30 +69,38 @@ NO_RAISE = 0
 ERROR_LIMIT = 300
 
 
-async def may_raise(services: Services, person: Person) -> Permission:
-    """Whether a person's raise takes effect at once; whoever may not, asks."""
-    return await services.admins.may_switch(person, tr_noop("raise limits"))
-
-
 async def raise_command(services: Services, person: Person, words: str) -> Message:
     """`budget raise NAME to=900 until=fri [limit=soft] [because …]`. Raises `BudgetWordsError`."""
     asked = split_raise_words(words)
-    budget = await services.threads.commands(services.budgets.effective, asked.budget)
+    budget, rights = await _found(services, person, asked.budget)
     if budget is None:
         known = [each.name for each in await services.threads.commands(services.budgets.in_force)]
         return said(unknown_budget(asked.budget, nearest(asked.budget, known)))
+    if rights.refused is not None:
+        return _refused(services, person, budget, rights.refused)
     kind = limit_to_raise(budget, asked.limit)
-    return await _wanted(services, person, budget, kind, asked.to, asked.until, asked.reason)
+    return await _wanted(services, person, rights, budget, kind, asked.to, asked.until, asked.reason)
+
+
+def _refused(services: Services, person: Person, budget: Budget, why: NotAnOwner) -> Message:
+    services.fallback.refused(person.id, ACTION, f"{budget.name}: only its owners and admins may ask")
+    return not_an_owner(budget.name, why)
 
 
 async def _wanted(
-    services: Services, person: Person, budget: Budget, kind: LimitKind, to: str, until: str, reason: str
+    services: Services,
+    person: Person,
+    rights: RaiseRights,
+    budget: Budget,
+    kind: LimitKind,
+    to: str,
+    until: str,
+    reason: str,
 ) -> Message:
     amount = amount_of(to, budget, kind)
     ends_at, with_period = until_of(until, budget, services.clock())
     wish = Wish(budget, kind, amount, ends_at, with_period, cut(reason.strip(), LONGEST_REASON))
-    permission = await may_raise(services, person)
-    work = services.raises.start if permission.allowed else services.raises.ask
+    work = services.raises.start if rights.at_once else services.raises.ask
     return raise_answer(await services.threads.commands(work, wish, person.id))
 
 
@@ -128,25 +137,33 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 async def _open(services: Services, body: dict[str, Any], click: Click, client: AsyncWebClient) -> None:
     named, _, name = click.value.partition(" ")
-    # Both within the time for which the form can be opened.
-    found = await in_time(
-        asyncio.gather(services.threads.commands(services.budgets.effective, name), may_raise(services, click.person))
-    )
+    found = await in_time(_found(services, click.person, name))
     if found is None:
         await reply(services, body, opens_not(name))
         return
-    budget, permission = found
+    budget, rights = found
     if budget is None:
         await reply(services, body, budget_missing(name))
+        return
+    if rights.refused is not None:
+        await reply(services, body, _refused(services, click.person, budget, rights.refused))
         return
     kind = next((kind for kind in LimitKind if kind == named and budget.limit(kind) is not None), None)
     kind = kind or limit_to_raise(budget, "")
     base = at_moment(budget, BEFORE_EVERYTHING)
     base_usd = base.limit(kind)
     if base_usd is None or not await open_view(
-        client, body, raise_form(base, kind, base_usd, not permission.allowed, response_url_of(body) or "")
+        client, body, raise_form(base, kind, base_usd, not rights.at_once, response_url_of(body) or "")
     ):
         await reply(services, body, opens_not(budget.name))
+
+
+async def _found(services: Services, person: Person, name: str) -> tuple[Budget | None, RaiseRights]:
+    """The budget of that name as it is by now, and what the person may do about its limits."""
+    budget = await services.threads.commands(services.budgets.effective, name)
+    if budget is None:
+        return None, RaiseRights(at_once=False)
+    return budget, await services.admins.may_raise(person, budget)
 
 
 def _mistakes(services: Services, budget: Budget, kind: LimitKind, values: dict[str, str]) -> dict[str, str]:
@@ -168,21 +185,22 @@ def _until(values: dict[str, str]) -> str:
 
 
 async def _submitted(services: Services, person: Person, name: str, kind: LimitKind, values: dict[str, str]) -> Message:
-    budget = await services.threads.commands(services.budgets.effective, name)
-    if budget is None:
+    # The form may be old or made up: rights are those of this moment.
+    budget, rights = await _found(services, person, name)
+    if budget is None or budget.limit(kind) is None:
         return budget_missing(name)
-    reason = readable(values.get(REASON, ""))
+    if rights.refused is not None:
+        return _refused(services, person, budget, rights.refused)
+    reason, to = readable(values.get(REASON, "")), cleaned(values.get(TO, ""))
     try:
-        if budget.limit(kind) is None:
-            return budget_missing(name)
-        return await _wanted(services, person, budget, kind, cleaned(values.get(TO, "")), _until(values), reason)
+        return await _wanted(services, person, rights, budget, kind, to, _until(values), reason)
     except BudgetWordsError as error:
         # The budget was changed while the form was open.
         return said(sentence(tr("Nothing was changed: {why}", why=error)))
 
 
 async def _decided(services: Services, click: Click) -> Message:
-    permission = await services.admins.may_switch(click.person, tr_noop("raise limits"))
+    permission = await services.admins.may_switch(click.person, RAISE)
     if permission.refusal is not None:
         services.fallback.refused(click.person.id, ACTION, f"{click.action} {click.value}: {permission.recorded}")
         return await dated(services, said(permission.refusal))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import partial
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -23,6 +24,12 @@ from bot.slack_api import CallError, RefusedCallError, as_list, call
 
 SWITCH = tr_noop("change the fallback mode")
 """What most buttons and commands of admins do."""
+
+
+RAISE = tr_noop("raise limits")
+SETTING = "CLAUDE_COST_ADMINS"
+OWNERS = "owners"
+"""Where ids are set: in the environment, or with a budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,26 @@ class Permission:
             return self.refusal or ""
 
 
+@dataclass(frozen=True, slots=True)
+class NotAnOwner:
+    """Why somebody may not even ask for more of a budget. `unread`: of groups, one clause each with the remedy.
+
+    `not_yet`: Slack has not said yet which workspace the owners belong to.
+    """
+
+    owners: tuple[str, ...]
+    unread: tuple[Exception, ...] = ()
+    not_yet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseRights:
+    """What somebody may do about a limit. `at_once`: raise it, as admins may; everybody else asks, unless `refused`."""
+
+    at_once: bool
+    refused: NotAnOwner | None = None
+
+
 class Admins:
     """User ids decide at once; members of user groups are asked of Slack (optional scope `usergroups:read`).
 
@@ -54,9 +81,18 @@ class Admins:
     bot's own workspace or organization: the same id from another one (Slack Connect) has no rights.
     """
 
-    def __init__(self, ids: AbstractSet[str], client: AsyncWebClient, workspace: Workspace) -> None:
-        self.answer_seconds: float = ANSWER_SECONDS
+    def __init__(
+        self,
+        ids: AbstractSet[str],
+        client: AsyncWebClient,
+        workspace: Workspace,
+        setting: str = SETTING,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        """`setting`: where the ids are set, `SETTING` or `OWNERS`."""
+        self.answer_seconds = answer_seconds
         """How long Slack may take for each answer."""
+        self._setting = setting
         self._users = frozenset(word for word in ids if not word.startswith("S"))
         self._groups = frozenset(ids) - self._users
         self.client = client
@@ -71,30 +107,50 @@ class Admins:
         """Whether this person may do what only admins may. `what`: marked by `tr_noop`."""
         if not self._users and not self._groups:
             return Permission(partial(_nobody, what))
+        found = await self._looked_up(person)
+        match found.standing:
+            case _Standing.NAMED:
+                return Permission(None)
+            case _Standing.STRANGER:
+                return Permission(partial(_only_here, what))
+            case _Standing.UNKNOWN:
+                return Permission(partial(_not_yet, what))
+            case _Standing.OTHER:
+                return Permission(partial(_refusal, sorted(self._users), found.unread, what))
+
+    async def may_raise(self, person: Person, budget: Budget) -> RaiseRights:
+        """Whether this person may raise a limit at once or ask for it: owners may, and anybody where there are none."""
+        owners = owners_of(budget)
+        at_once = (await self.may_switch(person, RAISE)).allowed
+        if at_once or not owners:
+            return RaiseRights(at_once)
+        theirs = Admins(frozenset(owners), self.client, self.workspace, OWNERS, self.answer_seconds)
+        found = await theirs._looked_up(person)
+        if found.standing is _Standing.NAMED:
+            return RaiseRights(at_once)
+        return RaiseRights(at_once, NotAnOwner(owners, found.unread, not_yet=found.standing is _Standing.UNKNOWN))
+
+    async def _looked_up(self, person: Person) -> "_Found":
+        """Whether a person is one of these users or in one of these groups, as far as Slack says so."""
         if self._groups or person.id in self._users:
-            stranger = await self._stranger(person, what)
-            if stranger is not None:
-                return Permission(stranger)
+            own = self.workspace
+            if not own.is_known:
+                with suppress(SlackRefusedError, SlackUnreachableError):
+                    own.learn(await check_bot_token(self.client, "", self.answer_seconds))
+            if not own.is_known:
+                return _Found(_Standing.UNKNOWN)
+            if not own.has(person):
+                return _Found(_Standing.STRANGER)
         if person.id in self._users:
-            return Permission(None)
+            return _Found(_Standing.NAMED)
         unread: list[_UnreadError] = []
         for group in sorted(self._groups):
             try:
                 if person.id in await self._members(group):
-                    return Permission(None)
+                    return _Found(_Standing.NAMED)
             except _UnreadError as error:
                 unread.append(error)
-        return Permission(partial(_refusal, sorted(self._users), unread, what))
-
-    async def _stranger(self, person: Person, what: str) -> Callable[[], str] | None:
-        """The refusal of somebody who is not known to belong to the bot's own workspace."""
-        own = self.workspace
-        if not own.is_known:
-            with suppress(SlackRefusedError, SlackUnreachableError):
-                own.learn(await check_bot_token(self.client, "", self.answer_seconds))
-        if not own.is_known:
-            return partial(_not_yet, what)
-        return None if own.has(person) else partial(_only_here, what)
+        return _Found(_Standing.OTHER, tuple(unread))
 
     async def unread_groups(self) -> list[str]:
         """For each group whose members cannot be read, one clause with the remedy."""
@@ -110,10 +166,27 @@ class Admins:
         try:
             answer = await call(self.client.usergroups_users_list(usergroup=group), self.answer_seconds)
         except RefusedCallError as error:
-            raise _UnreadError(_why(group, error.code)) from None
+            raise _UnreadError(_why(group, error.code, self._setting)) from None
         except CallError:
-            raise _UnreadError(_why(group, "")) from None
+            raise _UnreadError(_why(group, "", self._setting)) from None
         return frozenset(user for user in as_list(answer.data.get("users")) if isinstance(user, str))
+
+
+class _Standing(Enum):
+    """`NAMED`: one of them. `STRANGER`: of another workspace. `UNKNOWN`: the bot's own workspace is not known yet."""
+
+    NAMED = auto()
+    STRANGER = auto()
+    UNKNOWN = auto()
+    OTHER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """`unread`: why the members of some groups are not known."""
+
+    standing: _Standing
+    unread: tuple["_UnreadError", ...] = ()
 
 
 class UserSpend:
@@ -144,22 +217,18 @@ class UserSpend:
         )
 
 
-async def may_ask(admins: Admins, person: Person, budget: Budget) -> bool:
-    """Whether this person may ask for a change of a budget: one of its owners, or an admin."""
-    owners = Admins(frozenset(owners_of(budget)), admins.client, admins.workspace)
-    return (await admins.may_switch(person)).allowed or (await owners.may_switch(person)).allowed
-
-
 class _UnreadError(Exception):
     """The members of a group are not known; the text is one clause with the remedy, in the language in force."""
 
 
-def _why(group: str, code: str) -> Text:
+def _why(group: str, code: str, setting: str) -> Text:
     if code == "missing_scope":
         return tr_lazy(
             "the members of {group} could not be read: that needs the optional scope usergroups:read", group=group
         )
     if code == "no_such_subteam":
+        if setting == OWNERS:
+            return tr_lazy("Slack knows no user group {group}: correct the owners of the budget", group=group)
         return tr_lazy("Slack knows no user group {group}: correct CLAUDE_COST_ADMINS", group=group)
     if code:
         return tr_lazy("the members of {group} could not be read: Slack refuses ({code})", group=group, code=code)

@@ -12,6 +12,7 @@ from bot.amounts import usd
 from bot.budgets.budget import Budget, LimitKind, RaisedLimit
 from bot.budgets.parsing import budget_words
 from bot.budgets.raises import LONGEST_REASON, Raise, RaiseState
+from bot.fallback.admins import NotAnOwner
 from bot.language import tr, tr_noop
 from bot.messages import Block, Message, Part
 from handlers.render.fields import plain_label, select_field, text_field
@@ -199,6 +200,35 @@ def not_possible(raised: Raise | None) -> Message:
     if raised is None:
         return said(tr("Nothing was changed: the bot does not know this raise."))
     return said(tr("Nothing was changed: {state}", state=_progress(raised)))
+
+
+def not_an_owner(budget: str, why: NotAnOwner) -> Message:
+    """The answer to somebody who may not ask for more of a budget, with those who may."""
+    values = {"budget": shown(budget), "owners": ", ".join(map(mention, why.owners))}
+    if why.not_yet:
+        return said(
+            tr(
+                "Nothing was asked: Slack has not said yet which workspace the bot belongs to, and only the owners of "
+                "budget {budget} ({owners}) and admins there may ask to raise its limits. Try again in a minute.",
+                **values,
+            )
+        )
+    if why.unread:
+        clauses = tr("; ").join(map(str, why.unread))
+        return said(
+            tr(
+                "Nothing was asked: only the owners of budget {budget} ({owners}) and admins may ask to raise its "
+                "limits; {why}.",
+                why=clauses,
+                **values,
+            )
+        )
+    return said(
+        tr(
+            "Nothing was asked: only the owners of budget {budget} ({owners}) and admins may ask to raise its limits.",
+            **values,
+        )
+    )
 
 
 def _headline(raised: Raise) -> str:

@@ -6,14 +6,14 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from enum import Enum, auto
 
 from bot.app import sample_alert, slack_client
 from bot.cli.output import show
 from bot.clock import Clock, system_clock
 from bot.doctor.check import Check, all_well, doctor_json, doctor_text, without_secrets
-from bot.doctor.configuration import Configuration, read_configuration, secrets_in
+from bot.doctor.configuration import Configuration, read_configuration, read_env_file, secrets_in
 from bot.doctor.database import check_rollups
 from bot.doctor.examination import DATABASE_VARIABLE, examine, judge_rate_card
 from bot.pricing.card import load_rate_card
@@ -40,11 +40,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if all_well(checks) else 1
 
 
-async def checks_of(environ: Mapping[str, str], clock: Clock, rollups: Rollups = Rollups.LEAVE) -> tuple[Check, ...]:
-    """The findings about the settings, then those about what they name, as far as they can be read."""
+async def checks_of(
+    environ: MutableMapping[str, str], clock: Clock, rollups: Rollups = Rollups.LEAVE
+) -> tuple[Check, ...]:
+    """The findings about the settings, then those about what they name, as far as they can be read.
+
+    `environ` gets what the file of settings has.
+    """
+    of_file = read_env_file(environ)
     read = read_configuration(environ)
     secrets = secrets_in(environ, read.settings)
-    return without_secrets([*read.checks, *await _examined(read, clock, rollups)], secrets)
+    return without_secrets([*of_file, *read.checks, *await _examined(read, clock, rollups)], secrets)
 
 
 async def _examined(read: Configuration, clock: Clock, rollups: Rollups) -> tuple[Check, ...]:

@@ -20,6 +20,7 @@ from bot.budgets.snapshots import Snapshots
 from bot.budgets.usage_index import LedgerIndex
 from bot.cli.output import complain, show
 from bot.clock import DAY, system_clock
+from bot.config.env_file import load_env_file
 from bot.config.settings import Need, Settings, SettingsError, load_settings
 from bot.db.engine import DatabaseError, database_problem, look_into
 from bot.ledger.store import SqlLedger
@@ -71,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     by = f" by {arguments.by}" if arguments.by is not None else ""
     try:
         asked = report_words(" ".join(arguments.period) + by, system_clock())
+        load_env_file(os.environ)
         settings = load_settings(os.environ, Need(0))
         text = _exported(settings, asked, arguments.format)
         if arguments.output is None:

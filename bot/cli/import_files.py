@@ -20,6 +20,7 @@ from bot.cli.output import complain, show
 from bot.cli.price_answer import decimals, number, shown
 from bot.cli.price_reading import Progress
 from bot.clock import Clock, system_clock
+from bot.config.env_file import load_env_file
 from bot.config.settings import Need, Settings, SettingsError, load_settings
 from bot.db.engine import DatabaseError, database_problem, open_database
 from bot.ledger.clickhouse import ClickHouseError
@@ -157,6 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
     card = load_rate_card()
     try:
         found = find_files(arguments.paths)
+        load_env_file(os.environ)
         settings = load_settings(os.environ, Need(0))
         with ledger_database(settings.database_url, dry_run=arguments.dry_run) as engine:
             imported = import_files(engine, _ledger(engine, settings), found, card, system_clock)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.amounts import count
 from bot.app import bot_from
 from bot.clock import system_clock
+from bot.config.env_file import is_open_to_others, load_env_file
 from bot.config.environment import misspelled
 from bot.config.settings import Need, Settings, SettingsError, doubtful, load_settings
 from bot.db.engine import DatabaseError, database_problem
@@ -38,9 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
     os.umask(FOR_ITSELF)
     _log_to_stderr(logging.CRITICAL if once else logging.INFO)
     try:
+        doubts = _read_env_file()
         settings = load_settings(os.environ, Need.RUN_ONCE if once else Need.RUN)
         if once:
-            return asyncio.run(_once(settings))
+            return asyncio.run(_once(settings, doubts))
         ending = Ending()
         ending.handle_signals()
         with asyncio.Runner() as runner:
@@ -57,6 +59,19 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
 
 
+def _read_env_file() -> list[str]:
+    """Add it to the environment; a sentence for each doubtful line. Raises `SettingsError`."""
+    file = load_env_file(os.environ)
+    if file is None:
+        return []
+    log.info("settings from %s", file.path)
+    if is_open_to_others(file.path, os.environ):
+        log.warning("other users of this machine may read or change %s, which holds secrets: chmod 600 it", file.path)
+    for doubt in file.doubts:
+        log.warning("%s", doubt)
+    return list(file.doubts)
+
+
 async def _for_ever(settings: Settings, ending: Ending) -> int:
     async with bot_from(settings, SteadyClock()) as bot:
         log.info("fallback file %s, database %s", settings.fallback_file, shown_database(settings.database_url))
@@ -66,7 +81,7 @@ async def _for_ever(settings: Settings, ending: Ending) -> int:
     return 0
 
 
-async def _once(settings: Settings) -> int:
+async def _once(settings: Settings, doubts: list[str]) -> int:
     deadline = time.monotonic() + ONCE_WAITS_AT_MOST.total_seconds()
     async with bot_from(settings, system_clock, most_waiting=ONCE_WAITS_AT_MOST, hears_clicks=False) as bot:
         try:
@@ -88,7 +103,10 @@ async def _once(settings: Settings) -> int:
         await others
         problem = _undone(bot, cycle)
     # One line, whatever there is to say: cron sends it by mail.
-    said = [*([] if problem is None else [problem]), *_sentences([*misspelled(os.environ), *doubtful(settings)])]
+    said = [
+        *([] if problem is None else [problem]),
+        *_sentences([*doubts, *misspelled(os.environ), *doubtful(settings)]),
+    ]
     if said:
         print(" ".join(said), file=sys.stderr)
     return 0 if problem is None else 1

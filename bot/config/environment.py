@@ -42,6 +42,7 @@ VARIABLES: tuple[Variable, ...] = (
         "a ClickHouse that keeps what applications log, `https://USER:PASSWORD@HOST:8443/DATABASE`",
         secret=True,
     ),
+    Variable("CLAUDE_COST_ENV_FILE", "a file with these variables; the environment counts before it", ".env"),
     Variable("CLAUDE_COST_CONFIG", "a TOML file with more budgets, modes and destinations of alerts"),
     Variable(
         "CLAUDE_COST_FALLBACK_CHAIN",

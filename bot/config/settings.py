@@ -100,6 +100,8 @@ class Settings:
     """Whether only admins see what single users spend."""
     ingest_tokens: Mapping[str, SecretStr] = field(default_factory=dict)
     """By the sender's name."""
+    env_file: Path | None = None
+    """The file of settings that was read (`bot.config.env_file`)."""
 
 
 def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
@@ -150,6 +152,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         ledger_rules=replace(config.ledger_rules, hide_users=config.hides_users),
         hides_users=config.hides_users,
         ingest_tokens=_ingest_tokens(values, config),
+        env_file=_path(values, "CLAUDE_COST_ENV_FILE") if environ.get("CLAUDE_COST_ENV_FILE", "").strip() else None,
     )
     for sentence in doubtful(settings):
         log.warning("%s", masked(sentence))
@@ -216,6 +219,11 @@ def doubtful(settings: Settings) -> list[str]:
         f"CLAUDE_COST_FALLBACK_CHAIN names {clause}"
         for clause in unknown_models(settings.fallback_chain, load_rate_card())
     ]
+    if settings.env_file is not None and settings.env_file.resolve() == settings.fallback_file.resolve():
+        sentences.append(
+            "CLAUDE_COST_FALLBACK_FILE is the file from which the bot reads its settings, so that services would read "
+            "the bot's secrets: name another one."
+        )
     others, approvals = len(settings.admins) - 1, settings.fallback_rules.approvals
     # How many members a user group has, only Slack knows.
     if 0 <= others < approvals and not any(admin.startswith("S") for admin in settings.admins):

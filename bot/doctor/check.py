@@ -80,6 +80,7 @@ TITLES: Mapping[str, str] = {
     "outbox": tr_noop("waiting messages"),
     "scopes": tr_noop("budget scopes"),
     "usage_rows": tr_noop("rows of usage"),
+    "env_file": tr_noop("file of settings"),
     "fallback_file": tr_noop("fallback file"),
     "targets": tr_noop("fallback targets"),
     "rate_card": tr_noop("list prices"),

@@ -1,11 +1,12 @@
 """Checks of the settings: a sentence for every mistake, not only the first one."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields
 
 from pydantic import SecretStr
 
+from bot.config.env_file import load_env_file
 from bot.config.environment import VARIABLES, misspelled
 from bot.config.settings import Need, Settings, SettingsError, doubtful, load_settings
 from bot.doctor.check import Check, State
@@ -40,7 +41,7 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
         except SettingsError as error:
             checks.append(Check("settings", State.FAIL, str(error)))
             named = set(_NAME.findall(str(error)))
-            kept = {name: text for name, text in usable.items() if name.removesuffix("_FILE") not in named}
+            kept = {name: text for name, text in usable.items() if not {name, name.removesuffix("_FILE")} & named}
             if len(kept) == len(usable):
                 return Configuration(None, frozenset(wrong), tuple(checks))
             usable = kept
@@ -59,6 +60,15 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
     if not checks:
         checks = [Check("settings", State.OK, "Every setting can be read, and none is missing.")]
     return Configuration(settings, frozenset(wrong), tuple(checks))
+
+
+def read_env_file(environ: MutableMapping[str, str]) -> list[Check]:
+    """Add what the file of settings has to `environ`; a finding for each mistake in it."""
+    try:
+        file = load_env_file(environ)
+    except SettingsError as error:
+        return [Check("settings", State.FAIL, str(error))]
+    return [] if file is None else [Check("settings", State.WARN, text) for text in file.doubts]
 
 
 def open_doors(settings: Settings) -> list[str]:

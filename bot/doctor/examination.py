@@ -1,6 +1,7 @@
 """The whole examination: all checks of Slack, Anthropic, the database and the machine."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ import httpx
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clock import Clock
+from bot.config.env_file import is_open_to_others
 from bot.config.settings import Settings
 from bot.doctor.anthropic import check_console_limit, check_usage_apis
 from bot.doctor.channels import check_own_channels
@@ -28,6 +30,7 @@ OLD_CARD = timedelta(days=90)
 
 ORDER = (
     "paths",
+    "env_file",
     *("slack_token", "slack_scopes", "slack_connection", "channel", "budget_channels", "sample_alert", "admins"),
     *("anthropic", "anthropic_analytics", "anthropic_admin", "cost_report", "console_limit"),
     *(
@@ -110,7 +113,12 @@ async def examine(
             second["budget_channels"] = check_own_channels(client, settings, clock, who, int(seconds))
         second["sample_alert"] = check_sample(client, sample, who)
     found += await run_checks(second, seconds)
-    found += [_paths(settings, wrong), judge_clock(offsets.found, jumped), judge_rate_card(card, clock)]
+    found += [
+        _paths(settings, wrong),
+        *_env_file(settings),
+        judge_clock(offsets.found, jumped),
+        judge_rate_card(card, clock),
+    ]
     found.sort(key=lambda check: ORDER.index(check.name))
     return without_secrets(found, secrets_of(settings))
 
@@ -143,6 +151,18 @@ def _paths(settings: Settings, wrong: frozenset[str]) -> Check:
     database = shown_database(settings.database_url)
     text = tr("Absolute paths: database {database}, fallback file {file}.", database=database, file=file)
     return Check("paths", State.OK, text)
+
+
+def _env_file(settings: Settings) -> list[Check]:
+    """Whether others may read the file of settings; nothing where there is none."""
+    file = settings.env_file
+    if file is None:
+        return []
+    text = tr("Settings that the environment does not have are read from {file}.", file=file)
+    if not is_open_to_others(file, os.environ):
+        return [Check("env_file", State.OK, text)]
+    others = tr("Other users of this machine may read or change it, and it holds secrets.")
+    return [Check("env_file", State.WARN, f"{text} {others}", tr("Restrict it: chmod 600 {path}", path=file))]
 
 
 def judge_clock(offsets: Mapping[str, timedelta], jumped: str | None = None) -> Check:

@@ -17,6 +17,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine
 
 from bot import slack_api
+from bot.alerts.asks import AskStore
 from bot.alerts.cycle_state import CycleStateStore, DueStore
 from bot.alerts.detector import DetectorContext, Evaluator, Look
 from bot.alerts.incident import AlertKind
@@ -324,6 +325,7 @@ def _services(
         attributed=attributed,
         alerts=alerts,
         lifecycle=alerts.life,
+        asks=AskStore(engine),
         notices=alerts.notices,
         destinations=alerts.destinations,
         budgets=book,

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bot.alerts.asks import AskStore
 from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.rules import DetectorRules
@@ -47,6 +48,7 @@ class Services:
     attributed: Snapshots
     alerts: AlertStore
     lifecycle: LifecycleStore
+    asks: AskStore
     notices: ContentStore
     destinations: BacklogStore
     budgets: BudgetBook

@@ -4,7 +4,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.services import Services
 from bot.threads import InFlight
-from handlers import alerts, budget, budget_form, commands, estimate, expected, home, mentions
+from handlers import alerts, asking, budget, budget_form, commands, estimate, expected, home, mentions
 from handlers import fallback as fallback_clicks
 from handlers.render.limit_alert import limit_message
 from handlers.rendering import Rendering
@@ -17,6 +17,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Add every listener to the app; what they do is counted by `in_flight`."""
     commands.register(app, services, in_flight)
     alerts.register(app, services, in_flight)
+    asking.register(app, services, in_flight)
     estimate.register(app, services, in_flight)
     budget.register(app, services, in_flight)
     budget_form.register(app, services, in_flight)

@@ -11,6 +11,7 @@ from bot.language import ntr, tr, tr_noop
 from bot.messages import Message
 from bot.services import Services
 from bot.threads import InFlight
+from handlers.asking import command_ask, refused
 from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION, SNOOZES
 from handlers.render.parts import code, mention, moment, names, said, sentence
 from handlers.requests import Click, Request, on_click
@@ -74,8 +75,7 @@ async def test_alert_command(services: Services, request: Request) -> Message:
     """`test-alert`: a message that goes the way of every alert, where the user may; otherwise why not."""
     permission = await services.admins.may_switch(request.person, tr_noop("send a test alert"))
     if permission.refusal is not None:
-        services.fallback.refused(request.person.id, TEST_ALERT, permission.recorded)
-        return said(permission.refusal)
+        return refused(services, request.person, permission, TEST_ALERT, "", command_ask(TEST_ALERT))
     return said(await services.threads.commands(_enqueued, services, request.person.id))
 
 

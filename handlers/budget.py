@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from slack_bolt.async_app import AsyncApp
 
+from bot.alerts.asks import Ask, Place, Wanted
 from bot.budgets.account import Detail
 from bot.budgets.budget import ATTRIBUTED, Budget, Scope
 from bot.budgets.owners import team_name
@@ -24,6 +25,7 @@ from bot.usage.attributed_days import PRODUCTS
 from bot.usage.model import AttributedBy, NotAttributedError
 from bot.usage.store_reads import AttributedNames
 from handlers import raises
+from handlers.asking import askable, command_ask, refused
 from handlers.budget_trial import suggest_answer, try_answer
 from handlers.raises import raise_command
 from handlers.render.budget import (
@@ -44,6 +46,7 @@ from handlers.render.budget import (
     was_set,
 )
 from handlers.render.budget_changes import UNDO_ACTION, history_message, undo_answer
+from handlers.render.help import COMMAND
 from handlers.render.parts import code, said, sentence, shown
 from handlers.requests import Click, Request, dated, on_click
 
@@ -79,7 +82,8 @@ async def budget_command(services: Services, request: Request) -> Message:
     permission = await services.admins.may_switch(request.person, tr_noop("change budgets"))
     if permission.refusal is None:
         return message
-    return not_yours(message, permission.refusal, f"/claude-cost budget {action} {cleaned(rest)}")
+    words = f"budget {action} {cleaned(rest)}"
+    return not_yours(message, permission.refusal, f"{COMMAND} {words}", askable(services, command_ask(words)))
 
 
 async def _asked_of_anthropic(services: Services, words: str) -> AttributedNames | None:
@@ -119,8 +123,9 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 async def _undone(services: Services, click: Click) -> Message:
     permission = await services.admins.may_switch(click.person, tr_noop("change budgets"))
     if permission.refusal is not None:
-        services.fallback.refused(click.person.id, ACTION, f"undo {click.value}: {permission.recorded}")
-        return await dated(services, said(permission.refusal))
+        ask = Ask(Wanted.DECISION, "", Place.CHANGE, click.id or NO_CHANGE)
+        answer = refused(services, click.person, permission, ACTION, f"undo {click.value}", ask)
+        return await dated(services, answer)
     outcome, name = await services.threads.commands(services.budgets.undo, click.id or NO_CHANGE, click.person.id)
     return await dated(services, undo_answer(outcome, name))
 
@@ -129,17 +134,15 @@ async def _confirmed(services: Services, click: Click) -> Message:
     removes = click.action == REMOVE_ACTION
     permission = await services.admins.may_switch(click.person, tr_noop("change budgets"))
     if permission.refusal is not None:
-        _, _, words = click.value.partition(" ")
-        detail = f"{'remove' if removes else 'set'} {words}: {permission.recorded}"
-        services.fallback.refused(click.person.id, ACTION, detail)
-        text = permission.refusal
-    else:
-        try:
-            change = _removed if removes else _set
-            text = await services.threads.commands(change, services, click.person.id, click.value)
-        except BudgetWordsError as error:
-            # The button is of another version, or made up.
-            text = sentence(tr("Nothing was changed: {why}", why=error))
+        words = f"{'remove' if removes else 'set'} {click.value.partition(' ')[2]}"
+        ask = command_ask(f"budget {words}")
+        return await dated(services, refused(services, click.person, permission, ACTION, words, ask))
+    try:
+        change = _removed if removes else _set
+        text = await services.threads.commands(change, services, click.person.id, click.value)
+    except BudgetWordsError as error:
+        # The button is of another version, or made up.
+        text = sentence(tr("Nothing was changed: {why}", why=error))
     return await dated(services, said(text))
 
 

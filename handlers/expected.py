@@ -18,7 +18,8 @@ from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.services import Services
 from bot.threads import InFlight
-from bot.typed_text import first_word, nearest, words_in
+from bot.typed_text import cleaned, first_word, nearest, words_in
+from handlers.asking import command_ask, refused
 from handlers.render.expected import (
     DAYS,
     EXPECT_ACTION,
@@ -88,8 +89,8 @@ async def _changed(services: Services, person: Person, action: str, rest: str) -
     entry = parse_entry(rest, services.clock().date()) if action == "add" else None
     permission = await services.admins.may_switch(person, tr_noop("change the calendar"))
     if permission.refusal is not None:
-        services.fallback.refused(person.id, ACTION, f"{action} {rest}: {permission.recorded}")
-        return said(permission.refusal)
+        words = f"{action} {rest}"
+        return refused(services, person, permission, ACTION, words, command_ask(f"calendar {cleaned(words)}"))
     if entry is None:
         return await services.threads.commands(_removed, services, person.id, rest)
     return await services.threads.commands(_added, services, person.id, entry)

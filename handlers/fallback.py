@@ -14,8 +14,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
-from bot.alerts.lifecycle import AdminRequest
-from bot.alerts.lifecycle_store import Handled
+from bot.alerts.asks import Ask, Place, Wanted
 from bot.fallback.approvals import NotApprovedError
 from bot.fallback.impact import Overview
 from bot.fallback.service import ModeState
@@ -28,6 +27,7 @@ from bot.notify.model import Address
 from bot.services import Services
 from bot.threads import InFlight
 from bot.typed_text import first_word, nearest, words_in
+from handlers.asking import command_ask, refused
 from handlers.render.fallback import (
     FORM_ACTION,
     already,
@@ -40,7 +40,6 @@ from handlers.render.fallback import (
 )
 from handlers.render.fields import filled_fields
 from handlers.render.forms import FALLBACK_FORM, LASTS, MODE, REASON, change_form, text_view
-from handlers.render.lifecycle import ASK_ACTION, refusal_message
 from handlers.render.parts import code, moment, names, said, sentence, shown
 from handlers.render.proposal import APPROVE_ACTION, REJECT_ACTION, asked_message, closed_message
 from handlers.render.spend import SWITCH_ACTION, drawn_for
@@ -61,15 +60,6 @@ from handlers.requests import (
     response_url_of,
     update_view,
 )
-
-_ALERT_ID = re.compile(r"[0-9]{1,18}")
-
-ASKED = {
-    "done": tr_noop("Asked: the admins are mentioned in the alert's thread."),
-    "already": tr_noop("You have asked already: it stands in the alert's thread."),
-    "over": tr_noop("Nothing was asked: this alert is not open any more."),
-    "unknown": tr_noop("Nothing was asked: the bot does not know this alert or this mode any more."),
-}
 
 ACTIONS = ("status", "on", "off", "auto", "history")
 MOST_HISTORY = 15
@@ -96,14 +86,15 @@ async def fallback_command(services: Services, request: Request) -> Message:
         wrong = _not_a_mode(services, asked.mode.split()) if asked.mode else None
         if wrong is not None:
             return said(wrong)
-        return await switch_to(services, request.person, asked.mode or DEGRADED, asked.reason, lasts=asked.lasts)
+        mode, words = asked.mode or DEGRADED, f"fallback {request.words}"
+        return await switch_to(services, request.person, mode, asked.reason, lasts=asked.lasts, words=words)
     if asked.mode or asked.lasts is not None:
         extra = code(asked.mode) if asked.mode else tr("the time")
         text = tr(
             "`fallback off` takes no mode and no time: remove {extra}, or give a reason after because.", extra=extra
         )
         return said(text)
-    return await switch_to(services, request.person, NORMAL, asked.reason)
+    return await switch_to(services, request.person, NORMAL, asked.reason, words=f"fallback {request.words}")
 
 
 async def switch_to(
@@ -116,12 +107,14 @@ async def switch_to(
     until: datetime | None = None,
     drawn_for: str | None = None,
     message: Address | None = None,
+    words: str = "",
 ) -> Message:
     """Switch, if this user may and there is such a mode; otherwise say why nothing was changed.
 
     `lasts`: for how long. `until`: instead of it, for the way back to a mode that had an end; one that is past is none.
     `drawn_for`: the mode that was in force when the button was drawn that was clicked; None for what is typed.
-    `message`: the one in which it was clicked: in an alert's, whoever may not switch is offered to ask those who may.
+    `message`: the one in which it was clicked: whoever may not switch asks those who may in the thread of an alert.
+    `words`: the command that says the same, for whoever asks an admin to type it.
     """
     mode = services.fallback.modes.get(name.lower())
     if mode is None:
@@ -130,14 +123,17 @@ async def switch_to(
         return said(text)
     permission = await services.admins.may_switch(person)
     if permission.refusal is not None:
-        services.fallback.refused(person.id, "mode", f"{mode.name}: {permission.recorded}")
-        alert_id = None
-        if message is not None and services.admins.ids:
-            alert_id = await services.threads.commands(services.lifecycle.alert_at, message)
-        return refusal_message(permission.refusal, alert_id, mode.name)
+        ask = command_ask(words) if words else await _mode_ask(services, mode.name, message)
+        return refused(services, person, permission, "mode", mode.name, ask)
     if mode.name == NORMAL and lasts is not None:
         return said(tr("Nothing was changed: normal takes no time, since it does not end by itself."))
     return await services.threads.commands(_switch, services, person.id, mode, reason, lasts, until, drawn_for)
+
+
+async def _mode_ask(services: Services, mode: str, message: Address | None) -> Ask:
+    """To ask for a mode: in the thread of the alert whose button was clicked, or else in the alert channel."""
+    alert_id = None if message is None else await services.threads.commands(services.lifecycle.alert_at, message)
+    return Ask(Wanted.MODE, mode) if alert_id is None else Ask(Wanted.MODE, mode, Place.ALERT, alert_id)
 
 
 def _not_a_mode(services: Services, words: list[str]) -> str | None:
@@ -226,8 +222,7 @@ async def _auto(services: Services, person: Person, words: str) -> Message:
         return said(tr("Nothing was changed: use `fallback auto on` or `fallback auto off`."))
     permission = await services.admins.may_switch(person, tr_noop("say whether the chain steps down by itself"))
     if permission.refusal is not None:
-        services.fallback.refused(person.id, "auto", f"{word}: {permission.recorded}")
-        return said(permission.refusal)
+        return refused(services, person, permission, "auto", word, command_ask(f"fallback auto {word}"))
     await services.threads.commands(services.fallback.set_auto, person.id, on=word == "on")
     if word == "on":
         levels = names(sorted(services.fallback.rules.auto_levels))
@@ -282,7 +277,15 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     async def on_open(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
         async with answering(services, in_flight, body):
-            view = await change_view(services, response_url_of(body) or "")
+            person = person_of(body)
+            view, permission = await asyncio.gather(
+                change_view(services, response_url_of(body) or ""), in_time(services.admins.may_switch(person))
+            )
+            # Where Slack takes long to name members of a group, the form asks again when it is sent.
+            if permission is not None and permission.refusal is not None:
+                answer = refused(services, person, permission, "mode", "form", Ask(Wanted.OTHER_MODE))
+                await reply(services, body, answer)
+                return
             if not await open_view(client, body, view):
                 await reply(
                     services, body, said(tr("The form could not be opened. Type it, as in `fallback on for 2h`."))
@@ -301,8 +304,9 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
             await (
                 ack(response_action="update", view=text_view(tr(TITLE), said(tr("Changing …")))) if from_home else ack()
             )
-            mode, reason = values[MODE], values.get(REASON, "")
-            answer = await dated(services, await switch_to(services, person_of(body), mode, reason, lasts=lasts))
+            mode, reason, words = values[MODE], values.get(REASON, ""), _as_typed(values)
+            switched_to = await switch_to(services, person_of(body), mode, reason, lasts=lasts, words=words)
+            answer = await dated(services, switched_to)
             if from_home:
                 await asyncio.sleep(SETTLES_SECONDS)
                 await update_view(client, str(body["view"]["id"]), text_view(tr(TITLE), answer))
@@ -310,7 +314,6 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
                 await reply(services, body, answer)
 
     app.action(re.compile(f"^{SWITCH_ACTION}:"))(on_click(services, in_flight, switch_clicked))
-    app.action(ASK_ACTION)(on_click(services, in_flight, _ask))
     app.action(APPROVE_ACTION)(on_click(services, in_flight, _approve))
     app.action(REJECT_ACTION)(on_click(services, in_flight, _reject))
     app.action(PROOF_DISMISS)(on_dismiss)
@@ -324,42 +327,20 @@ async def change_view(services: Services, response_url: str) -> Block:
     return form or _bare_form(services, response_url)
 
 
+def _as_typed(values: dict[str, str]) -> str:
+    """The command that does what the form says."""
+    lasts = f" for {values[LASTS]}" if values.get(LASTS) else ""
+    because = f" because {values[REASON]}" if values.get(REASON) else ""
+    action = "off" if values[MODE] == NORMAL else f"on {values[MODE]}"
+    return f"fallback {action}{lasts}{because}"
+
+
 async def switch_clicked(services: Services, click: Click) -> Message:
     """Switch to the mode of a button, as of the moment of the click."""
     mode, until = mode_and_until(click.value)
     reason, drawn = "button in the channel", drawn_for(click.row)
     answer = await switch_to(services, click.person, mode, reason, until=until, drawn_for=drawn, message=click.message)
     return await dated(services, answer)
-
-
-async def _ask(services: Services, click: Click) -> Message:
-    """Ask those who may switch, in the alert's thread."""
-    alert_id, _, name = click.value.partition(":")
-    mode = services.fallback.modes.get(name)
-    if mode is None or not _ALERT_ID.fullmatch(alert_id):
-        return said(tr(ASKED["unknown"]))
-    channel = None if click.message is None else click.message.channel
-    handled = await services.threads.commands(_asked, services, int(alert_id), mode, click.person.id, channel)
-    return said(tr(ASKED[handled.outcome]))
-
-
-def _asked(services: Services, alert_id: int, mode: Mode, by: str, channel: str | None) -> Handled:
-    prospect = services.mode_impacts.of(mode, None)
-    saving = next((saving for saving in prospect.savings if saving.mode == mode.name), None)
-    previous = services.fallback.in_force().mode.name
-
-    def request(incident: str) -> AdminRequest:
-        return AdminRequest(
-            incident=incident,
-            by=by,
-            admins=services.admins.ids,
-            mode=mode.name,
-            previous=previous,
-            saving=saving,
-            as_of=prospect.as_of,
-        )
-
-    return services.lifecycle.ask(alert_id, request, by, services.clock(), channel)
 
 
 async def _approve(services: Services, click: Click) -> Message:
@@ -373,8 +354,8 @@ async def _reject(services: Services, click: Click) -> Message:
 async def _decided(services: Services, click: Click, decide: Callable[[int, str], Proposal]) -> Message:
     permission = await services.admins.may_switch(click.person)
     if permission.refusal is not None:
-        services.fallback.refused(click.person.id, "proposal", permission.recorded)
-        return said(permission.refusal)
+        ask = Ask(Wanted.DECISION, "", Place.PROPOSAL, click.id or NO_PROPOSAL)
+        return refused(services, click.person, permission, "proposal", "", ask)
     try:
         return closed_message(await services.threads.commands(decide, click.id or NO_PROPOSAL, click.person.id))
     except NotApprovedError as error:

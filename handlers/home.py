@@ -14,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.actor import Person
+from bot.alerts.asks import Ask, Wanted
 from bot.budgets.account import Detail
 from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
 from bot.budgets.course import course_of
@@ -28,6 +29,7 @@ from bot.services import Services
 from bot.slack_api import CallError, LimitedCallError, RefusedCallError, as_object, call
 from bot.threads import InFlight
 from bot.usage.model import is_stale
+from handlers.asking import command_ask, refused
 from handlers.budget import budget_command
 from handlers.estimate import open_form
 from handlers.fallback import change_view
@@ -219,7 +221,8 @@ async def _answer(services: Services, person: Person, action: str) -> Block:
         return text_view(title, await dated(services, await forecast_command(services, Request(person, ""))))
     permission = await services.admins.may_switch(person)
     if permission.refusal is not None:
-        return text_view(title, said(permission.refusal))
+        ask = Ask(Wanted.OTHER_MODE) if action == FALLBACK_ACTION else command_ask("budget set")
+        return text_view(title, refused(services, person, permission, "home", action, ask))
     if action == FALLBACK_ACTION:
         return await change_view(services, "")
     budgets = await budget_command(services, Request(person, "list"))

@@ -10,6 +10,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
+from bot.alerts.asks import Ask, Place, Wanted
 from bot.budgets.budget import Budget, LimitKind
 from bot.budgets.parsing import BudgetWordsError, budget_of, split_budget_words
 from bot.budgets.raise_store import ACTION, NotPossibleError, Wish
@@ -29,6 +30,7 @@ from bot.messages import Message
 from bot.services import Services
 from bot.threads import InFlight
 from bot.typed_text import cleaned, nearest, readable
+from handlers.asking import refused
 from handlers.render.budget import unknown_budget
 from handlers.render.fields import filled_fields
 from handlers.render.parts import cut, said, sentence
@@ -77,12 +79,12 @@ async def raise_command(services: Services, person: Person, words: str) -> Messa
         known = [each.name for each in await services.threads.commands(services.budgets.in_force)]
         return said(unknown_budget(asked.budget, nearest(asked.budget, known)))
     if rights.refused is not None:
-        return _refused(services, person, budget, rights.refused)
+        return _not_asked(services, person, budget, rights.refused)
     kind = limit_to_raise(budget, asked.limit)
     return await _wanted(services, person, rights, budget, kind, asked.to, asked.until, asked.reason)
 
 
-def _refused(services: Services, person: Person, budget: Budget, why: NotAnOwner) -> Message:
+def _not_asked(services: Services, person: Person, budget: Budget, why: NotAnOwner) -> Message:
     services.fallback.refused(person.id, ACTION, f"{budget.name}: only its owners and admins may ask")
     return not_an_owner(budget.name, why)
 
@@ -146,7 +148,7 @@ async def _open(services: Services, body: dict[str, Any], click: Click, client: 
         await reply(services, body, budget_missing(name))
         return
     if rights.refused is not None:
-        await reply(services, body, _refused(services, click.person, budget, rights.refused))
+        await reply(services, body, _not_asked(services, click.person, budget, rights.refused))
         return
     kind = next((kind for kind in LimitKind if kind == named and budget.limit(kind) is not None), None)
     kind = kind or limit_to_raise(budget, "")
@@ -190,7 +192,7 @@ async def _submitted(services: Services, person: Person, name: str, kind: LimitK
     if budget is None or budget.limit(kind) is None:
         return budget_missing(name)
     if rights.refused is not None:
-        return _refused(services, person, budget, rights.refused)
+        return _not_asked(services, person, budget, rights.refused)
     reason, to = readable(values.get(REASON, "")), cleaned(values.get(TO, ""))
     try:
         return await _wanted(services, person, rights, budget, kind, to, _until(values), reason)
@@ -202,8 +204,9 @@ async def _submitted(services: Services, person: Person, name: str, kind: LimitK
 async def _decided(services: Services, click: Click) -> Message:
     permission = await services.admins.may_switch(click.person, RAISE)
     if permission.refusal is not None:
-        services.fallback.refused(click.person.id, ACTION, f"{click.action} {click.value}: {permission.recorded}")
-        return await dated(services, said(permission.refusal))
+        ask = Ask(Wanted.DECISION, "", Place.RAISE, click.id or NO_RAISE)
+        detail = f"{click.action} {click.value}"
+        return await dated(services, refused(services, click.person, permission, ACTION, detail, ask))
     decide = {
         APPROVE_ACTION: services.raises.approve,
         DECLINE_ACTION: services.raises.decline,

@@ -24,12 +24,13 @@ from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, Verification
 from bot.notify.languages import Spoken
 from bot.notify.model import Notice
 from bot.notify.slack_connection import Workspace
+from handlers.render.asking import ask_message
 from handlers.render.budget_changes import change_message
 from handlers.render.digest import digest_message
 from handlers.render.expected import with_expected
 from handlers.render.fallback import announcement, end_warning
 from handlers.render.greeting import greeting_message
-from handlers.render.lifecycle import ask_message, life_message, renderer, synthetic_alert_message, with_life
+from handlers.render.lifecycle import life_message, renderer, synthetic_alert_message, with_life
 from handlers.render.limit_alert import limit_message, limit_step_message
 from handlers.render.parts import channel_mention, context, mention, moment, paragraph, plain_text, said
 from handlers.render.proposal import proposal_message

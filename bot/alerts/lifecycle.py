@@ -37,10 +37,12 @@ class Life:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminRequest:
-    """Somebody who may not switch the fallback mode asks for it, in the thread of an alert.
+    """Somebody asks the admins for what only they may do.
 
-    `incident`: the alert's visible id. `by`: a Slack user id; `admins`: ids of users and groups. `previous`: the mode
-    in force. `saving`: of `mode`, None where it is not known; `as_of`: the age of that.
+    `incident`: the visible id of what it is about. `by`: a Slack user id; `admins`: ids of users and groups. `mode`:
+    the fallback mode that is asked for, empty where something else is. `previous`: the mode in force. `saving`: of
+    `mode`, None where it is not known; `as_of`: the age of that. `command`: what an admin would type. `decides`:
+    whether the buttons of the message above are what is asked about.
     """
 
     kind: Literal["ask"] = "ask"
@@ -51,6 +53,8 @@ class AdminRequest:
     previous: str
     saving: Saving | None
     as_of: datetime | None
+    command: str = ""
+    decides: bool = False
 
 
 LONGEST_SNOOZE = 2 * DAY + 2 * HOUR

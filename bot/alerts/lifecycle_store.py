@@ -1,6 +1,5 @@
 """What people and time do to alerts: a change of the row, the edit of its message and the reply are one transaction."""
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,18 +9,18 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, case, func, selec
 
 from bot.actor import BOT
 from bot.alerts.incident import AlertKind, Status
-from bot.alerts.lifecycle import AdminRequest, Life, LifecycleStep, OpenAlert, SeenAlert, due_step, snooze_is_over
+from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert, SeenAlert, due_step, snooze_is_over
 from bot.alerts.model import AlertPayload, BudgetAlert, redrawn
 from bot.alerts.notice_contents import (
     LifecycleEvent,
     edit,
-    enqueue,
     identity_of,
     in_every_copy,
     in_slack,
     life_of,
     loaded,
     newest_notice,
+    newest_payload,
     payload_type,
 )
 from bot.alerts.rules import AlertRules
@@ -126,7 +125,7 @@ class LifecycleStore:
                 return found
             query = select(alerts).where(alerts.c.id == found.alert_id).with_for_update()
             row = connection.execute(query).one_or_none()
-            about = None if row is None else _newest_payload(connection, found.alert_id)
+            about = None if row is None else newest_payload(connection, found.alert_id)
             if row is None or about is None or row.status != Status.OPEN:
                 return found
             if row.snoozed_until == found.until:
@@ -148,30 +147,6 @@ class LifecycleStore:
         with self._engine.connect() as connection:
             found: int | None = connection.execute(own.union(copies).limit(1)).scalar_one_or_none()
         return found
-
-    def ask(
-        self, alert_id: int, request: Callable[[str], AdminRequest], by: str, now: datetime, channel: str | None = None
-    ) -> Handled:
-        """Post what `by` asks of the admins in the thread of an open alert, once per person and alert.
-
-        `request`: makes it from the incident's visible id. `channel`: where it was clicked, whose copy gets it.
-        """
-        step = f"ask:{hashlib.sha256(by.encode()).hexdigest()[:12]}"
-        with self._engine.begin() as connection:
-            row = connection.execute(select(alerts).where(alerts.c.id == alert_id).with_for_update()).one_or_none()
-            about = None if row is None else _newest_payload(connection, alert_id)
-            if row is None or about is None:
-                return Handled("unknown")
-            if row.status != Status.OPEN:
-                return Handled("over")
-            asked = select(notices.c.id).where(notices.c.alert_id == alert_id, notices.c.step == step, in_slack)
-            if connection.execute(asked).first() is not None:
-                return Handled("already")
-            wanted = request(about.incident)
-            own = _copy_in(connection, alert_id, channel)
-            enqueue(connection, "reply", wanted, now, step=step, channel=own, alert_id=alert_id)
-            keep(connection, now, by, "ask admins", "done", wanted.mode)
-        return Handled("done")
 
     def advance(self, alert_id: int, step: LifecycleStep, now: datetime) -> Handled:
         """Take a step that is due by time, if nobody has taken it since; a broadcast notifies the channel."""
@@ -225,7 +200,7 @@ class LifecycleStore:
         """`also`: what else belongs to the step. `only`: the kinds of alerts that may take it."""
         with self._engine.begin() as connection:
             row = connection.execute(select(alerts).where(alerts.c.id == alert_id).with_for_update()).one_or_none()
-            about = None if row is None else _newest_payload(connection, alert_id)
+            about = None if row is None else newest_payload(connection, alert_id)
             if row is None or about is None:
                 return Handled("unknown")
             if row.status != Status.OPEN:
@@ -288,14 +263,6 @@ def _posted(row: Row[Any]) -> Address | None:
     )
 
 
-def _copy_in(connection: Connection, alert_id: int, clicked: str | None) -> str | None:
-    """The channel of the alert's copy that was clicked; the main one's is None, and comes before the others."""
-    posts = notices.c.alert_id == alert_id, notices.c.action == "post", in_slack
-    query = select(notices.c.channel).where(*posts, notices.c.status != NoticeStatus.OBSOLETE).order_by(notices.c.id)
-    copies = list(connection.execute(query).scalars())
-    return clicked if clicked in copies else None if None in copies else next(iter(copies), None)
-
-
 def _seen_since(changed_at: datetime, sent_at: datetime | None) -> datetime:
     """Nobody can have acknowledged what had not arrived."""
     return changed_at if sent_at is None else max(changed_at, sent_at)
@@ -305,21 +272,6 @@ def _sent_at(connection: Connection, alert_id: int) -> datetime | None:
     posts = notices.c.alert_id == alert_id, notices.c.action == "post", in_slack
     sent_at: datetime | None = connection.execute(select(func.min(notices.c.sent_at)).where(*posts)).scalar_one()
     return sent_at
-
-
-def _newest_payload(connection: Connection, alert_id: int) -> AlertPayload | None:
-    """What its message says now, or is about to say; None too where this version cannot read it."""
-    query = (
-        select(notices.c.facts)
-        .where(notices.c.alert_id == alert_id, notices.c.action.in_(("post", "update")), in_slack)
-        .order_by(notices.c.id.desc())
-        .limit(1)
-    )
-    stored = connection.execute(query).scalar_one_or_none()
-    if stored is None:
-        return None
-    payload = loaded(stored)
-    return payload if isinstance(payload, AlertPayload) else None
 
 
 def _open_payloads(connection: Connection) -> dict[int, AlertPayload]:

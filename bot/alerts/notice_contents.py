@@ -223,6 +223,29 @@ def has_message(connection: Connection, alert_id: int) -> bool:
     return connection.execute(query).scalar_one_or_none() is not None
 
 
+def copy_in(connection: Connection, alert_id: int, clicked: str | None) -> str | None:
+    """The channel of the alert's copy that was clicked; the main one's is None, and comes before the others."""
+    posts = notices.c.alert_id == alert_id, notices.c.action == "post", in_slack
+    query = select(notices.c.channel).where(*posts, notices.c.status != NoticeStatus.OBSOLETE).order_by(notices.c.id)
+    copies = list(connection.execute(query).scalars())
+    return clicked if clicked in copies else None if None in copies else next(iter(copies), None)
+
+
+def newest_payload(connection: Connection, alert_id: int) -> AlertPayload | None:
+    """What its message says now, or is about to say; None too where this version cannot read it."""
+    query = (
+        select(notices.c.facts)
+        .where(notices.c.alert_id == alert_id, notices.c.action.in_(("post", "update")), in_slack)
+        .order_by(notices.c.id.desc())
+        .limit(1)
+    )
+    stored = connection.execute(query).scalar_one_or_none()
+    if stored is None:
+        return None
+    payload = loaded(stored)
+    return payload if isinstance(payload, AlertPayload) else None
+
+
 in_slack = notices.c.destination == SLACK
 """The condition that a notice is for the alert channel."""
 

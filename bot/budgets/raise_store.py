@@ -227,7 +227,7 @@ class Raises:
         clock: Clock,
         channel_of: Callable[[Budget], str | None] = lambda budget: None,
     ) -> None:
-        self._channel_of = channel_of
+        self.channel_of = channel_of
         self._store = store
         self._find = find
         self._spent = spent
@@ -329,7 +329,7 @@ class Raises:
             reason=wish.reason,
             state=state,
             spent_usd=self._spent(wish.budget, now),
-            channel=self._channel_of(wish.budget),
+            channel=self.channel_of(wish.budget),
         )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bot.alerts.asks import Ask
 from bot.amounts import usd
 from bot.budgets.budget import ATTRIBUTED, CHAT, LIMITS, Budget, LimitKind, PeriodKind, ScopeKind, Weekday, in_period
 from bot.budgets.budget_spend import BudgetSpend
@@ -13,6 +14,7 @@ from bot.display import Display
 from bot.language import tr, tr_noop
 from bot.listed import all_of
 from bot.messages import Block, Message
+from handlers.render.asking import ask_row
 from handlers.render.parts import (
     NAME_LIMIT,
     button,
@@ -323,11 +325,12 @@ def _author(one: KeptBudget) -> str:
     return tr("Set by {who}, {time}.", who=mention(one.set_by), time=moment(one.set_at))
 
 
-def not_yours(message: Message, refusal: str, command: str) -> Message:
-    """What a change would do, for somebody who may not make it. `refusal`: why not; `command`: what to ask for."""
+def not_yours(message: Message, refusal: str, command: str, asks: Ask | None) -> Message:
+    """What a change would do, for somebody who may not make it. `refusal`: why not; `command`: what to ask for, which
+    a button does where there is somebody to ask."""
     parts = [part for part in message.parts if not any(block["type"] == "actions" for block in part.blocks)]
     ask = tr("Ask an admin to type: {command}", command=code(command, COMMAND_LIMIT))
-    return Message([lead(refusal), paragraph(ask), *parts[:-1]])
+    return Message([lead(refusal), paragraph(ask), ask_row(asks), *parts[:-1]])
 
 
 def _to_confirm(lines: Sequence[str], element: Block) -> Message:

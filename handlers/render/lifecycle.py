@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from bot.alerts.incident import AlertKind, Status
-from bot.alerts.lifecycle import AdminRequest, Life, LifecycleStep, OpenAlert
+from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert
 from bot.alerts.model import SyntheticAlert
 from bot.alerts.notice_contents import LifecycleEvent
 from bot.amounts import exact_span, span
@@ -14,9 +14,9 @@ from bot.budgets.budget import LimitKind
 from bot.language import tr
 from bot.messages import Message, Part
 from handlers.render.expected import expected_step
-from handlers.render.layout import age_part, layout, switch_button
-from handlers.render.parts import button, buttons, context, mention, moment, paragraph, said, shown
-from handlers.render.spend import NOTHING_STOPPED, saving_line, switch_buttons
+from handlers.render.layout import layout
+from handlers.render.parts import button, buttons, context, mention, moment, paragraph, shown
+from handlers.render.spend import NOTHING_STOPPED
 
 
 def renderer(kind: AlertKind) -> Callable[[Any], Message]:
@@ -37,7 +37,6 @@ def _named(kind: AlertKind, what: str) -> Any:
 
 ACKNOWLEDGE_ACTION = "alert_acknowledge"
 SNOOZE_ACTION = "alert_snooze"
-ASK_ACTION = "ask_admin"
 
 SNOOZES = (60, 8 * 60)
 """Minutes."""
@@ -82,30 +81,6 @@ def _what_happened(event: LifecycleEvent) -> str:
     if event.step is LifecycleStep.SNOOZE_OVER:
         return tr("The snooze is over, and this still stands.")
     return tr("Nobody has acknowledged this for {span}.", span=span(event.at - event.since))
-
-
-def refusal_message(refusal: str, alert_id: int | None, mode: str) -> Message:
-    """Why somebody may not switch to `mode`. `alert_id`: of the alert in whose thread admins can be asked."""
-    if alert_id is None:
-        return said(refusal)
-    ask = button(tr("Ask an admin"), ASK_ACTION, f"{alert_id}:{mode}")
-    return Message([paragraph(refusal), buttons([ask])])
-
-
-def ask_message(request: AdminRequest) -> Message:
-    """Below an alert, for the admins: who asks for what, with the button."""
-    first = tr(
-        "{user} asks for fallback mode {mode}. {admins}: please decide.",
-        user=mention(request.by),
-        mode=shown(request.mode),
-        admins=" ".join(f"<!subteam^{id_}>" if id_.startswith("S") else mention(id_) for id_ in request.admins),
-    )
-    if request.saving is None:
-        return said(first)
-    row = switch_buttons([switch_button(request.saving, request.as_of, recommended=True)], request.previous)
-    line = tr("Fallback mode {saving}.", saving=saving_line(request.saving))
-    age = [] if request.as_of is None else [age_part(request.as_of)]
-    return Message([paragraph(first, line), row, *age])
 
 
 def open_alert_lines(open_alerts: Sequence[OpenAlert]) -> list[str]:

@@ -18,7 +18,8 @@ from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER, Message
-from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, ASK_ACTION, SNOOZE_ACTION
+from handlers.render.asking import ASK_ACTION
+from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION
 from handlers.render.spend import NOTHING_STOPPED, SWITCH_ACTION
 from tests.databases import migrate_by_copy
 from tests.scenario.conftest import OPUS, World

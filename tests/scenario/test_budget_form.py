@@ -4,6 +4,7 @@ from bot.sandbox.block_limits import problems
 from bot.sandbox.slack_interactions import Interaction
 from bot.sandbox.slack_server import ALERTS
 from bot.sandbox.slack_workspace import DEVELOPER, Message
+from handlers.render.asking import ASK_ACTION
 from handlers.render.budget import SET_ACTION
 from tests.scenario.conftest import ADMIN, World
 
@@ -56,7 +57,8 @@ async def test_somebody_else_learns_what_to_ask_an_admin_for(simulated: World) -
         )
         asked = f"budget set search scope=workspace:wrkspc_1 period=month soft=50 hard=1000 owners={DEVELOPER}"
         assert f"Ask an admin to type: `/claude-cost {asked}`" in answer.text
-        assert all(block["type"] != "actions" for block in answer.blocks)
+        [row] = [block["elements"] for block in answer.blocks if block["type"] == "actions"]
+        assert [element["action_id"] for element in row] == [ASK_ACTION]
         assert bot.services.budgets.kept() == ()
 
 

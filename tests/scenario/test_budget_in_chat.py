@@ -14,6 +14,7 @@ from bot.sandbox.anthropic_usage import DEFAULT_WORKSPACE_ID
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import DEVELOPER, Message
+from handlers.render.asking import ASK_ACTION
 from handlers.render.budget import REMOVE_ACTION, SET_ACTION
 from handlers.render.budget_changes import UNDO_ACTION
 from tests.scenario.conftest import ADMIN, World
@@ -108,14 +109,14 @@ async def test_nobody_else_may_confirm_and_the_refusal_is_kept(simulated: World)
     assert detail.startswith("set search scope=workspace:wrkspc_1 period=month soft=50 hard=80 ")
 
 
-async def test_whoever_may_not_change_it_reads_so_before_the_preview_which_has_no_button(simulated: World) -> None:
+async def test_whoever_may_not_change_it_reads_so_before_the_preview_and_can_only_ask(simulated: World) -> None:
     async with simulated.connected_bot():
         shown = await asked(simulated, SEARCH, DEVELOPER)
         first, second, *_ = shown.text.splitlines()
         assert first.startswith("Nothing was changed: only the people named in CLAUDE_COST_ADMINS may change budgets")
         assert second == f"Ask an admin to type: `/claude-cost {SEARCH}`"
         assert "Budget search would be set" in shown.text
-        assert buttons(shown) == []
+        assert buttons(shown) == [ASK_ACTION]
 
 
 async def test_a_change_is_announced_once_and_an_admin_may_undo_it(simulated: World) -> None:

@@ -395,7 +395,7 @@ async def test_who_may_not_switch_is_refused_and_the_refusal_is_kept(
         "Nothing was changed: only the people named in CLAUDE_COST_ADMINS may change the fallback mode (<@U0ADMIN>).",
         AGE,
     ]
-    assert buttons(message) == []
+    assert labels(message) == ["Ask an admin"]
     assert polled.fallback.state().mode.name == "normal"
     assert announced(engine) == []
     await polled.threads.later(int)

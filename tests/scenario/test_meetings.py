@@ -12,9 +12,9 @@ from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_server import ALERTS
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER, Channel, Message
+from handlers.render.asking import ASK_ACTION
 from handlers.render.budget import SET_ACTION
 from handlers.render.budget_changes import UNDO_ACTION
-from handlers.render.lifecycle import ASK_ACTION
 from handlers.render.raises import APPROVE_ACTION, OPEN_ACTION
 from handlers.render.spend import SWITCH_ACTION
 from tests.scenario.conftest import World
@@ -27,11 +27,14 @@ from tests.scenario.test_logged_budgets import budget, record, send, set_budget
 from tests.scenario.test_mentions import answers_to
 from tests.scenario.test_raised_limits import hard_alerts
 
+OWNER = "U0ADA"
+
 
 @pytest.fixture
 def configured(simulated: World, tmp_path: Path) -> Callable[[str], World]:
     """The world with this configuration, and a second channel."""
     simulated.slack.workspace.channels[SEARCH] = Channel(SEARCH, "search")
+    simulated.slack.workspace.users[OWNER] = "Owner"
 
     def world(text: str) -> World:
         file = tmp_path / "meetings.toml"
@@ -61,7 +64,7 @@ async def test_a_raise_of_a_budget_with_its_own_channel_is_asked_for_and_approve
     world = configured(CONFIG)
     async with world.connected_bot() as bot:
         await bot.cycle()
-        answer = await typed(world, "budget raise search to=80 until=2d because of a launch", DEVELOPER)
+        answer = await typed(world, "budget raise search to=80 until=2d because of a launch", OWNER)
         assert f"the request is in <#{SEARCH}> until" in answer.text
         await bot.cycle()
         [request] = posts(world, SEARCH)
@@ -83,9 +86,9 @@ async def test_the_form_says_in_which_channel_an_admin_decides(configured: Calla
     async with world.connected_bot() as bot:
         await bot.cycle()
         [alert] = posts(world, SEARCH)
-        await world.slack.click(alert, OPEN_ACTION, DEVELOPER)
-        await world.slack.until(lambda: bool(world.slack.views.modals.get(DEVELOPER)))
-        assert f"An admin has to approve this in <#{SEARCH}>." in str(world.slack.views.modals[DEVELOPER][-1].content)
+        await world.slack.click(alert, OPEN_ACTION, OWNER)
+        await world.slack.until(lambda: bool(world.slack.views.modals.get(OWNER)))
+        assert f"An admin has to approve this in <#{SEARCH}>." in str(world.slack.views.modals[OWNER][-1].content)
 
 
 async def test_a_raise_whose_channel_cannot_be_reached_stands_in_the_main_one_and_keeps_saying_so(
@@ -95,7 +98,7 @@ async def test_a_raise_whose_channel_cannot_be_reached_stands_in_the_main_one_an
     world.slack.workspace.channels[SEARCH].has_bot = False
     async with world.connected_bot() as bot:
         await bot.cycle()
-        await typed(world, "budget raise search to=80 until=2d", DEVELOPER)
+        await typed(world, "budget raise search to=80 until=2d", OWNER)
         await bot.cycle()
         [request] = posts(world, ALERTS)
         assert NOTE in request.text
@@ -330,7 +333,7 @@ async def test_a_raise_is_edited_in_the_language_of_its_channel(configured: Call
     world = configured(CONFIG + f'[display]\nlanguages = {{ {SEARCH} = "ja" }}\n')
     async with world.connected_bot() as bot:
         await bot.cycle()
-        await typed(world, "budget raise search to=80 until=2d", DEVELOPER)
+        await typed(world, "budget raise search to=80 until=2d", OWNER)
         await bot.cycle()
         [request] = posts(world, SEARCH)
         assert "予算" in request.text

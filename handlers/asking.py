@@ -1,0 +1,135 @@
+"""Refusals of what only admins may do, each with a button that asks them for it; one way for every command and button.
+
+Anybody who may read the bot's messages may ask; `AskStore` bounds how often.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.actor import Person
+from bot.alerts.asks import Ask, Place, Wanted, unpacked
+from bot.alerts.lifecycle import AdminRequest
+from bot.budgets.parsing import named_first
+from bot.fallback.admins import Permission
+from bot.language import tr, tr_noop
+from bot.messages import Message
+from bot.services import Services
+from bot.threads import InFlight
+from bot.typed_text import first_word
+from handlers.render.asking import ASK_ACTION, refusal_message
+from handlers.render.forms import text_view
+from handlers.render.help import COMMAND
+from handlers.render.parts import channel_mention, said
+from handlers.requests import Click, answering, click_of, person_of, reply, response_url_of, update_view
+
+IN_THE_THREAD = tr_noop("Asked: the admins are mentioned in the thread of that message.")
+NOT_ASKED = {
+    "already": tr_noop("You have asked already: the admins were mentioned."),
+    "many": tr_noop("Nothing was asked: you have asked often today, so talk to the admins yourself."),
+    "over": tr_noop("Nothing was asked: this is closed by now."),
+    "unknown": tr_noop("Nothing was asked: the bot does not know any more what this is about."),
+}
+AT_AN_ALERT = {
+    "done": tr_noop("Asked: the admins are mentioned in the alert's thread."),
+    "already": tr_noop("You have asked already: it stands in the alert's thread."),
+    "over": tr_noop("Nothing was asked: this alert is not open any more."),
+    "unknown": tr_noop("Nothing was asked: the bot does not know this alert or this mode any more."),
+}
+
+OF_ADMINS = ("budget", "calendar", "fallback", "test-alert")
+"""Commands of which some forms are for admins alone."""
+
+
+def refused(
+    services: Services, person: Person, permission: Permission, action: str, detail: str, ask: Ask | None
+) -> Message:
+    """The answer to somebody who may not, with the button that asks the admins; the audit trail has it too."""
+    recorded = f"{detail}: {permission.recorded}" if detail else permission.recorded
+    services.fallback.refused(person.id, action, recorded)
+    return refusal_message(permission.refusal or "", askable(services, ask))
+
+
+def askable(services: Services, ask: Ask | None) -> Ask | None:
+    """What can be asked; None where there are no admins."""
+    return ask if services.admins.ids else None
+
+
+def command_ask(words: str) -> Ask:
+    """To ask an admin to type `/claude-cost WORDS`."""
+    return Ask(Wanted.COMMAND, " ".join(words.split()))
+
+
+def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
+    """Listen to the button that asks the admins, in messages and in views."""
+
+    async def on_ask(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        async with answering(services, in_flight, body):
+            answer = await _asked(services, person_of(body), click_of(body, action))
+            view = body.get("view")
+            if response_url_of(body) is None and isinstance(view, Mapping):
+                # A view has no channel to answer in.
+                title = view.get("title")
+                text = title.get("text") if isinstance(title, Mapping) else None
+                await update_view(client, str(view.get("id")), text_view(str(text or tr("Ask an admin")), answer))
+            else:
+                await reply(services, body, answer)
+
+    app.action(ASK_ACTION)(on_ask)
+
+
+async def _asked(services: Services, person: Person, click: Click) -> Message:
+    ask = unpacked(click.value)
+    if ask is None or not _is_ours(services, ask):
+        return said(tr(NOT_ASKED["unknown"]))
+    return await services.threads.commands(_enqueued, services, ask, person.id, click)
+
+
+def _is_ours(services: Services, ask: Ask) -> bool:
+    """Whether a button of ours may ask this: the mode and the command are such as there are."""
+    if ask.wanted is Wanted.MODE:
+        return ask.words in services.fallback.modes
+    return ask.wanted is not Wanted.COMMAND or first_word(ask.words)[0] in OF_ADMINS
+
+
+def _enqueued(services: Services, ask: Ask, by: str, click: Click) -> Message:
+    mode = ask.words if ask.wanted is Wanted.MODE else ""
+    impact = services.mode_impacts.of(services.fallback.modes[mode], None) if mode else None
+    previous = services.fallback.in_force().mode.name
+    clicked = None if click.message is None else click.message.channel
+    channel = clicked if ask.place is Place.ALERT else _channel_of(services, ask)
+
+    def request(incident: str) -> AdminRequest:
+        return AdminRequest(
+            incident=incident,
+            by=by,
+            admins=services.admins.ids,
+            mode=mode,
+            previous=previous,
+            saving=None if impact is None else next((each for each in impact.savings if each.mode == mode), None),
+            as_of=None if impact is None else impact.as_of,
+            command=f"{COMMAND} {ask.words}" if ask.wanted is Wanted.COMMAND else "",
+            decides=ask.wanted is Wanted.DECISION,
+        )
+
+    outcome = services.asks.ask(ask, request, by, services.clock(), channel)
+    if ask.place is Place.ALERT and outcome in AT_AN_ALERT:
+        return said(tr(AT_AN_ALERT[outcome]))
+    if outcome != "done":
+        return said(tr(NOT_ASKED[outcome]))
+    if ask.place is not Place.CHANNEL:
+        return said(tr(IN_THE_THREAD))
+    if channel is None:
+        return said(tr("Asked: the admins are mentioned in the alert channel."))
+    return said(tr("Asked: the admins are mentioned in {channel}.", channel=channel_mention(channel)))
+
+
+def _channel_of(services: Services, ask: Ask) -> str | None:
+    """The channel of its own that the budget of a command has; None for the main one."""
+    command, rest = first_word(ask.words)
+    name = named_first(first_word(rest)[1])[0] if command == "budget" else ""
+    budget = services.budgets.effective(name) if name else None
+    return None if budget is None else services.raises.channel_of(budget)

@@ -179,3 +179,55 @@ async def test_a_budget_of_the_environment_ends_its_raise_with_its_period(simula
         assert hard_alerts(simulated) == []
         [announced] = raised(simulated)
         assert announced.text.startswith("Raise ended with the period")
+
+
+OWNER, OTHER_OWNER = "U0CAROL", "S0TEAM"
+
+
+async def budget_with_owners(world: World, *owners: str) -> None:
+    words = f"budget set team hard=50 owners={','.join(owners)}"
+    await clicked(world, await (await world.slack.command(words, ADMIN)).first_reply(), "budget_set")
+
+
+REFUSED = (
+    "Nothing was asked: only the owners of budget team (<@U0CAROL>, <!subteam^S0TEAM>) and admins may ask to raise its "
+    "limits"
+)
+
+
+async def test_only_owners_and_admins_may_ask_where_a_budget_has_owners(simulated: World) -> None:
+    simulated.slack.workspace.usergroups[OTHER_OWNER] = ["U0DAVE"]
+    simulated.slack.workspace.users |= {OWNER: "Carol", "U0DAVE": "Dave"}
+    simulated.spend(60)
+    async with simulated.connected_bot() as bot:
+        await budget_with_owners(simulated, OWNER, OTHER_OWNER)
+        await bot.cycle()
+        words = "budget raise team to=80 until=2d"
+        unread = f"{REFUSED}; the members of S0TEAM could not be read: that needs the optional scope usergroups:read."
+        assert (await asked(simulated, words, DEVELOPER)).partition("\n")[0] == unread
+        simulated.slack.workspace.scopes.add("usergroups:read")
+        assert (await asked(simulated, words, DEVELOPER)).partition("\n")[0] == f"{REFUSED}."
+        # A mistake in the words is no reason to say nothing of the rights.
+        assert (await asked(simulated, "budget raise team to=nonsense", DEVELOPER)).startswith(REFUSED)
+        [alert] = [post for post in hard_alerts(simulated) if "team" in post.text]
+        assert (await clicked(simulated, alert, OPEN_ACTION, DEVELOPER)) == f"{REFUSED}."
+        assert DEVELOPER not in simulated.slack.views.modals
+        for user in (OWNER, "U0DAVE"):
+            assert (await asked(simulated, words, user)).startswith("An admin has to approve this")
+        assert (await asked(simulated, words, ADMIN)).startswith("Raised: the hard limit of budget team is $80.00")
+
+
+async def test_a_form_of_somebody_who_is_no_owner_any_more_asks_for_nothing(simulated: World) -> None:
+    simulated.spend(60)
+    async with simulated.connected_bot() as bot:
+        await budget_with_owners(simulated, DEVELOPER)
+        await bot.cycle()
+        [alert] = [post for post in hard_alerts(simulated) if "team" in post.text]
+        click = await simulated.slack.click(alert, OPEN_ACTION, DEVELOPER)
+        await simulated.slack.until(lambda: bool(simulated.slack.views.modals.get(DEVELOPER)))
+        await budget_with_owners(simulated, OWNER)
+        await simulated.slack.submit_view({"to": "80", "until": "2d"}, DEVELOPER)
+        assert (await click.first_reply()).text.startswith(
+            "Nothing was asked: only the owners of budget team (<@U0CAROL>) and admins may ask"
+        )
+        assert "asked to raise" not in await asked(simulated, "budget history team")

@@ -50,13 +50,13 @@ TURNS = 9
 SCHEMA = "SELECT sql FROM sqlite_master WHERE tbl_name = 'ledger_events' AND sql IS NOT NULL ORDER BY type DESC"
 
 
-def records(count: int, seed: int) -> list[dict[str, Any]]:
-    """Bodies as applications send them."""
+def records(count: int, seed: int, stretch: timedelta = HOUR) -> list[dict[str, Any]]:
+    """Bodies as applications send them. `stretch`: up to now, over which their times are spread."""
     random, now = Random(seed), datetime.now(UTC)
     return [
         {
             "id": f"msg_{random.getrandbits(96):024x}",
-            "time": (now - timedelta(seconds=random.randrange(3600))).isoformat(),
+            "time": (now - timedelta(seconds=random.randrange(int(stretch.total_seconds())))).isoformat(),
             "feature": f"feature-{feature}",
             "user_id": f"user-{random.randrange(USERS)}",
             "model": random.choice(MODELS),

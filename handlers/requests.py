@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
+from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.actor import Person
+from bot.budgets.snapshots import what_is_there
 from bot.db.engine import database_problem
 from bot.language import tr
 from bot.messages import Block, Message
@@ -30,8 +31,8 @@ log = logging.getLogger(__name__)
 
 Content = TypeVar("Content")
 
-CONTENT_SECONDS = 1.5
-"""Of the three for which a `trigger_id` holds; the rest is for the call that opens the form."""
+CONTENT_SECONDS = 0.6
+"""A form opens within a second, whatever else goes on; of that, the rest is for the call that opens it."""
 
 _ID = re.compile(r"[0-9]{1,18}")
 
@@ -94,7 +95,8 @@ def on_click(
 async def answering(services: Services, in_flight: InFlight, body: Mapping[str, Any]) -> AsyncIterator[None]:
     """Around every listener, after its acknowledgement: counts it as work, and answers in the person's language."""
     async with in_flight.work(), services.languages.reader(person_of(body).id):
-        yield
+        with what_is_there():
+            yield
 
 
 def person_of(body: Mapping[str, Any]) -> Person:
@@ -180,27 +182,11 @@ async def update_view(client: AsyncWebClient, view_id: str, view: Block) -> None
         log.info("a view was not updated: %s", error)
 
 
-class LastingAck(AsyncAck):
-    """Bolt withdraws an acknowledgement when its listener fails right after it; Slack would then show a timeout."""
-
-    @property
-    def response(self) -> BoltResponse | None:
-        return self._response
-
-    @response.setter
-    def response(self, response: BoltResponse | None) -> None:
-        self._response = response or getattr(self, "_response", None)
-
-
 def register_errors(app: AsyncApp, services: Services) -> None:
     """Answer what listeners raise with an id for the person and for the log, and never with a traceback.
 
     In HTTP mode only requests with a valid signature reach the app.
     """
-
-    async def keep_ack(context: AsyncBoltContext, next_: Callable[[], Awaitable[None]]) -> None:
-        context["ack"] = LastingAck()  # type: ignore[no-untyped-call]  # Bolt's own has no types
-        await next_()
 
     async def on_error(error: Exception, body: dict[str, Any], response: BoltResponse | None) -> BoltResponse | None:
         incident = _logged(error)
@@ -210,7 +196,6 @@ def register_errors(app: AsyncApp, services: Services) -> None:
         # There is no response to fill in once the request was acknowledged.
         return None if response is None else BoltResponse(status=200)
 
-    app.middleware(keep_ack)
     app.error(on_error)
 
 

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from functools import partial
 from threading import Lock
+from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -39,7 +41,31 @@ LONGEST_BILL = 100 * DAY
 SPEND_KEPT = 3 * DAY
 """After a period's end: longer than it is reviewed."""
 
+WAITS_SECONDS = 0.4
+"""For which an answer waits in all until other threads have brought snapshots up to date."""
+
+_waits_until: ContextVar[float | None] = ContextVar("waits_until", default=None)
+
 Made = TypeVar("Made")
+
+
+@contextmanager
+def what_is_there() -> Iterator[None]:
+    """For answers: what another thread is still reading is waited for at most `WAITS_SECONDS`, then left out.
+
+    Decisions wait for it, since nobody makes them again.
+    """
+    token = _waits_until.set(monotonic() + WAITS_SECONDS)
+    try:
+        yield
+    finally:
+        _waits_until.reset(token)
+
+
+def _waits() -> float:
+    """Seconds that may still be waited; -1 for ever, as `Lock.acquire` has it."""
+    until = _waits_until.get()
+    return -1 if until is None else max(0.0, until - monotonic())
 
 
 class Reader(Protocol):
@@ -99,7 +125,10 @@ class Snapshots:
         seen, present = self._store.head(), self._present
         if present is not None and seen is self._seen:
             return present
-        with self._lock:
+        if not self._lock.acquire(timeout=-1 if present is None else _waits()):
+            assert present is not None
+            return present
+        try:
             # Another thread may have brought a newer one meanwhile, to which this one is the past.
             seen, present = self._store.head(), self._present
             head = seen
@@ -112,6 +141,8 @@ class Snapshots:
                         present = self._present = self._brought_up_to_date(reader, head)
                         self._serial = present.serial
             self._seen = seen
+        finally:
+            self._lock.release()
         return present
 
     def _brought_up_to_date(self, reader: Reader, head: Head) -> Snapshot:

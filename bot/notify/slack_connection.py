@@ -18,13 +18,17 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from slack_bolt.adapter.socket_mode.async_base_handler import AsyncBaseSocketModeHandler
-from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
+from slack_bolt.adapter.socket_mode.async_internals import send_async_response
+from slack_bolt.adapter.socket_mode.internals import build_headers
 from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.acknowledgement import dispatched
 from bot.actor import Person
 from bot.clock import Clock
 from bot.notify.back_off import back_off
@@ -186,7 +190,12 @@ class SocketMode(AsyncBaseSocketModeHandler):
         if len(self._seen) > KEPT_ENVELOPES:
             self._seen.popitem(last=False)
         begun_at = time.time()
-        await send_async_response(client, req, await run_async_bolt_app(self._app, req), begun_at)
+
+        async def send(response: BoltResponse) -> None:
+            await send_async_response(client, req, response, begun_at)
+
+        asked = AsyncBoltRequest(mode="socket_mode", body=req.payload, headers=build_headers(req))
+        await dispatched(self._app, asked, send)
 
 
 HOSTS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})

@@ -21,7 +21,9 @@ from pydantic_core import from_json
 from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
 
+from bot.acknowledgement import dispatched
 from bot.clock import Clock
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
@@ -247,7 +249,15 @@ def slack_route(slack: AsyncApp, signing_secret: SecretStr, clock: Clock) -> web
             return web.Response()
         # As JSON, so that Bolt reads exactly the checked fields.
         asked = AsyncBoltRequest(body=json.dumps(payload), headers={"content-type": JSON})
-        return await to_aiohttp_response(await slack.async_dispatch(asked))
+        answers: list[web.Response] = []
+
+        async def send(response: BoltResponse) -> None:
+            answers.append(answer := await to_aiohttp_response(response))
+            await answer.prepare(request)
+            await answer.write_eof()
+
+        await dispatched(slack, asked, send)
+        return answers[0]
 
     return web.post("/slack/events", events)
 

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 
-from benchmarks import answers, decisions, waits
+from benchmarks import acknowledgements, answers, decisions, waits
 from benchmarks.figures import Figure, emit, figures_of, percentile
+from benchmarks.slack_actions import FORM_ACTIONS, MORE_WORDS, known_actions, typed
 from benchmarks.table import markdown
 from benchmarks.world import FIRST, SEED, Size, budgets_toml, by_minute, database, hourly, reading
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.config.toml import read_config_file
+from handlers.commands import SUBCOMMANDS
 
 TINY = Size(5, 2)
 
@@ -129,6 +131,24 @@ async def test_answers_are_measured(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert len(figures) == len(answers.COMMANDS) * 3 + 2 + 5 + 1
     assert all(figure.value and figure.value < answers.PATIENCE * 1000 for figure in figures)
     assert all({"ratio", "met"} <= json.loads(line).keys() for line in lines)
+
+
+async def test_acknowledgements_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    some = ("`help`", "`budget set`", "button alert_acknowledge", "Home opened", "form of `estimate`", "mention")
+    times, count, _ = await acknowledgements.measured("http", 100, 1, tmp_path, only=some)
+    acknowledgements.report(times, count, None, "of a test")
+    figures = figures_of(capsys.readouterr().out.splitlines())
+    assert len(figures) == 7
+    assert all(figure.value for figure in figures)
+    assert times.late == []
+    assert list(times.acked) == list(times.echoed) == list(some)
+
+
+def test_everything_that_the_bot_knows_is_done_to_it() -> None:
+    words = typed()
+    assert {row.name for row in SUBCOMMANDS} <= {line.split()[0] for line in words}
+    assert set(MORE_WORDS) <= {row.name for row in SUBCOMMANDS}
+    assert set(FORM_ACTIONS) <= set(known_actions())
 
 
 def test_a_month_of_31_days_ends_in_its_last_day() -> None:

@@ -1,8 +1,12 @@
 """Snapshots brought up to date: what a correction, a border within an hour or a rebuild must not hide."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from threading import Event, Thread, Timer
+from time import monotonic
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,13 +14,15 @@ from sqlalchemy import Engine
 
 from bot.budgets.budget import ORGANIZATION, Period, PeriodKind, parse_scope, period_at
 from bot.budgets.recent import recent_spend
-from bot.budgets.snapshots import Snapshots
+from bot.budgets.snapshot import Snapshot
+from bot.budgets.snapshots import WAITS_SECONDS, Snapshots, what_is_there
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.pricing.card import load_rate_card
 from bot.pricing.cost import Hidden
 from bot.pricing.tokens import STANDARD, TokenCounts
 from bot.usage.model import DataState, OddUsage, Read, UsageReading, UsageRow, Width
 from bot.usage.store import UsageStore
+from bot.usage.store_reads import UsageReader
 
 CARD = load_rate_card()
 NOW = datetime(2026, 11, 20, 18, 50, tzinfo=UTC)
@@ -120,3 +126,60 @@ def test_data_that_became_older_has_the_rows_of_its_own_two_days(store: UsageSto
     store.save_state(replace(state, as_of=NOW - 4 * HOUR))
     (mover,) = recent_spend(snapshots.current(), first + 2 * HOUR).movers(ORGANIZATION)
     assert mover.usd == 25
+
+
+class SlowStore(UsageStore):
+    """A store of which every reading takes until `free` is set; `reads` is set as soon as one has begun."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.free, self.reads = Event(), Event()
+
+    @contextmanager
+    def reading(self) -> Iterator[UsageReader]:
+        self.reads.set()
+        assert self.free.wait(10)
+        with super().reading() as reader:
+            yield reader
+
+
+@pytest.fixture
+def read_by_another(engine: Engine) -> Iterator[tuple[Snapshots, SlowStore]]:
+    """A snapshot that another thread has begun to bring up to date."""
+    store, six = SlowStore(engine), floor_hour(NOW)
+    save(store, "1m", six, 1, row(six + MINUTE))
+    store.free.set()
+    snapshots = Snapshots(store, CARD)
+    snapshots.current()
+    store.free.clear()
+    store.reads.clear()
+    save(store, "1m", six, 1, row(six + MINUTE), row(six + 2 * MINUTE))
+    other = Thread(target=snapshots.current)
+    other.start()
+    assert store.reads.wait(5)
+    yield snapshots, store
+    store.free.set()
+    other.join()
+
+
+def spent(snapshot: Snapshot) -> Decimal:
+    return snapshot.usd(ORGANIZATION, NOW - DAY, NOW)
+
+
+def test_an_answer_does_not_wait_until_another_thread_has_read_everything(
+    read_by_another: tuple[Snapshots, SlowStore],
+) -> None:
+    snapshots, store = read_by_another
+    begun_at = monotonic()
+    with what_is_there():
+        assert [spent(snapshots.current()) for _ in range(5)] == [25] * 5
+    assert WAITS_SECONDS <= monotonic() - begun_at < 2 * WAITS_SECONDS + 2
+    store.free.set()
+    with what_is_there():
+        assert spent(snapshots.current()) == 50
+
+
+def test_a_decision_waits_until_everything_is_read(read_by_another: tuple[Snapshots, SlowStore]) -> None:
+    snapshots, store = read_by_another
+    Timer(0.1, store.free.set).start()
+    assert spent(snapshots.current()) == 50

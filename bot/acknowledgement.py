@@ -1,0 +1,64 @@
+"""An acknowledgement that is with Slack before its listener goes on: work never delays it.
+
+Bolt looks every 10 ms whether a listener has acknowledged, while that listener works on, and only then answers Slack.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
+
+SENDING_SECONDS = 0.5
+"""For which a listener waits for its acknowledgement to be sent, such as while the connection is being replaced."""
+
+Send = Callable[[BoltResponse], Awaitable[None]]
+
+
+class PromptAck(AsyncAck):
+    """Sends itself when a listener calls it. Only the first response counts.
+
+    Bolt withdraws an acknowledgement when its listener fails right after it; Slack would then show a timeout.
+    """
+
+    def __init__(self, send: Send) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Bolt's own has no types
+        self._send = send
+        self._sending: asyncio.Future[None] | None = None
+
+    async def __call__(self, *arguments: Any, **named: Any) -> BoltResponse:
+        """See `AsyncAck`. Returns once it is sent, or after `SENDING_SECONDS`; raises nothing of the sending."""
+        response = await super().__call__(*arguments, **named)
+        await asyncio.wait({self._begun(response)}, timeout=SENDING_SECONDS)
+        return response
+
+    @property
+    def response(self) -> BoltResponse | None:
+        """What Bolt takes for the answer; it is not withdrawn any more."""
+        return self._response
+
+    @response.setter
+    def response(self, response: BoltResponse | None) -> None:
+        self._response = response or getattr(self, "_response", None)
+
+    async def finish(self, response: BoltResponse) -> None:
+        """Send this where nothing was sent yet. Raises what the sending raises."""
+        await self._begun(response)
+
+    def _begun(self, response: BoltResponse) -> "asyncio.Future[None]":
+        if self._sending is None:
+            self._sending = asyncio.ensure_future(self._send(response))
+        return self._sending
+
+
+async def dispatched(app: AsyncApp, asked: AsyncBoltRequest, send: Send) -> None:
+    """Have the app answer a request of Slack's. `send` is called once, as soon as there is an answer.
+
+    Raises what `send` raises.
+    """
+    ack = PromptAck(send)
+    asked.context["ack"] = ack
+    await ack.finish(await app.async_dispatch(asked))

@@ -91,7 +91,7 @@ class Story:
             told = [one for one in self.crossings[-30:] if not one.taken_back and one.name in posts]
             if told and self.random.random() < 0.6:
                 taken = self.random.choice(told)
-                self.world.anthropic.book.correct(taken.event, system_clock())
+                self.world.anthropic.history.correct(taken.event, system_clock())
                 taken.taken_back = True
 
     async def type(self, faults: OwnerFaults) -> None:

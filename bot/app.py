@@ -36,7 +36,7 @@ from bot.budgets.owners import Teams
 from bot.budgets.raise_store import Raises, RaiseStore
 from bot.budgets.review import BudgetReview, Reviews
 from bot.budgets.snapshots import Snapshots, attributed_snapshots
-from bot.budgets.store import BudgetBook, BudgetStore
+from bot.budgets.store import Budgets, BudgetStore
 from bot.budgets.usage_index import LedgerIndex
 from bot.clock import Clock
 from bot.config.settings import Settings
@@ -167,11 +167,11 @@ async def bot_from(
         rules = settings.alert_rules if hears_clicks else replace(settings.alert_rules, escalate_after=None)
         raises, teams = RaiseStore(base.engine), Teams(settings.teams)
         store = BudgetStore(base.engine, partial(_own_channel, settings.channel, teams))
-        book = BudgetBook(settings.budgets, store, clock, teams, raises)
-        alerts = await _alerts(base, rules, book)
+        budgets = Budgets(settings.budgets, store, clock, teams, raises)
+        alerts = await _alerts(base, rules, budgets)
         await asyncio.to_thread(tidy_targets, settings.fallback_file, time.time())
         targets = targets_from(settings.fallback_file)
-        services = await asyncio.to_thread(_services, base, alerts, targets, book, raises)
+        services = await asyncio.to_thread(_services, base, alerts, targets, budgets, raises)
         slack = _slack_app(base.client)
         handlers.register(slack, services, base.in_flight)
         rendering = handlers.Rendering(
@@ -267,9 +267,9 @@ async def _base(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Base
     )
 
 
-async def _alerts(base: Base, rules: AlertRules, book: BudgetBook) -> AlertStore:
+async def _alerts(base: Base, rules: AlertRules, budgets: Budgets) -> AlertStore:
     wanted = {receiver.name: receiver.levels for receiver in base.settings.destinations}
-    alerts = AlertStore(base.engine, wanted, rules.channel_levels, Routes(base.settings.channel, book.in_force))
+    alerts = AlertStore(base.engine, wanted, rules.channel_levels, Routes(base.settings.channel, budgets.in_force))
     for name, waiting in (await asyncio.to_thread(alerts.destinations.stranded)).items():
         log.warning("%s for a destination named %s, which is not configured any more", _waiting(waiting), name)
     return alerts
@@ -286,7 +286,7 @@ def _waiting(alerts: int) -> str:
 
 
 def _services(
-    base: Base, alerts: AlertStore, targets: Sequence[Target], book: BudgetBook, raises: RaiseStore
+    base: Base, alerts: AlertStore, targets: Sequence[Target], budgets: Budgets, raises: RaiseStore
 ) -> Services:
     settings, clock, engine = base.settings, base.clock, base.engine
     card = load_rate_card()
@@ -296,17 +296,17 @@ def _services(
     snapshots, logged = Snapshots(usage, card), Snapshots(ledger, card, LedgerIndex)
     attributed = attributed_snapshots(AttributedStore(engine), card)
     review = Reviews(
-        BudgetReview(snapshots, book.in_force, modes, card, settings.poll_seconds, live=LiveSource(logged)),
-        BudgetReview(logged, book.in_force, modes, card, counts=lambda scope: scope.is_logged),
+        BudgetReview(snapshots, budgets.in_force, modes, card, settings.poll_seconds, live=LiveSource(logged)),
+        BudgetReview(logged, budgets.in_force, modes, card, counts=lambda scope: scope.is_logged),
         BudgetReview(
             attributed,
-            book.in_force,
+            budgets.in_force,
             modes,
             card,
             settings.poll_seconds,
             counts=lambda scope: scope.kind in ATTRIBUTED,
         ),
-        book.teams,
+        budgets.teams,
     )
     calendar = CalendarStore(engine)
     for each in review.all:
@@ -328,9 +328,9 @@ def _services(
         asks=AskStore(engine),
         notices=alerts.notices,
         destinations=alerts.destinations,
-        budgets=book,
+        budgets=budgets,
         raises=Raises(
-            raises, book.effective, review.spent_usd, clock, partial(_own_channel, settings.channel, book.teams)
+            raises, budgets.effective, review.spent_usd, clock, partial(_own_channel, settings.channel, budgets.teams)
         ),
         calendar=calendar,
         review=review,
@@ -424,7 +424,7 @@ def _detector_context(
         alerts=services.alerts,
         incidents=IncidentStore(engine),
         spikes=SpikeStore(engine),
-        remembered=StateStore(engine),
+        state_store=StateStore(engine),
         state=cycle_state.latest,
         rules=base.settings.detector_rules,
         slack_blocked=lambda: outbox.blocked,
@@ -434,8 +434,8 @@ def _detector_context(
 
 def _logged(base: Base, services: Services, context: DetectorContext) -> DetectorContext:
     """The same for budgets that count what applications log."""
-    remembered = StateStore(base.engine, "logged_")
-    return replace(context, snapshots=services.logged, review=services.review.logged, remembered=remembered)
+    state_store = StateStore(base.engine, "logged_")
+    return replace(context, snapshots=services.logged, review=services.review.logged, state_store=state_store)
 
 
 def _attributed(base: Base, services: Services, context: DetectorContext) -> DetectorContext:
@@ -444,7 +444,7 @@ def _attributed(base: Base, services: Services, context: DetectorContext) -> Det
         context,
         snapshots=services.attributed,
         review=services.review.attributed,
-        remembered=StateStore(base.engine, "attributed_"),
+        state_store=StateStore(base.engine, "attributed_"),
         attribution=AttributedStore(base.engine),
     )
 

@@ -12,7 +12,7 @@ from bot.budgets.calendar_store import CalendarStore
 from bot.budgets.raise_store import Raises
 from bot.budgets.review import Reviews
 from bot.budgets.snapshots import Snapshots
-from bot.budgets.store import BudgetBook
+from bot.budgets.store import Budgets
 from bot.clock import Clock
 from bot.db.later import Later
 from bot.digests.content import DigestSources
@@ -51,7 +51,7 @@ class Services:
     asks: AskStore
     notices: ContentStore
     destinations: BacklogStore
-    budgets: BudgetBook
+    budgets: Budgets
     raises: Raises
     calendar: CalendarStore
     review: Reviews

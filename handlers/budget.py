@@ -248,7 +248,7 @@ def _proposed(services: Services, words: str, asked: AttributedNames | None, hid
             why = sentence(str(error))
             return said(tr("Nothing was changed: {scope} would count nothing. {why}", scope=scope, why=why))
         doubts.append(sentence(str(error)))
-    value = f"{services.budgets.mark(name)} {budget_words(after)}"
+    value = f"{services.budgets.version(name)} {budget_words(after)}"
     standing = replace(_standing(services, after), unmatched=doubts[0] if doubts else None)
     return proposed(
         before,
@@ -271,7 +271,7 @@ def _removal(services: Services, name: str) -> Message:
         name = name.rstrip(".") or name
     before = services.budgets.find(name)
     if before is not None:
-        value = f"{services.budgets.mark(name)} {name}"
+        value = f"{services.budgets.version(name)} {name}"
         return proposed_removal(before, _standing(services, before), value, services.display)
     configured = services.budgets.configured(name)
     if configured is not None:

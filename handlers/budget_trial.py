@@ -102,7 +102,7 @@ def _resolved(services: Services, scope: Scope, hidden: str | None) -> Scope | M
 def _button(services: Services, budget: Budget) -> Block:
     before = services.budgets.find(budget.name)
     return set_button(
-        before, budget, f"{services.budgets.mark(budget.name)} {budget_words(budget)}", label=tr("Set this budget")
+        before, budget, f"{services.budgets.version(budget.name)} {budget_words(budget)}", label=tr("Set this budget")
     )
 
 

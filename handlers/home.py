@@ -269,7 +269,7 @@ def _with_spend(services: Services, snapshot: Snapshot, content: HomeContent) ->
         ends=None if of_month is None else ends,
         course=None if of_month is None else course_of(snapshot, of_month),
         names=snapshot.names,
-        budgets=[spending.told(spend, Detail.ENDS) for spend in sums[:MOST_BUDGETS]],
+        budgets=[spending.detailed(spend, Detail.ENDS) for spend in sums[:MOST_BUDGETS]],
         more_budgets=max(0, len(sums) - MOST_BUDGETS),
         movers=services.review.usage.movers(month.period, now, MOST_MOVERS),
     )

@@ -245,10 +245,10 @@ def _forecast(services: Services, words: str) -> Message:
         return _no_budget(listed[chosen.index(None)], sorted(names.values()))
     now = services.clock()
     asked = [pair for pair in services.review.present(now) if not chosen or pair[0].name in chosen]
-    found = services.review.prospects(asked[:MOST_BUDGETS], now)
+    found = services.review.budget_forecasts(asked[:MOST_BUDGETS], now)
     if not found:
         return said(tr("Nothing can be forecast yet."))
-    drawn = next((prospect for prospect in found if prospect.forecast is not None), None)
+    drawn = next((each for each in found if each.forecast is not None), None)
     line = None
     if drawn is not None:
         line = services.review.of(drawn.budget.scope).line(drawn.budget, drawn.period, now)

@@ -75,7 +75,7 @@ def status_of(services: Services) -> Message:
         truth_lines(settled[-TRUTH_DAYS:], snapshot.data.billed_read_at),
         with_names(services.lifecycle.open_alerts(), snapshot.names),
         services.review.unmatched(),
-        lambda spend, worst: spending.told(spend, Detail.ALL if worst else Detail.ENDS | Detail.WHY),
+        lambda spend, worst: spending.detailed(spend, Detail.ALL if worst else Detail.ENDS | Detail.WHY),
         _unreachable(services),
     )
 

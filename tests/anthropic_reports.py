@@ -19,7 +19,7 @@ from bot.clock import HOUR
 from bot.db.schema import usage
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
-from bot.sandbox.anthropic_usage import DIMENSIONS, UsageBook, UsageEvent
+from bot.sandbox.anthropic_usage import DIMENSIONS, UsageEvent, UsageHistory
 from bot.sandbox.clock import HandClock
 from bot.usage.anthropic.admin import PAGE_MOST_BYTES, AdminSource
 from bot.usage.anthropic.analytics import AnalyticsSource
@@ -153,8 +153,8 @@ class Reports:
     slept: list[float] = field(default_factory=list)
 
     @property
-    def book(self) -> UsageBook:
-        return self.server.book
+    def history(self) -> UsageHistory:
+        return self.server.history
 
     @property
     def store(self) -> UsageStore:
@@ -202,7 +202,7 @@ class Reports:
         where = workspace if key is None else KEY_WORKSPACES.get(key, workspace)
         counts = TokenCounts(output_tokens=output)
         event = UsageEvent(at or self.clock() - 10 * MINUTE, model, counts, where, key, terms, visible_at)
-        self.book.add(event)
+        self.history.add(event)
         return event
 
     def output(self, since: datetime = MONTH) -> int:
@@ -233,7 +233,7 @@ class Reports:
     def booked(self, since: datetime, until: datetime) -> "Sums":
         """What has really been used, as far as it has not been corrected away."""
         sums: Sums = {}
-        for event in self.book.shown(since, until, datetime.max.replace(tzinfo=UTC), timedelta(0)):
+        for event in self.history.shown(since, until, datetime.max.replace(tzinfo=UTC), timedelta(0)):
             hour = event.at.replace(minute=0, second=0, microsecond=0)
             place = (hour, *place_of(event, "admin", self.server))
             sums[place] = sums.get(place, TokenCounts()) + event.counts
@@ -242,9 +242,9 @@ class Reports:
     def _shown(self, hour: datetime, source: SourceName, at: datetime) -> Sequence[UsageEvent]:
         server = self.server
         if source == "admin":
-            return self.book.shown(hour, hour + HOUR, at, server.delay)
+            return self.history.shown(hour, hour + HOUR, at, server.delay)
         behind = server.analytics_behind
-        return [e for e in self.book.shown(hour, hour + HOUR, at, min(server.delay, behind)) if e.at <= at - behind]
+        return [e for e in self.history.shown(hour, hour + HOUR, at, min(server.delay, behind)) if e.at <= at - behind]
 
 
 TERMS = (usage.c.service_tier, usage.c.inference_geo, usage.c.speed)
@@ -270,7 +270,7 @@ async def reports_at(clock: HandClock, engine: Engine) -> AsyncIterator[Reports]
     """A local Anthropic that shows usage after five minutes, on both APIs."""
     server = AnthropicSandbox(
         clock,
-        UsageBook(),
+        UsageHistory(),
         workspaces={SEARCH: "Search", SUPPORT: "Support"},
         keys={
             INGEST: ("ingest-2", SEARCH),

@@ -30,7 +30,7 @@ def evaluator(
         "alerts": alerts,
         "incidents": IncidentStore(engine),
         "spikes": SpikeStore(engine),
-        "remembered": StateStore(engine),
+        "state_store": StateStore(engine),
         "state": CycleStateStore(engine).latest,
         "rules": DetectorRules(),
     }

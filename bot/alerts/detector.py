@@ -42,7 +42,7 @@ class DetectorContext:
     alerts: "AlertStore"
     incidents: "IncidentStore"
     spikes: "SpikeStore"
-    remembered: "StateStore"
+    state_store: "StateStore"
     state: "Callable[[], CycleState]"
     rules: DetectorRules
     slack_blocked: Callable[[], bool] = bool

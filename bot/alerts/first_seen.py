@@ -1,4 +1,4 @@
-"""A key, model or feature that was never used before and spends more than a floor. Pure, but for what is remembered.
+"""A key, model or feature that was never used before and spends more than a floor. Pure, but for what is stored.
 
 Each is reported once. What was there when the bot first looked is not new, and neither is a model to which the fallback
 mode has moved its callers.
@@ -38,7 +38,7 @@ NEW_FOR = 7 * DAY
 USAGE, LOGGED = "usage", "logged"
 OF_USAGE = (ScopeKind.KEY, ScopeKind.MODEL)
 
-REMEMBERED = "first_seen"
+STATE_KEY = "first_seen"
 
 
 class FirstSeenRules(Table):
@@ -237,9 +237,9 @@ class FirstSeenDetector:
         return found[1]
 
     def _baseline(self, source: str, snapshot: Snapshot, today: date) -> Baseline:
-        remembered = self._context.remembered
+        state_store = self._context.state_store
         if self._baselines is None:
-            stored = remembered.get(REMEMBERED) or {}
+            stored = state_store.get(STATE_KEY) or {}
             self._baselines = {
                 name: Baseline(date.fromisoformat(each["day"]), frozenset(each["young"]))
                 for name, each in stored.items()
@@ -250,7 +250,7 @@ class FirstSeenDetector:
             found = Baseline(today, frozenset(id_ for id_, first in firsts if first >= today))
             baselines = self._baselines | {source: found}
             values = {n: {"day": each.day.isoformat(), "young": sorted(each.young)} for n, each in baselines.items()}
-            remembered.put(REMEMBERED, values)
+            state_store.put(STATE_KEY, values)
             self._baselines = baselines
         return self._baselines[source]
 

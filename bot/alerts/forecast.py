@@ -21,7 +21,7 @@ from bot.budgets.budget import Budget, Limit, Period
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.calendar import quiet
 from bot.budgets.forecast import Forecast
-from bot.budgets.review import prospects
+from bot.budgets.review import budget_forecasts
 from bot.clock import BEFORE_EVERYTHING, is_over
 
 
@@ -94,7 +94,7 @@ def expect(
     rules: ForecastRules,
     as_of: datetime,
 ) -> Expected:
-    """`incidents`: all of the budget in the present period. `since`: what was remembered at the look before.
+    """`incidents`: all of the budget in the present period. `since`: what was stored at the look before.
 
     `as_of`: the age of the data, by whose time it is measured how long something holds.
     """
@@ -166,7 +166,7 @@ MOST_AT_ONCE = 50
 """So that no single cycle has to make the forecasts of a thousand budgets."""
 
 
-REMEMBERED = "forecast_since"
+STATE_KEY = "forecast_since"
 
 
 class ForecastDetector:
@@ -185,46 +185,45 @@ class ForecastDetector:
             return
         present = review.present(now)
         due = looked_at_next(present, self._looked_at, now)
-        found = prospects(review, now, due) if due else []
+        found = budget_forecasts(review, now, due) if due else []
         if not found:
             return
         in_force = {_key(*pair) for pair in present}
         self._looked_at = {key: at for key, at in self._looked_at.items() if key in in_force}
-        remembered = self._context.remembered.get(REMEMBERED) or {}
-        kept = {key: since for key, since in remembered.items() if key in in_force}
+        stored = self._context.state_store.get(STATE_KEY) or {}
+        kept = {key: since for key, since in stored.items() if key in in_force}
         incidents = self._context.alerts.incidents_in(review.agenda(now).periods)
         windows = review.windows(now, now + timedelta.resolution)
-        for prospect in found:
-            key = _key(prospect.budget, prospect.period)
+        for each in found:
+            key = _key(each.budget, each.period)
             self._looked_at[key] = now
-            if prospect.spend.stale_at is not None:
+            if each.spend.stale_at is not None:
                 # Data that does not come confirms nothing, and refutes nothing either.
                 continue
-            if quiet(windows, prospect.budget, now) is not None:
+            if quiet(windows, each.budget, now) is not None:
                 # What is planned now says nothing of the rest of the period.
                 continue
             before = kept.pop(key, None)
-            if prospect.forecast is None:
+            if each.forecast is None:
                 continue
             expected = expect(
-                prospect.budget,
-                prospect.spend.spent_usd,
-                prospect.forecast.expected_usd,
-                incidents.get((prospect.budget.name, prospect.period.key), ()),
+                each.budget,
+                each.spend.spent_usd,
+                each.forecast.expected_usd,
+                incidents.get((each.budget.name, each.period.key), ()),
                 _since(before),
                 rules,
-                prospect.spend.as_of,
+                each.spend.as_of,
             )
             if expected.steps:
-                spend = review.spend_against(prospect.budget, now) or prospect.spend
+                spend = review.spend_against(each.budget, now) or each.spend
                 yield [
-                    Transition(_payload(step, spend, prospect.forecast, mode, now), step.post)
-                    for step in expected.steps
+                    Transition(_payload(step, spend, each.forecast, mode, now), step.post) for step in expected.steps
                 ]
             if expected.since:
                 kept[key] = {f"{limit:f}": begun.isoformat() for limit, begun in expected.since.items()}
-        if kept != remembered:
-            self._context.remembered.put(REMEMBERED, kept)
+        if kept != stored:
+            self._context.state_store.put(STATE_KEY, kept)
 
 
 def looked_at_next(

@@ -72,7 +72,7 @@ def _was_notified(connection: Connection, destination: str, alert_id: int) -> bo
 log = logging.getLogger(__name__)
 
 MOST_KNOWN = 8
-"""Sets of keys of which the incidents are remembered."""
+"""Sets of keys of which the incidents are cached."""
 
 _AS_TEXT = type_coerce(alerts.c.limit_usd, String)
 

@@ -152,7 +152,7 @@ class Account:
     """Of one snapshot, whose data has an age. `stale`: nothing is said of the rest of a period.
 
     Sums and expected ends have what is provisional, and its largest caller is named. What changed and what a mode saves
-    of a dollar is told by the snapshot alone.
+    of a dollar is known to the snapshot alone.
 
     `in_force`: the fallback mode, asked for where it is needed. `windows`: of planned spend, between two moments.
     """
@@ -318,13 +318,13 @@ class Spending:
 
     def of(self, name: str) -> BudgetSpend | None:
         """The sums of one budget; None where nothing is known of it."""
-        return self._told(name, Detail.NONE) if name in self._account_of else None
+        return self._spend(name, Detail.NONE) if name in self._account_of else None
 
-    def told(self, spend: BudgetSpend, detail: Detail) -> BudgetSpend:
+    def detailed(self, spend: BudgetSpend, detail: Detail) -> BudgetSpend:
         """One of the sums, with what is asked for."""
-        return self._told(spend.budget, detail)
+        return self._spend(spend.budget, detail)
 
-    def _told(self, name: str, detail: Detail) -> BudgetSpend:
+    def _spend(self, name: str, detail: Detail) -> BudgetSpend:
         account, asked = self._account_of[name]
         [found] = account.facts([asked], self._now, detail)
         return found

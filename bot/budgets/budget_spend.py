@@ -65,7 +65,7 @@ class ModeShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetSpend:
-    """A budget's spend and outlook at one moment: what alerts and `status` are both rendered from.
+    """A budget's spend and trend at one moment: what alerts and `status` are both rendered from.
 
     `provisional_usd`: the part of `spent_usd` that only applications have logged, since `provisional_since`.
     `raised`: its limits that are raised for a while.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.budgets.budget import LIMITS, Budget, LimitKind, Period
-from bot.budgets.forecast_model import COLUMNS, HOURS_IN_DAY, WEEK, Floats, outlook
+from bot.budgets.forecast_model import COLUMNS, HOURS_IN_DAY, WEEK, Floats, expected_hours
 from bot.budgets.trend import LEAST_KNOWN
 from bot.clock import HOUR, floor_hour
 
@@ -28,7 +28,7 @@ THURSDAY = 3
 
 MICRO_USD = Decimal("0.000001")
 WALLS = 128
-"""Stretches of hours whose wall clock is remembered: some for each zone and period."""
+"""Stretches of hours whose wall clock is cached: some for each zone and period."""
 
 BURST_FADES_HOURS = 8.0
 BURST_COMES_AGAIN = 1 / 3
@@ -223,7 +223,7 @@ class _Group:
         return found
 
     def _ways(self, requests: Sequence[Request], rows: Floats) -> _Ways:
-        seen = outlook(self._by_wall(rows[:, :-1]), self._week_hours(), self._steps, self._lengths)
+        seen = expected_hours(self._by_wall(rows[:, :-1]), self._week_hours(), self._steps, self._lengths)
         path = seen.rates * self._lengths
         left = path.sum(axis=1)
         low, high = np.maximum(left - seen.below, 0.0), left + seen.above

@@ -98,7 +98,7 @@ MICRO = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class ExpectedHours:
     """By series: dollars of each hour to come, and how far below and above their sum the range reaches."""
 
     rates: Floats
@@ -106,13 +106,13 @@ class Outlook:
     above: Floats
 
 
-def outlook(
+def expected_hours(
     known: Floats,
     week_hours: NDArray[np.int64],
     steps: NDArray[np.int64],
     lengths: Floats,
     tuning: Tuning | None = None,
-) -> Outlook:
+) -> ExpectedHours:
     """`known`: dollars of the `COLUMNS` hours up to the present one, NaN where not known.
 
     `week_hours`: of the 168 hours from the present one on, 0 is midnight on Monday. `steps`: the hours to come as their
@@ -121,7 +121,7 @@ def outlook(
     learnt = _Learnt(known, week_hours, tuning or TUNED)
     rates = learnt.week()[:, steps % (WEEK * HOURS_IN_DAY)] * learnt.trend(steps) * learnt.near(steps)
     width = learnt.miss(lengths, rates)
-    return Outlook(rates, width, width)
+    return ExpectedHours(rates, width, width)
 
 
 class _Learnt:

@@ -88,7 +88,7 @@ class Agenda:
 
 
 class BudgetReview:
-    """Synchronous; asynchronous callers use a thread. `book`: asked for the budgets in force at every question.
+    """Synchronous; asynchronous callers use a thread. `in_force`: asked for the budgets in force at every question.
 
     `counts`: which of those the snapshots know of. `live`: adds what is provisional.
 
@@ -98,7 +98,7 @@ class BudgetReview:
     def __init__(
         self,
         snapshots: Snapshots,
-        book: Callable[[], Sequence[Budget]],
+        in_force: Callable[[], Sequence[Budget]],
         modes: Mapping[str, Mode],
         card: RateCard,
         poll_seconds: int | None = None,
@@ -111,7 +111,7 @@ class BudgetReview:
         """What is planned or expected."""
         self._poll_seconds = poll_seconds
         self._snapshots = snapshots
-        self._book = book
+        self._in_force = in_force
         self._counts = counts
         self.live = live or LiveSource(None)
         self.modes = modes
@@ -141,7 +141,7 @@ class BudgetReview:
 
     def is_in_force(self, name: str) -> bool:
         """Whether there is a budget of this name at all, whatever it counts."""
-        return any(budget.name == name for budget in self._book())
+        return any(budget.name == name for budget in self._in_force())
 
     def scope_of(self, scope: Scope) -> Scope:
         """The scope with the id that usage is stored under. Raises `NoMatchError`."""
@@ -150,12 +150,12 @@ class BudgetReview:
 
     def _matched(self) -> Sequence[Budget | Unmatched]:
         """The same value as long as nothing has changed."""
-        snapshot, book = self._snapshots.current(), self._book()
+        snapshot, in_force = self._snapshots.current(), self._in_force()
         known = self._known
         # Usage of a scope that nobody has heard of before may be what a budget is about.
-        about = (book, snapshot.names, snapshot.index, snapshot.index.scopes)
+        about = (in_force, snapshot.names, snapshot.index, snapshot.index.scopes)
         if known is None or not (known[0][-1] == about[-1] and all(map(is_, known[0][:-1], about[:-1]))):
-            mine = [budget for budget in book if self._counts(budget.scope)]
+            mine = [budget for budget in in_force if self._counts(budget.scope)]
             found = tuple(matched(mine, snapshot.names, snapshot.is_used, self._card))
             self._report_unmatched(found)
             known = self._known = about, found
@@ -178,7 +178,7 @@ class BudgetReview:
         return self.agenda(now).present
 
     def spend(self, now: datetime, detail: Detail = Detail.ALL) -> list[BudgetSpend]:
-        """Every budget's spend and outlook; empty before the first poll.
+        """Every budget's spend and trend; empty before the first poll.
 
         A period of which nothing is known yet, because it began after the data ends, would look like no spend at
         all: instead of it stands the one before.
@@ -350,7 +350,7 @@ def known_period(budget: Budget, live: LiveSpend, as_of: datetime, now: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
+class BudgetForecast:
     """One budget, its present period, the spend that is known and the forecast, None with too little or stale data.
 
     Of a period that began after the data ends nothing is forecast. `spend` is that of an earlier one there, unless
@@ -363,9 +363,9 @@ class Prospect:
     forecast: Forecast | None
 
 
-def prospects(
+def budget_forecasts(
     review: BudgetReview, now: datetime, asked: Sequence[tuple[Budget, Period]] | None = None
-) -> list[Prospect]:
+) -> list[BudgetForecast]:
     """Of every budget in force with its present period, or of those that are asked for; empty before the first poll.
 
     Synchronous; asynchronous callers use a thread.
@@ -381,7 +381,7 @@ def prospects(
     ]
     made = {budget.name: found for (budget, _), found in zip(known, review.forecasts(known, now), strict=True)}
     return [
-        Prospect(budget, period, spend, made.get(budget.name))
+        BudgetForecast(budget, period, spend, made.get(budget.name))
         for (budget, period), spend in zip(pairs, spends, strict=True)
     ]
 
@@ -467,12 +467,12 @@ class Reviews:
         """As of a review."""
         return [pair for review in self.all for pair in review.present(now)]
 
-    def prospects(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[Prospect]:
+    def budget_forecasts(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[BudgetForecast]:
         """Those of all reviews, for the budgets in force with periods that run."""
         return [
-            prospect
+            each
             for review in self.all
-            for prospect in prospects(review, now, [pair for pair in asked if self.of(pair[0].scope) is review])
+            for each in budget_forecasts(review, now, [pair for pair in asked if self.of(pair[0].scope) is review])
         ]
 
     def shown(self, now: datetime) -> tuple[object, ...]:

@@ -183,7 +183,7 @@ class _InForce:
         return self.raises is raises and self.made_at <= now < self.until if raises else not self.raises
 
 
-class BudgetBook:
+class Budgets:
     """Synchronous; asynchronous callers use a thread.
 
     A configured budget cannot be changed from chat. It also wins over one of its name that was set there before.
@@ -236,22 +236,22 @@ class BudgetBook:
         """The one of this name that the environment or the TOML file sets."""
         return next((budget for budget in self._configured if budget.name == name), None)
 
-    def mark(self, name: str) -> str:
+    def version(self, name: str) -> str:
         """One short word by which is seen whether a budget was changed since, and be it back and forth."""
-        mark, newest = _mark_of(self.find(name)), self._store.history.newest_id(name)
-        return f"{mark}.{newest}" if newest else mark
+        version, newest = _version_of(self.find(name)), self._store.history.newest_id(name)
+        return f"{version}.{newest}" if newest else version
 
     def set(self, budget: Budget, seen: str, by: str) -> bool:
-        """Keep it. False, and nothing changed, where the one that was `seen` (a `mark`) is not there any more."""
+        """Keep it. False, and nothing changed, where the one that was `seen` (a `version`) is not there any more."""
         before = self.find(budget.name)
-        if self.configured(budget.name) is not None or self.mark(budget.name) != seen:
+        if self.configured(budget.name) is not None or self.version(budget.name) != seen:
             return False
         return self._store.set(budget, before, by, self._clock())
 
     def remove(self, name: str, seen: str, by: str) -> bool:
-        """Forget it. False, and nothing changed, where the one that was `seen` (a `mark`) is not there any more."""
+        """Forget it. False, and nothing changed, where the one that was `seen` (a `version`) is not there any more."""
         before = self.find(name)
-        if before is None or self.mark(name) != seen:
+        if before is None or self.version(name) != seen:
             return False
         return self._store.remove(before, by, self._clock())
 
@@ -264,6 +264,6 @@ class BudgetBook:
         return self._store.history.newest(name)
 
 
-def _mark_of(budget: Budget | None) -> str:
+def _version_of(budget: Budget | None) -> str:
     """One short word by which a budget is recognised as unchanged."""
     return "none" if budget is None else hashlib.sha256(budget_words(budget).encode()).hexdigest()[:16]

@@ -43,7 +43,7 @@ class TooSmallError(Exception):
 
 
 MOST_DAYS = 400
-"""Days whose prices are remembered: a year and a month, beside which the oldest gives way."""
+"""Days whose prices are cached: a year and a month, beside which the oldest gives way."""
 
 
 @dataclass(frozen=True, slots=True)

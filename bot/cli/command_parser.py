@@ -100,7 +100,7 @@ def price_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-cache",
         action="store_true",
-        help="read every file again; otherwise what unchanged files hold is remembered in $XDG_CACHE_HOME/claude-cost "
+        help="read every file again; otherwise what unchanged files hold is cached in $XDG_CACHE_HOME/claude-cost "
         "or ~/.cache/claude-cost, as tokens and ids without dollars",
     )
     parser.add_argument(

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.alerts.notice_contents import ContentStore
 from bot.budgets.budget import Budget
 from bot.budgets.owners import Teams
-from bot.budgets.store import BudgetBook, BudgetStore
+from bot.budgets.store import Budgets, BudgetStore
 from bot.clock import Clock
 from bot.config.settings import Settings
 from bot.db.engine import DatabaseError, look_into
@@ -47,9 +47,9 @@ def own_channels(settings: Settings, clock: Clock, seconds: int) -> OwnChannels:
     try:
         if schema.present != schema.newest:
             return unread
-        book = BudgetBook(settings.budgets, BudgetStore(engine), clock, Teams(settings.teams))
+        budgets = Budgets(settings.budgets, BudgetStore(engine), clock, Teams(settings.teams))
         unreachable = {channel: each.error for channel, each in ContentStore(engine).unreachable().items()}
-        return OwnChannels(_by_channel(book.in_force(), settings.channel), unreachable)
+        return OwnChannels(_by_channel(budgets.in_force(), settings.channel), unreachable)
     except SQLAlchemyError:
         return unread
     finally:

@@ -14,7 +14,7 @@ from bot.alerts.store import AlertStore
 from bot.amounts import count, span
 from bot.budgets.budget import Budget
 from bot.budgets.owners import Teams
-from bot.budgets.store import BudgetBook, BudgetStore, KeptBudget
+from bot.budgets.store import Budgets, BudgetStore, KeptBudget
 from bot.clock import Clock
 from bot.config.settings import Settings
 from bot.db.engine import DatabaseError, look_into
@@ -158,7 +158,7 @@ def _without_database(settings: Settings) -> list[Check]:
 def _read(engine: Engine, settings: Settings, clock: Clock) -> Stored:
     alerts = AlertStore(engine, {receiver.name: receiver.levels for receiver in settings.destinations})
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
-    budgets = BudgetBook(settings.budgets, BudgetStore(engine), clock, Teams(settings.teams))
+    budgets = Budgets(settings.budgets, BudgetStore(engine), clock, Teams(settings.teams))
     return Stored(
         data=UsageStore(engine).data_state(),
         lease=lease_state(engine),

@@ -77,7 +77,7 @@ class RaiseRights:
 class Admins:
     """User ids decide at once; members of user groups are asked of Slack (optional scope `usergroups:read`).
 
-    Nothing is remembered between two clicks: whoever has left the group has lost the right. The ids are those of the
+    Nothing is cached between two clicks: whoever has left the group has lost the right. The ids are those of the
     bot's own workspace or organization: the same id from another one (Slack Connect) has no rights.
     """
 

@@ -31,13 +31,13 @@ class CodeDay:
 
 
 @dataclass(slots=True)
-class CodeBook:
+class CodeDays:
     """What the endpoint answers with."""
 
     days: list[CodeDay] = field(default_factory=list)
 
 
-def serve_claude_code(server: AnthropicSandbox, book: CodeBook) -> None:
+def serve_claude_code(server: AnthropicSandbox, table: CodeDays) -> None:
     """Add the endpoint to `server`, before its start."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -53,7 +53,7 @@ def serve_claude_code(server: AnthropicSandbox, book: CodeBook) -> None:
         if "anthropic-version" not in request.headers:
             return _error(400, "invalid_request_error", "anthropic-version is required")
         try:
-            return _page(request, book.days)
+            return _page(request, table.days)
         except q.QueryError as error:
             return _error(400, "invalid_request_error", str(error))
 

@@ -35,7 +35,7 @@ class LimitGroup:
 
 
 @dataclass(slots=True)
-class LimitBook:
+class LimitTable:
     """What the endpoint answers with. `most_per_page`: the server's own bound on a page; None: all on one page."""
 
     groups: list[LimitGroup] = field(default_factory=list)
@@ -43,7 +43,7 @@ class LimitBook:
     most_per_page: int | None = None
 
 
-def serve_rate_limits(server: AnthropicSandbox, book: LimitBook) -> None:
+def serve_rate_limits(server: AnthropicSandbox, table: LimitTable) -> None:
     """Add the endpoint to `server`, before its start."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -59,34 +59,34 @@ def serve_rate_limits(server: AnthropicSandbox, book: LimitBook) -> None:
         if key != ADMIN_KEY:
             return _error(401, "authentication_error", "invalid x-api-key")
         try:
-            return _page(request, book)
+            return _page(request, table)
         except q.QueryError as error:
             return _error(400, "invalid_request_error", str(error))
 
     server.app.router.add_get(RATE_LIMITS, answer)
 
 
-def _page(request: web.Request, book: LimitBook) -> web.Response:
+def _page(request: web.Request, table: LimitTable) -> web.Response:
     query = request.query
     q.known_only(query, {"group_type", "model", "limit", "page"})
     if "group_type" in query:
         q.one_of(query, "group_type", GROUP_TYPES, "model_group")
     asked_type, asked_model = query.get("group_type"), query.get("model")
     entries = [
-        _entry(number, group, book.shape)
-        for number, group in enumerate(book.groups)
+        _entry(number, group, table.shape)
+        for number, group in enumerate(table.groups)
         if asked_type in (None, group.group_type) and (asked_model is None or asked_model in (group.models or ()))
     ]
     if asked_model is not None and not entries:
         return _error(404, "not_found_error", f"no rate limits for {asked_model}")
-    first, most = q.offset(query), _page_size(request, book, entries)
+    first, most = q.offset(query), _page_size(request, table, entries)
     has_more = first + most < len(entries)
     next_page = q.page_token(query, first + most) if has_more else None
     return web.json_response({"data": entries[first : first + most], "next_page": next_page})
 
 
-def _page_size(request: web.Request, book: LimitBook, entries: Sequence[object]) -> int:
-    default = book.most_per_page or max(1, len(entries))
+def _page_size(request: web.Request, table: LimitTable, entries: Sequence[object]) -> int:
+    default = table.most_per_page or max(1, len(entries))
     return q.whole_number(request.query, "limit", default, 1000)
 
 
@@ -131,14 +131,14 @@ class SpendLimit:
 
 
 @dataclass(slots=True)
-class SpendLimitBook:
+class SpendLimitTable:
     """What the endpoint answers with. `open_to_us`: whether the organization has the early access."""
 
     limits: list[SpendLimit] = field(default_factory=list)
     open_to_us: bool = True
 
 
-def serve_spend_limits(server: AnthropicSandbox, book: SpendLimitBook) -> None:
+def serve_spend_limits(server: AnthropicSandbox, table: SpendLimitTable) -> None:
     """Add the endpoint to `server`, before its start."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -149,25 +149,25 @@ def serve_spend_limits(server: AnthropicSandbox, book: SpendLimitBook) -> None:
         key = request.headers.get("x-api-key")
         if key not in (ADMIN_KEY, ANALYTICS_KEY):
             return _error(401, "authentication_error", "invalid x-api-key")
-        if key == ANALYTICS_KEY or not book.open_to_us:
+        if key == ANALYTICS_KEY or not table.open_to_us:
             return _error(403, "permission_error", "this key may not read spend limits")
         if "anthropic-version" not in request.headers or BETA not in request.headers.get("anthropic-beta", ""):
             return _error(400, "invalid_request_error", "anthropic-version and the beta header are required")
         try:
-            return _spend_limits_page(request, book)
+            return _spend_limits_page(request, table)
         except q.QueryError as error:
             return _error(400, "invalid_request_error", str(error))
 
     server.app.router.add_get(SPEND_LIMITS, answer)
 
 
-def _spend_limits_page(request: web.Request, book: SpendLimitBook) -> web.Response:
+def _spend_limits_page(request: web.Request, table: SpendLimitTable) -> web.Response:
     query = request.query
     q.known_only(query, {"limit", "page", "scope_type[]", "workspace_id"})
     asked = query.getall("scope_type[]", ["organization", "usage_tier", "workspace"])
     if not set(asked) <= {"organization", "usage_tier", "workspace"}:
         raise q.QueryError("this scope type does not apply to the organization")
-    entries = [_spend_limit_entry(number, limit) for number, limit in enumerate(book.limits) if limit.scope in asked]
+    entries = [_spend_limit_entry(number, limit) for number, limit in enumerate(table.limits) if limit.scope in asked]
     first, most = q.offset(query), q.whole_number(query, "limit", 20, 1000)
     next_page = q.page_token(query, first + most) if first + most < len(entries) else None
     return web.json_response({"data": entries[first : first + most], "next_page": next_page})

@@ -19,8 +19,8 @@ from bot.sandbox.anthropic_usage import (
     DEFAULT_WORKSPACE_ID,
     DIMENSIONS,
     BilledLine,
-    UsageBook,
     UsageEvent,
+    UsageHistory,
     admin_results,
     analytics_counters,
     analytics_rows,
@@ -58,12 +58,12 @@ class Extra:
 
 
 class AnthropicSandbox(LocalServer):
-    """`book` is what was used. `billed_share`: what is billed of the list price, below 1 with a discount."""
+    """`history` is what was used. `billed_share`: what is billed of the list price, below 1 with a discount."""
 
     def __init__(
         self,
         clock: Clock,
-        book: UsageBook,
+        history: UsageHistory,
         *,
         workspaces: Mapping[str, str] | None = None,
         keys: Mapping[str, tuple[str, str | None]] | None = None,
@@ -71,7 +71,7 @@ class AnthropicSandbox(LocalServer):
     ) -> None:
         super().__init__(port, clock)
         self.clock = clock
-        self.book = book
+        self.history = history
         self.workspaces = dict(workspaces or {})
         self.refuses_speed = False
         """Whether this organization has no access to the beta in which usage is grouped by speed."""
@@ -210,7 +210,7 @@ class AnthropicSandbox(LocalServer):
         data = []
         for index in range(first, min(first + limit, count)):
             begins = starts_at + index * width
-            bucket = self.book.shown(begins, begins + width, now, self.delay)
+            bucket = self.history.shown(begins, begins + width, now, self.delay)
             data.append(
                 {
                     "starting_at": rfc3339(begins),
@@ -251,7 +251,7 @@ class AnthropicSandbox(LocalServer):
         by = q.one_of(query, "order_by", {"time", by_size}, by_size)
         order = q.one_of(query, "order", {"asc", "desc"}, "desc")
         now = self.clock()
-        events = self.book.shown(starts_at, ends_at, now, min(self.delay, self.analytics_behind))
+        events = self.history.shown(starts_at, ends_at, now, min(self.delay, self.analytics_behind))
         events = [event for event in events if event.at <= now - self.analytics_behind]
         if query.getall("api_key_ids[]", []) == [""]:
             events = [event for event in events if event.api_key_id is None]

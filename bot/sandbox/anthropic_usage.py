@@ -72,7 +72,7 @@ def _moment(event: UsageEvent) -> datetime:
     return event.at
 
 
-class UsageBook:
+class UsageHistory:
     """All events in order of time, and what of them a report may show at a moment."""
 
     def __init__(self, events: Iterable[UsageEvent] = ()) -> None:

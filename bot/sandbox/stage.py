@@ -15,7 +15,7 @@ from bot.config.settings import Need, load_settings
 from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_messages import API_KEY, add_token_count
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
-from bot.sandbox.anthropic_usage import UsageBook
+from bot.sandbox.anthropic_usage import UsageHistory
 from bot.sandbox.clock import RunningClock
 from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SlackSandbox
@@ -106,14 +106,14 @@ async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncItera
     `poll_seconds`: simulated seconds between two polls, from which the age of data is judged.
     """
     async with AsyncExitStack() as stack:
-        book = UsageBook()
+        history = UsageHistory()
         # Triggers and response URLs run out in the time of the people who click.
         slack = await stack.enter_async_context(_slack(clock))
-        anthropic = AnthropicSandbox(clock, book, workspaces=WORKSPACES, keys=KEYS)
+        anthropic = AnthropicSandbox(clock, history, workspaces=WORKSPACES, keys=KEYS)
         add_token_count(anthropic.app)
         await stack.enter_async_context(anthropic)
         fallback_file = folder / "claude-cost.env"
-        team = Team(book, fallback_file, MONTH_STARTS)
+        team = Team(history, fallback_file, MONTH_STARTS)
         config = folder / "claude-cost.toml"
         config.write_text(FEATURE_BUDGET + DIGEST + TEAM, encoding="utf-8")
         environ = {

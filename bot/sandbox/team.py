@@ -15,7 +15,7 @@ from bot.clock import DAY, HOUR
 from bot.mode import MODEL_VARIABLE
 from bot.pricing.card import load_rate_card
 from bot.pricing.tokens import TokenCounts
-from bot.sandbox.anthropic_usage import UsageBook, UsageEvent
+from bot.sandbox.anthropic_usage import UsageEvent, UsageHistory
 from bot.sandbox.usage_log import Feature, Logged
 
 WORKSPACES: Mapping[str, str] = {"wrkspc_01Search": "Search", "wrkspc_01Support": "Support"}
@@ -93,10 +93,10 @@ SERVICES = (
 
 
 class Team:
-    """Writes what the team uses into the book of the local Anthropic. `fallback_file`: what its services obey."""
+    """Writes what the team uses into the history of the local Anthropic. `fallback_file`: what its services obey."""
 
-    def __init__(self, book: UsageBook, fallback_file: Path, starts_at: datetime) -> None:
-        self._book = book
+    def __init__(self, history: UsageHistory, fallback_file: Path, starts_at: datetime) -> None:
+        self._history = history
         self._fallback_file = fallback_file
         self._starts_at = starts_at
         self._until = starts_at
@@ -132,7 +132,7 @@ class Team:
         if self.runaway != "running":
             raise ValueError("the runaway job has not begun, or is corrected already")
         for event in self._ran_away:
-            self._book.correct(event, now)
+            self._history.correct(event, now)
         self._corrected = True
 
     def retry_support(self, now: datetime) -> None:
@@ -172,7 +172,7 @@ class Team:
         counts = TokenCounts(*(requests * tokens for tokens in service.shape))
         workspace = None if service.api_key_id is None else KEYS[service.api_key_id][1]
         event = UsageEvent(at, model, counts, workspace, service.api_key_id)
-        self._book.add(event)
+        self._history.add(event)
         return event
 
 

@@ -8,7 +8,7 @@ from bot.amounts import cents_of, percent, usd
 from bot.budgets.budget import Budget, LimitKind, PeriodKind, period_name
 from bot.budgets.forecast import Crossing, Forecast
 from bot.budgets.line import Line
-from bot.budgets.review import Prospect
+from bot.budgets.review import BudgetForecast
 from bot.display import USD, Display
 from bot.language import tr, tr_noop
 from bot.messages import Message, Part
@@ -29,49 +29,49 @@ MOST_REACHED = 5
 
 
 def forecast_message(
-    outlooks: Sequence[Prospect],
+    entries: Sequence[BudgetForecast],
     display: Display = USD,
     more: int = 0,
-    drawn: Prospect | None = None,
+    drawn: BudgetForecast | None = None,
     line: Line | None = None,
 ) -> Message:
     """The line of one budget as a chart, and each budget in words, as many as fit. `more`: budgets beside the first
     `MOST_BUDGETS`, which never do. `drawn`: whose `line` it is.
     """
-    groups = fitting((_lines(one, display) for one in outlooks), ROOM, MOST_BUDGETS)
-    told = list(zip(outlooks, groups, strict=False))
-    left_out = len(outlooks) + more - len(groups)
+    groups = fitting((_lines(one, display) for one in entries), ROOM, MOST_BUDGETS)
+    fitted = list(zip(entries, groups, strict=False))
+    left_out = len(entries) + more - len(groups)
     closing = []
     if left_out:
         closing.append(tr("and {number} more budgets, which do not fit into one message.", number=left_out))
-    if any(outlook.forecast is not None for outlook, _ in told):
+    if any(entry.forecast is not None for entry, _ in fitted):
         closing.append(tr("The range holds in four of five cases."))
     first = [] if drawn is None or line is None else [_chart(drawn, line)]
-    if len(told) <= IN_FULL:
-        parts = [lead(*lines) for _, lines in told]
+    if len(fitted) <= IN_FULL:
+        parts = [lead(*lines) for _, lines in fitted]
         return Message([*parts[:1], *first, *parts[1:], context(*closing)])
-    reached = [lead(*lines) for outlook, lines in told if _reaches(outlook)][:MOST_REACHED]
+    reached = [lead(*lines) for entry, lines in fitted if _reaches(entry)][:MOST_REACHED]
     return Message(
         [
             *(Part(blocks=part.blocks) for part in reached),
             *first,
-            _table([outlook for outlook, _ in told], ["\n".join(lines) for _, lines in told]),
+            _table([entry for entry, _ in fitted], ["\n".join(lines) for _, lines in fitted]),
             context(*closing),
         ]
     )
 
 
-def _reaches(outlook: Prospect) -> bool:
-    found = outlook.forecast
+def _reaches(entry: BudgetForecast) -> bool:
+    found = entry.forecast
     return found is not None and any(each.passed or each.expected is not None for each in found.crossings)
 
 
-def _lines(outlook: Prospect, display: Display) -> list[str]:
-    spend, found = outlook.spend, outlook.forecast
+def _lines(entry: BudgetForecast, display: Display) -> list[str]:
+    spend, found = entry.spend, entry.forecast
     name = {"budget": shown(spend.budget), "scope": shown(spend.scope)}
-    end = moment(outlook.period.ends_at)
-    if spend.period != outlook.period.key:
-        period = shown(period_name(outlook.period.key, outlook.period.starts_at))
+    end = moment(entry.period.ends_at)
+    if spend.period != entry.period.key:
+        period = shown(period_name(entry.period.key, entry.period.starts_at))
         return [
             tr("Not known yet: budget {budget}, {scope}", **name),
             tr("The data ends before {period} began.", period=period),
@@ -102,7 +102,7 @@ def _lines(outlook: Prospect, display: Display) -> list[str]:
             when=when,
             spent=so_far,
         ),
-        *(_crossing_line(crossing, found, outlook.budget) for crossing in found.crossings),
+        *(_crossing_line(crossing, found, entry.budget) for crossing in found.crossings),
         *raised_lines(spend.raised),
         *warning_lines(spend),
     ]
@@ -152,10 +152,10 @@ def _when(at: datetime, budget: Budget) -> str:
     return f"{day} {local:%H:%M}" if budget.period is PeriodKind.DAY else day
 
 
-def _chart(outlook: Prospect, line: Line) -> Part:
+def _chart(entry: BudgetForecast, line: Line) -> Part:
     """Spend as it adds up, from what is spent to the range of what is expected, below the limits."""
-    budget, spend = outlook.budget, outlook.spend
-    period = period_name(outlook.period.key, outlook.period.starts_at)
+    budget, spend = entry.budget, entry.spend
+    period = period_name(entry.period.key, entry.period.starts_at)
     limits = ((tr("Soft limit"), budget.soft_usd), (tr("Hard limit"), budget.hard_usd))
     points = line.points
     series = [
@@ -192,26 +192,26 @@ def _to_the_cent(amount_usd: Decimal) -> Decimal:
     return Decimal(cents_of(amount_usd)).scaleb(-2)
 
 
-def _table(outlooks: Sequence[Prospect], lines: Sequence[str]) -> Part:
+def _table(entries: Sequence[BudgetForecast], lines: Sequence[str]) -> Part:
     headings = [tr("Budget"), tr("Spent"), capitalized(tr("expected")), tr("Of the limit")]
-    return data_table(tr("Budgets"), headings, [_cells(outlook) for outlook in outlooks], lines)
+    return data_table(tr("Budgets"), headings, [_cells(entry) for entry in entries], lines)
 
 
 UNKNOWN = Decimal(-1)
 """What is not known is sorted below everything."""
 
 
-def _cells(outlook: Prospect) -> list[Cell]:
-    spend, found = outlook.spend, outlook.forecast
+def _cells(entry: BudgetForecast) -> list[Cell]:
+    spend, found = entry.spend, entry.forecast
     not_yet = Cell(tr("not known"), UNKNOWN)
-    if spend.period != outlook.period.key:
+    if spend.period != entry.period.key:
         return [Cell(spend.budget), not_yet, not_yet, not_yet]
     so_far = Cell(
         f"≥ {usd(spend.spent_usd)}" if spend.at_least else usd(spend.spent_usd), _to_the_cent(spend.spent_usd)
     )
     if found is None:
         return [Cell(spend.budget), so_far, not_yet, not_yet]
-    limit = outlook.budget.highest_usd
+    limit = entry.budget.highest_usd
     part = not_yet
     if limit is not None:
         part = Cell(percent(found.expected_usd, limit), (found.expected_usd * 100 / limit).quantize(Decimal("0.1")))

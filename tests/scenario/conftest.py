@@ -20,11 +20,11 @@ from bot.config.settings import Need, load_settings
 from bot.notify.slack_connection import ANSWER_SECONDS, SocketMode
 from bot.pricing.tokens import TokenCounts
 from bot.runner.cycle import Bot
-from bot.sandbox.anthropic_claude_code import CodeBook, serve_claude_code
-from bot.sandbox.anthropic_limits import LimitBook, SpendLimitBook, serve_rate_limits, serve_spend_limits
+from bot.sandbox.anthropic_claude_code import CodeDays, serve_claude_code
+from bot.sandbox.anthropic_limits import LimitTable, SpendLimitTable, serve_rate_limits, serve_spend_limits
 from bot.sandbox.anthropic_messages import add_token_count
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
-from bot.sandbox.anthropic_usage import UsageBook, UsageEvent
+from bot.sandbox.anthropic_usage import UsageEvent, UsageHistory
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, TEAM_ID, Message
@@ -63,11 +63,11 @@ class World:
     clock: Clock
     slack: SlackSandbox
     anthropic: AnthropicSandbox
-    limits: LimitBook
-    console: SpendLimitBook
+    limits: LimitTable
+    console: SpendLimitTable
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
-    code: CodeBook = field(default_factory=CodeBook)
+    code: CodeDays = field(default_factory=CodeDays)
     forks: ForkServer | None = None
 
     def spend(
@@ -81,7 +81,7 @@ class World:
         """Use as many tokens as cost this much on `OPUS`, now or at a moment of this month."""
         counts = TokenCounts(uncached_input_tokens=int(Decimal(usd) * TOKENS_FOR_ONE_USD))
         event = UsageEvent(at or self.clock(), model, counts, workspace, key)
-        self.anthropic.book.add(event)
+        self.anthropic.history.add(event)
         return event
 
     def naming_users(self) -> dict[str, str]:
@@ -189,14 +189,14 @@ class World:
 @asynccontextmanager
 async def world_at(clock: Clock, folder: Path, slack: SlackSandbox | None = None) -> AsyncIterator[World]:
     """A world whose Anthropic shows usage at once; `clock` is Anthropic's. `slack`: by default with the machine's."""
-    book = UsageBook()
+    history = UsageHistory()
     keys: dict[str, tuple[str, str | None]] = {"apikey_1": ("ingest", "wrkspc_1"), "apikey_2": ("answers", None)}
-    anthropic = AnthropicSandbox(clock, book, workspaces={"wrkspc_1": "Search"}, keys=keys)
-    limits, console = LimitBook(), SpendLimitBook()
+    anthropic = AnthropicSandbox(clock, history, workspaces={"wrkspc_1": "Search"}, keys=keys)
+    limits, console = LimitTable(), SpendLimitTable()
     add_token_count(anthropic.app)
     serve_rate_limits(anthropic, limits)
     serve_spend_limits(anthropic, console)
-    code = CodeBook()
+    code = CodeDays()
     serve_claude_code(anthropic, code)
     async with slack or SlackSandbox(system_clock) as slack, anthropic:
         anthropic.delay = timedelta(0)

@@ -24,7 +24,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from bot.clock import DAY, HOUR
-from bot.sandbox.anthropic_usage import UsageBook
+from bot.sandbox.anthropic_usage import UsageHistory
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import SlackSandbox
@@ -60,8 +60,8 @@ class Step:
 
 def _falls_back(world: World) -> None:
     now = world.clock()
-    for event in world.anthropic.book.shown(BEGIN, now, now, timedelta(0)):
-        world.anthropic.book.correct(event, now)
+    for event in world.anthropic.history.shown(BEGIN, now, now, timedelta(0)):
+        world.anthropic.history.correct(event, now)
 
 
 STORY = (
@@ -209,7 +209,7 @@ class Scene:
     now: datetime
     folder: Path
     messages: list[Message]
-    book: UsageBook
+    history: UsageHistory
     told: list[Told]
     remembered: list[str]
 
@@ -261,15 +261,15 @@ class Play:
     def scene(self, folder: Path) -> Scene:
         """Everything as it stands, while no process is at work. `folder`: where to keep the files."""
         shutil.copytree(self.world.folder, folder)
-        messages, book = copy.deepcopy(self.world.slack.messages), copy.deepcopy(self.world.anthropic.book)
-        return Scene(self.clock.now, folder, messages, book, self.told(), self.remembered())
+        messages, history = copy.deepcopy(self.world.slack.messages), copy.deepcopy(self.world.anthropic.history)
+        return Scene(self.clock.now, folder, messages, history, self.told(), self.remembered())
 
     def go_to(self, number: int, scene: Scene) -> None:
         """Be where the story was before this step."""
         shutil.copytree(scene.folder, self.world.folder, dirs_exist_ok=True)
         self.clock.now = scene.now
         self.world.slack.messages[:] = copy.deepcopy(scene.messages)
-        self.world.anthropic.book = copy.deepcopy(scene.book)
+        self.world.anthropic.history = copy.deepcopy(scene.history)
         self.at, self._prepared = number, number - 1
 
     def told(self) -> list[Told]:

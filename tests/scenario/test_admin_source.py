@@ -101,7 +101,7 @@ async def test_the_bill_is_asked_for_by_workspace_and_kind_of_cost(reports: Repo
 
 async def test_a_row_keeps_its_minute_its_counts_and_all_of_its_dimensions(reports: Reports) -> None:
     at, terms, counts = NOW - 20 * MINUTE, Terms("batch", "us", "fast"), TokenCounts(1, 2, 3, 4, 5, 6)
-    reports.book.add(UsageEvent(at, OPUS, counts, SEARCH, INGEST, terms))
+    reports.history.add(UsageEvent(at, OPUS, counts, SEARCH, INGEST, terms))
     reading = await reports.admin().usage(LAST_HOURS)
     assert reading.rows == (UsageRow(at, OPUS, SEARCH, INGEST, terms, counts),)
     assert reading.refreshed_at is None

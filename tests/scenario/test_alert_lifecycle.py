@@ -84,7 +84,7 @@ async def test_from_opening_to_resolution_an_alert_is_one_message_with_its_threa
         assert alert.text.splitlines()[2] == "Snoozed until 16 Nov 10:05 UTC by <@U0DEV>"
         await passes(bot, clock, HOUR)
         assert alert.text.splitlines()[1].startswith("Reported again at 16 Nov 10:05 UTC")
-        simulated.anthropic.book.correct(runaway, clock.now)
+        simulated.anthropic.history.correct(runaway, clock.now)
         await passes(bot, clock, 2 * HOUR)
     assert thread(simulated, alert) == [
         ("Acknowledged by <@U0DEV>.", False),
@@ -110,7 +110,7 @@ async def test_a_second_person_hears_who_was_first_and_what_is_over_cannot_be_ta
         assert await clicked(simulated, bot, alert, ACKNOWLEDGE_ACTION, ADMIN) == (
             "Nothing was changed: <@U0DEV> has acknowledged it at 16 Nov 09:00 UTC."
         )
-        simulated.anthropic.book.correct(runaway, clock.now)
+        simulated.anthropic.history.correct(runaway, clock.now)
         await passes(bot, clock, HOUR)
         simulated.slack.workspace.edit(alert, seen.text, seen.blocks)
         assert await clicked(simulated, bot, alert, f"{SNOOZE_ACTION}:480", ADMIN) == (
@@ -174,7 +174,7 @@ async def test_of_a_deleted_message_that_is_over_nothing_is_posted_at_all(simula
     async with simulated.connected_bot() as bot:
         await bot.cycle()
         simulated.slack.delete(simulated.posts()[0])
-        simulated.anthropic.book.correct(runaway, clock.now)
+        simulated.anthropic.history.correct(runaway, clock.now)
         await passes(bot, clock, HOUR)
         assert statuses(simulated, "soft") == ["resolved"]
         assert bot.services.alerts.notices.undelivered() == 0
@@ -185,7 +185,7 @@ def works_steadily(world: World, clock: HandClock) -> None:
     """A dollar an hour since the month began, nights and weekends alike."""
     hour = clock.now.replace(day=1, hour=0) - 10 * DAY
     while hour < clock.now:
-        world.anthropic.book.add(
+        world.anthropic.history.add(
             UsageEvent(hour + 30 * MINUTE, OPUS, TokenCounts(uncached_input_tokens=200_000), "wrkspc_1", "apikey_1")
         )
         hour += HOUR

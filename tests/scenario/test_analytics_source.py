@@ -99,7 +99,7 @@ async def test_ranges_stay_within_what_analytics_accepts(reports: Reports) -> No
 
 async def test_a_row_keeps_its_minute_its_counts_and_all_of_its_dimensions(reports: Reports) -> None:
     at, terms, counts = NOW - 20 * MINUTE, Terms("batch", "us", "fast"), TokenCounts(1, 2, 3, 4, 5, 6)
-    reports.book.add(UsageEvent(at, OPUS, counts, SEARCH, INGEST, terms))
+    reports.history.add(UsageEvent(at, OPUS, counts, SEARCH, INGEST, terms))
     reading = await reports.analytics().usage(LAST_HOURS)
     assert reading.rows == (UsageRow(at, OPUS, SEARCH, INGEST, terms, counts),)
     assert reading.refreshed_at == NOW - 5 * MINUTE

@@ -192,7 +192,7 @@ async def test_once_no_budget_counts_it_nothing_is_asked_any_more(simulated: Wor
 
 
 async def _remove(bot: Bot, name: str) -> None:
-    assert bot.services.budgets.remove(name, bot.services.budgets.mark(name), "U0ADMIN")
+    assert bot.services.budgets.remove(name, bot.services.budgets.version(name), "U0ADMIN")
 
 
 def _daily(world: World) -> list[dict[str, str]]:
@@ -439,8 +439,8 @@ async def test_a_run_for_cron_waits_for_what_it_reads(world: World) -> None:
     path = world.folder / "c.toml"
     path.write_text('[[budget]]\nname = "code"\nscope = "product:claude_code"\nperiod = "day"\nsoft_usd = "5"\n')
     event = world.spend("6")
-    world.anthropic.book.correct(event, event.at)
-    world.anthropic.book.add(replace(event, attribution=CODE))
+    world.anthropic.history.correct(event, event.at)
+    world.anthropic.history.add(replace(event, attribution=CODE))
     done = await world.once(CLAUDE_COST_CONFIG=str(path))
     assert (done.code, done.err) == (0, "")
     assert [post.texts[0].splitlines()[0] for post in world.alerts("soft")] == [

@@ -47,8 +47,8 @@ async def ask(bot: Bot, words: str) -> str:
 
 def spend(world: World, usd: str, attribution: Attribution, at: datetime | None = None) -> None:
     event = world.spend(usd, at or world.clock() - 2 * HOUR)
-    world.anthropic.book.correct(event, event.at)
-    world.anthropic.book.add(replace(event, attribution=attribution))
+    world.anthropic.history.correct(event, event.at)
+    world.anthropic.history.add(replace(event, attribution=attribution))
 
 
 def asked_of(world: World, path: str) -> int:

@@ -183,7 +183,7 @@ async def test_a_limit_that_goes_to_and_fro_is_told_once_each_way(
             event = simulated.spend(SOFT)
             clock.advance(HOUR)
             await cycle(bot)
-            simulated.anthropic.book.correct(event, clock.now)
+            simulated.anthropic.history.correct(event, clock.now)
             clock.advance(HOUR)
             await cycle(bot)
     titles = [json.loads(body(call))["title"] for call in said(web, WEBHOOK)]

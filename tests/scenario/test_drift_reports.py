@@ -44,7 +44,7 @@ def play(world: World, shared: Path) -> None:
             call = call_in(json.loads(line))
             assert isinstance(call, Call)
             assert call.at is not None
-            world.anthropic.book.add(UsageEvent(call.at, call.model, call.counts, None, None, call.terms))
+            world.anthropic.history.add(UsageEvent(call.at, call.model, call.counts, None, None, call.terms))
     (export,) = (shared / "data" / "console-export").glob("*.csv")
     with export.open(newline="") as rows:
         for row in csv.DictReader(rows):
@@ -148,7 +148,7 @@ async def test_priority_tier_is_named(simulated: World, clock: HandClock) -> Non
     event = simulated.spend(20)
     counts = TokenCounts(uncached_input_tokens=2_000_000)
     priority = UsageEvent(clock.now, event.model, counts, "wrkspc_1", "apikey_1", type(event.terms)("priority"))
-    simulated.anthropic.book.add(priority)
+    simulated.anthropic.history.add(priority)
     simulated.anthropic.bills.append(BilledLine(clock.now.date(), Decimal(2000), event.model, "wrkspc_1"))
     async with simulated.connected_bot() as bot:
         await bot.cycle()
@@ -192,7 +192,7 @@ async def test_a_correction_of_a_settled_day_reaches_its_usage_before_anybody_is
         for hours in (24, 24, 24, 24, 1, 1):
             await bot.cycle()
             clock.advance(hours * HOUR)
-        simulated.anthropic.book.correct(mistake, clock.now)
+        simulated.anthropic.history.correct(mistake, clock.now)
         simulated.anthropic.bills[:] = [
             BilledLine(clock.now.date() - 4 * DAY, Decimal(4000), "claude-opus-4-8", "wrkspc_1")
         ]

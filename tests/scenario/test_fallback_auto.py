@@ -72,7 +72,7 @@ async def test_at_the_hard_limit_it_steps_down_says_why_and_steps_back_when_the_
         assert "Automatic, since stepping down by itself is on" in post.text
         assert "what a person chooses holds until there is another alert" in post.text
         assert "Undo: back to normal" in str(post.blocks)
-        simulated.anthropic.book.correct(mistake, clock())
+        simulated.anthropic.history.correct(mistake, clock())
         await polls(bot, clock, 30)
         assert mode_of(bot) == "degraded"
         await polls(bot, clock, 10)
@@ -124,7 +124,7 @@ async def test_a_person_who_undoes_it_is_not_overruled_whatever_the_alert_does(
         click = await simulated.slack.click(post, "fallback_switch:normal", ADMIN)
         await click.first_reply()
         await polls(bot, clock, 120, every=20)
-        simulated.anthropic.book.correct(excess, clock())
+        simulated.anthropic.history.correct(excess, clock())
         await polls(bot, clock, 60, every=20)
         simulated.spend(90)
         await polls(bot, clock, 120, every=20)
@@ -157,11 +157,11 @@ async def test_a_limit_that_is_crossed_to_and_fro_at_every_poll_does_not_make_th
         for poll in range(16):
             excess = simulated.spend(90)
             if poll % 2:
-                simulated.anthropic.book.correct(excess, clock())
+                simulated.anthropic.history.correct(excess, clock())
             clock.advance(5 * MINUTE)
             await bot.cycle()
             if not poll % 2:
-                simulated.anthropic.book.correct(excess, clock())
+                simulated.anthropic.history.correct(excess, clock())
         (alert,) = hard_alerts(simulated)
         assert len(alert.texts) > 8
         assert changes_of(bot) in (["degraded"], ["degraded", "minimal"])
@@ -173,7 +173,7 @@ async def test_an_alert_that_closes_and_opens_slowly_is_answered_once(simulated:
         for _ in range(4):
             excess = simulated.spend(90)
             await polls(bot, clock, 45, every=15)
-            simulated.anthropic.book.correct(excess, clock())
+            simulated.anthropic.history.correct(excess, clock())
             await polls(bot, clock, 60, every=15)
         assert changes_of(bot) == ["degraded", "normal"]
 
@@ -187,7 +187,7 @@ async def test_a_restart_loses_nothing_and_announces_nothing_twice(simulated: Wo
     async with auto_bot(simulated) as bot:
         await polls(bot, clock, 30)
         assert changes_of(bot) == ["degraded"]
-        simulated.anthropic.book.correct(excess, clock())
+        simulated.anthropic.history.correct(excess, clock())
         await polls(bot, clock, 10)
     async with auto_bot(simulated) as bot:
         await polls(bot, clock, 40)
@@ -206,7 +206,7 @@ async def test_a_mode_with_a_time_that_is_stepped_down_from_keeps_its_end(simula
         await bot.cycle()
         await polls(bot, clock, 60)
         assert mode_of(bot) == "minimal"
-        simulated.anthropic.book.correct(excess, clock())
+        simulated.anthropic.history.correct(excess, clock())
         await polls(bot, clock, 50)
         state = bot.services.fallback.state()
         assert (state.mode.name, state.until) == ("degraded", until)

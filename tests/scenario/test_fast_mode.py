@@ -22,7 +22,7 @@ async def status(world: World) -> str:
 
 @pytest.mark.parametrize("key", ["apikey_1", "apikey_unlisted", None])
 async def test_fast_mode_counts_at_its_own_price_and_crosses_the_limit(simulated: World, key: str | None) -> None:
-    simulated.anthropic.book.add(UsageEvent(simulated.clock() - HOUR, OPUS, MILLION, None, key, FAST))
+    simulated.anthropic.history.add(UsageEvent(simulated.clock() - HOUR, OPUS, MILLION, None, key, FAST))
     async with simulated.connected_bot(**LIMITS) as bot:
         for _ in range(2):
             await bot.cycle()
@@ -34,7 +34,7 @@ async def test_fast_mode_counts_at_its_own_price_and_crosses_the_limit(simulated
 async def test_where_speed_cannot_be_asked_for_sums_are_at_least_and_doctor_warns(
     simulated: World, clock: HandClock
 ) -> None:
-    simulated.anthropic.book.add(UsageEvent(simulated.clock() - HOUR, OPUS, MILLION, None, "apikey_1", FAST))
+    simulated.anthropic.history.add(UsageEvent(simulated.clock() - HOUR, OPUS, MILLION, None, "apikey_1", FAST))
     simulated.anthropic.refuses_speed = True
     async with simulated.connected_bot(**LIMITS) as bot:
         await bot.cycle()
@@ -51,7 +51,7 @@ async def test_where_speed_cannot_be_asked_for_sums_are_at_least_and_doctor_warn
 
 
 async def test_usage_that_cannot_be_fast_stays_an_exact_sum(simulated: World) -> None:
-    simulated.anthropic.book.add(UsageEvent(simulated.clock() - HOUR, "claude-haiku-4-5", MILLION, None, "apikey_1"))
+    simulated.anthropic.history.add(UsageEvent(simulated.clock() - HOUR, "claude-haiku-4-5", MILLION, None, "apikey_1"))
     simulated.anthropic.refuses_speed = True
     async with simulated.connected_bot(**LIMITS) as bot:
         await bot.cycle()

@@ -79,7 +79,7 @@ async def played(world: World, bot: Bot, clock: HandClock) -> None:
         at, model = MONDAY - hours * HOUR, (OPUS, SONNET, RETIRING)[hours % 9 // 3]
         key = None if hours % 5 == 0 else f"apikey_{hours % 2 + 1}"
         whose = Attribution("chat" if hours % 2 else "messages_api")
-        world.anthropic.book.add(UsageEvent(at, model, tokens, "wrkspc_1", key, attribution=whose))
+        world.anthropic.history.add(UsageEvent(at, model, tokens, "wrkspc_1", key, attribution=whose))
     events = [
         Event(
             f"msg_{hours}", MONDAY - hours * HOUR, Dimensions(OPUS, ("support", "billing")[hours % 2], "care"), tokens

@@ -71,7 +71,7 @@ async def bot(simulated: World) -> AsyncIterator[Bot]:
 
 
 def set_budget(bot: Bot, wanted: Budget) -> None:
-    assert bot.services.budgets.set(wanted, bot.services.budgets.mark(wanted.name), "U0ADMIN")
+    assert bot.services.budgets.set(wanted, bot.services.budgets.version(wanted.name), "U0ADMIN")
 
 
 async def test_a_features_budget_fires_on_what_is_logged(simulated: World, bot: Bot, clock: HandClock) -> None:
@@ -159,7 +159,7 @@ async def test_a_features_alert_is_withdrawn_once_with_its_budget_and_by_nothing
         await bot.cycle()
     [alert] = simulated.posts()
     assert "hard limit crossed" in alert.text
-    assert bot.services.budgets.remove("support", bot.services.budgets.mark("support"), "U0ADMIN")
+    assert bot.services.budgets.remove("support", bot.services.budgets.version("support"), "U0ADMIN")
     for _ in range(2):
         clock.advance(MINUTE)
         await bot.cycle()

@@ -34,7 +34,7 @@ async def test_cron_tells_each_limit_once_and_nothing_more_after_that(world: Wor
     assert first_line(hard) == "$205.00 of $200.00 (102%): hard limit crossed, November"
     assert "superseded" in soft.text
 
-    world.anthropic.book.correct(corrected, world.clock())
+    world.anthropic.history.correct(corrected, world.clock())
     world.spend(98)
     for changes in ({}, {"CLAUDE_COST_USAGE_API": "admin"}, {"CLAUDE_COST_USAGE_API": "analytics"}, {}):
         assert await world.once(**changes) == await world.once(**changes)
@@ -124,7 +124,7 @@ async def test_spend_that_falls_back_resolves_the_message_and_reopens_it_without
     async with simulated.bot() as bot:
         await bot.cycle()
         (soft,) = simulated.posts()
-        simulated.anthropic.book.correct(event, clock.now)
+        simulated.anthropic.history.correct(event, clock.now)
         clock.advance(HOUR)
         await bot.cycle()
         assert "resolved" in first_line(soft)

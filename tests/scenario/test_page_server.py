@@ -14,7 +14,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.sandbox.anthropic_server import AnthropicSandbox
-from bot.sandbox.anthropic_usage import UsageBook
+from bot.sandbox.anthropic_usage import UsageHistory
 from bot.sandbox.clock import HandClock, RunningClock
 from bot.sandbox.page_server import ASSETS, PageServer
 from bot.sandbox.slack_server import ALERTS, BOT_TOKEN, SIGNING_SECRET, SlackSandbox
@@ -44,8 +44,8 @@ def fallback_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def directions(slack: SlackSandbox, fallback_file: Path) -> Directions:
     """Time stands still until it is told to play."""
-    clock, book = RunningClock(START, 0), UsageBook()
-    return Directions(clock, slack, AnthropicSandbox(clock, book), Team(book, fallback_file, MONTH_STARTS), 2)
+    clock, history = RunningClock(START, 0), UsageHistory()
+    return Directions(clock, slack, AnthropicSandbox(clock, history), Team(history, fallback_file, MONTH_STARTS), 2)
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ async def test_the_runaway_jobs_usage_is_corrected_once_and_the_job_ends(
         return str((await browser.state())["stage"]["runaway"])
 
     def used(now: datetime) -> set[str | None]:
-        events = directions.anthropic.book.shown(MONTH_STARTS, now, now, timedelta())
+        events = directions.anthropic.history.shown(MONTH_STARTS, now, now, timedelta())
         return {event.api_key_id for event in events}
 
     refused = (409, "This cannot happen now: the runaway job has not begun, or is corrected already.")
@@ -282,7 +282,7 @@ async def test_the_support_feature_retries_and_both_anthropic_and_the_log_know(
     assert await browser.post("/direct", cue="retries") == (204, "")
     [logged] = directions.team.take_logged()
     later = START + timedelta(minutes=1)
-    [used] = directions.anthropic.book.shown(START, later, later, timedelta())
+    [used] = directions.anthropic.history.shown(START, later, later, timedelta())
     assert (logged.feature.name, logged.at, used.at) == ("support", START, START)
     assert used.counts == tuple(logged.requests * tokens for tokens in logged.shape)
 

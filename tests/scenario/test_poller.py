@@ -192,7 +192,7 @@ async def test_a_correction_lowers_a_number_as_it_raises_one(reports: Reports) -
     await poll(reports, poller)
     assert reports.output() == 111
     for event in (recent, settled, old):
-        reports.book.correct(event, NOW + MINUTE)
+        reports.history.correct(event, NOW + MINUTE)
     reports.use(5, NOW - 9 * DAY, visible_at=NOW + MINUTE)
     reports.clock.advance(2 * MINUTE)
     await poll(reports, poller)
@@ -242,9 +242,9 @@ def stories(draw: st.DrawFn) -> tuple[list[tuple[UsageEvent, int | None]], list[
 async def play(engine: Engine, events: list[tuple[UsageEvent, int | None]], polls: list[tuple[int, int]]) -> None:
     async with reports_at(HandClock(MONTH), engine) as reports:
         for event, corrected in events:
-            reports.book.add(event)
+            reports.history.add(event)
             if corrected is not None:
-                reports.book.correct(event, event.at + corrected * MINUTE)
+                reports.history.correct(event, event.at + corrected * MINUTE)
         poller = reports.poller()
         for gap, behind in polls:
             reports.clock.advance(gap * MINUTE)

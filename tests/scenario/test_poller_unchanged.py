@@ -86,7 +86,7 @@ async def test_what_another_copy_has_written_since_is_read_and_written_anew(repo
     await poll(reports, there)
     assert reports.output() == 130
     reports.clock.advance(MINUTE)
-    reports.book.correct(late, reports.clock())
+    reports.history.correct(late, reports.clock())
     await poll(reports, here)
     assert reports.output() == 30
 

@@ -14,9 +14,9 @@ from aiohttp.typedefs import Handler
 from pydantic import SecretStr
 
 from bot.pricing.throughput import Coverage, Load, Pool, fit, fit_lines, load_rate_limits, pool_of
-from bot.sandbox.anthropic_limits import RATE_LIMITS, LimitBook, LimitGroup, Shape, serve_rate_limits
+from bot.sandbox.anthropic_limits import RATE_LIMITS, LimitGroup, LimitTable, Shape, serve_rate_limits
 from bot.sandbox.anthropic_server import ADMIN_KEY, ANALYTICS_KEY, AnthropicSandbox
-from bot.sandbox.anthropic_usage import UsageBook
+from bot.sandbox.anthropic_usage import UsageHistory
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
 from bot.usage.anthropic.client import ATTEMPTS, Transport
@@ -51,7 +51,7 @@ class Organization:
     """A local Anthropic with limits of its own, and what has been slept between attempts."""
 
     server: AnthropicSandbox
-    book: LimitBook
+    table: LimitTable
     slept: list[float]
 
     async def read(self, key: str | None = ADMIN_KEY, most_waiting: timedelta | None = None) -> OwnLimits:
@@ -71,14 +71,14 @@ class Organization:
 @asynccontextmanager
 async def organization_at(clock: HandClock, answer: Handler | None = None) -> AsyncIterator[Organization]:
     """With limits as documented, or with another server's answer in their place."""
-    server = AnthropicSandbox(clock, UsageBook())
-    book = LimitBook(list(GROUPS))
+    server = AnthropicSandbox(clock, UsageHistory())
+    table = LimitTable(list(GROUPS))
     if answer is None:
-        serve_rate_limits(server, book)
+        serve_rate_limits(server, table)
     else:
         server.app.router.add_get(RATE_LIMITS, answer)
     async with server:
-        yield Organization(server, book, [])
+        yield Organization(server, table, [])
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def answering(body: object) -> Handler:
 
 @pytest.mark.parametrize("shape", ["group_type", "both", "group"])
 async def test_every_documented_shape_is_read_alike(organization: Organization, shape: Shape) -> None:
-    organization.book.shape = shape
+    organization.table.shape = shape
     own = await organization.read()
     assert own.why_not is None
     assert own.measured == {
@@ -130,7 +130,7 @@ async def test_the_limits_that_were_read_decide_whether_a_workload_fits(organiza
 
 async def test_pages_are_followed_to_the_end(organization: Organization) -> None:
     at_once = await organization.read()
-    organization.book.most_per_page = 2
+    organization.table.most_per_page = 2
     assert await organization.read() == at_once
     assert [[name for name, _ in query] for query in organization.asked] == [[], [], ["page"], ["page"]]
 
@@ -138,8 +138,8 @@ async def test_pages_are_followed_to_the_end(organization: Organization) -> None
 async def test_a_group_without_a_label_has_the_name_of_the_table_or_of_its_first_model(
     organization: Organization,
 ) -> None:
-    organization.book.shape = "group_type"
-    organization.book.groups = [
+    organization.table.shape = "group_type"
+    organization.table.groups = [
         LimitGroup("model_group", {}, ("claude-next-9", "claude-next-9-1")),
         LimitGroup("model_group", {}, ("claude-opus-4-5-20251101", "claude-opus-4-5")),
     ]
@@ -157,13 +157,13 @@ async def test_of_two_input_limits_the_lower_one_binds_and_unknown_limiters_are_
         "fast_otpm": 1,
         "something_new": 2,
     }
-    organization.book.groups = [LimitGroup("model_group", told, (OPUS,))]
+    organization.table.groups = [LimitGroup("model_group", told, (OPUS,))]
     own = await organization.read()
     assert own.measured == {Pool("Opus 5.5", frozenset({OPUS})): {"input_tokens_per_minute": 7}}
 
 
 async def test_a_limit_of_zero_is_a_limit(organization: Organization) -> None:
-    organization.book.groups = [LimitGroup("model_group", {"requests_per_minute": 0}, (OPUS,))]
+    organization.table.groups = [LimitGroup("model_group", {"requests_per_minute": 0}, (OPUS,))]
     own = await organization.read()
     assert own.measured == {Pool("Opus 5.5", frozenset({OPUS})): {"requests_per_minute": 0}}
 
@@ -183,7 +183,7 @@ async def test_pages_that_lead_back_to_themselves_end_the_reading(clock: HandClo
 async def test_an_organization_without_groups_has_no_known_limits_rather_than_limits_of_zero(
     organization: Organization,
 ) -> None:
-    organization.book.groups = []
+    organization.table.groups = []
     own = await organization.read()
     assert own == OwnLimits({})
     found = fit([Load(OPUS, Decimal(1), Decimal(1), Decimal(1))], Decimal(1), Decimal(1), own.measured)
@@ -203,9 +203,9 @@ async def test_a_key_that_may_not_read_limits_is_named_with_the_remedy(
 
 
 async def test_a_server_without_the_endpoint_leaves_the_table_to_answer(clock: HandClock) -> None:
-    server = AnthropicSandbox(clock, UsageBook())
+    server = AnthropicSandbox(clock, UsageHistory())
     async with server:
-        own = await Organization(server, LimitBook(), []).read()
+        own = await Organization(server, LimitTable(), []).read()
     assert own.measured is None
     assert own.why_not == (
         "Your organization's own rate limits are not known: they are not served at ANTHROPIC_BASE_URL, or not to this "

@@ -42,7 +42,7 @@ def quiet_days(world: World, until: datetime, days: int = 10) -> None:
             uncached_input_tokens=CACHED_DOLLAR.uncached_input_tokens * busy // 10,
             cache_read_input_tokens=CACHED_DOLLAR.cache_read_input_tokens * busy // 10,
         )
-        world.anthropic.book.add(UsageEvent(at + 30 * MINUTE, OPUS, counts, "wrkspc_1", "apikey_1"))
+        world.anthropic.history.add(UsageEvent(at + 30 * MINUTE, OPUS, counts, "wrkspc_1", "apikey_1"))
 
 
 async def runs_away(

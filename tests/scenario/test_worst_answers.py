@@ -93,10 +93,10 @@ def test_every_command_has_a_case() -> None:
 async def bot(simulated: World, clock: HandClock) -> AsyncIterator[Bot]:
     """With 500 workspaces and keys, 50 budgets, logged features and users: each with one of the worst names."""
     names = list(NAMES.values())
-    book = simulated.anthropic
+    server = simulated.anthropic
     for index in range(MANY):
-        book.workspaces[f"wrkspc_{index}"] = names[index % len(names)] or "x"
-        book.keys[f"apikey_{index}"] = (names[index % len(names)] or "x", f"wrkspc_{index}")
+        server.workspaces[f"wrkspc_{index}"] = names[index % len(names)] or "x"
+        server.keys[f"apikey_{index}"] = (names[index % len(names)] or "x", f"wrkspc_{index}")
         at = clock() - timedelta(hours=index % 200, minutes=5)
         simulated.spend("1000000" if index < 3 else "1", at, key=f"apikey_{index}", workspace=f"wrkspc_{index}")
     async with simulated.bot(**simulated.naming_users()) as bot:

@@ -140,7 +140,7 @@ class Told:
 
 
 @dataclass(slots=True)
-class _Book:
+class _Account:
     """One budget: dollars by period and UTC day, and limits by period, as they were when the bot last looked."""
 
     watch: Watch
@@ -157,7 +157,7 @@ class Oracle:
     def __init__(self, watches: Iterable[Watch]) -> None:
         self.told: list[Told] = []
         self.again = self.late = 0
-        self._books = [_Book(watch) for watch in watches]
+        self._accounts = [_Account(watch) for watch in watches]
         self._hours: dict[datetime, tuple[Row, ...]] = {}
         self._bill: dict[date, list[BillRow]] = {}
         self._billed_at: datetime | None = None
@@ -186,32 +186,32 @@ class Oracle:
 
     def edited(self, name: str, soft: int | None, hard: int | None) -> None:
         """From now on a budget has these limits."""
-        for book in self._books:
-            if book.watch.name == name:
-                book.watch = replace(book.watch, soft=soft, hard=hard)
+        for account in self._accounts:
+            if account.watch.name == name:
+                account.watch = replace(account.watch, soft=soft, hard=hard)
 
     def looked(self, now: datetime) -> None:
         """The bot looked at every budget."""
-        for book in self._books:
-            present = book.watch.label(now)
-            for label, within in _labels(book.watch, now):
+        for account in self._accounts:
+            present = account.watch.label(now)
+            for label, within in _labels(account.watch, now):
                 if label == present:
-                    book.limits[label] = book.watch
-                elif label not in book.limits:
+                    account.limits[label] = account.watch
+                elif label not in account.limits:
                     # Away for the whole of it: what held before still held. Never watched: not told.
-                    earlier = book.limits.get(book.watch.before(label, within))
+                    earlier = account.limits.get(account.watch.before(label, within))
                     if earlier is None:
                         continue
-                    book.limits[label] = earlier
-                self._judge(book, label, now)
+                    account.limits[label] = earlier
+                self._judge(account, label, now)
 
     def spent(self, name: str, label: str) -> int:
         """What is known of a budget's spend in a period."""
-        (book,) = (book for book in self._books if book.watch.name == name)
-        return self._spent(book, label)
+        (account,) = (account for account in self._accounts if account.watch.name == name)
+        return self._spent(account, label)
 
-    def _judge(self, book: _Book, label: str, now: datetime) -> None:
-        limits, spent = book.limits[label], self._spent(book, label)
+    def _judge(self, account: _Account, label: str, now: datetime) -> None:
+        limits, spent = account.limits[label], self._spent(account, label)
         hard = limits.hard is not None and spent >= limits.hard * DOLLAR
         soft = limits.soft is not None and spent >= limits.soft * DOLLAR
         # While the hard message stands, it stands for the soft limit too.
@@ -221,23 +221,24 @@ class Oracle:
             incident = f"{limits.name}/{label}/{level}/{limit}"
             if above and incident not in self._above:
                 self.told.append(Told(now, incident))
-                self.late += label != book.watch.label(now)
+                self.late += label != account.watch.label(now)
             elif above and not self._above[incident]:
                 self.again += 1
             if above or incident in self._above:
                 self._above[incident] = above
 
-    def _spent(self, book: _Book, label: str) -> int:
-        totals = book.totals.get(label, {})
+    def _spent(self, account: _Account, label: str) -> int:
+        watch, totals = account.watch, account.totals.get(label, {})
         bills = {
             day: mine
             for day, rows in self._bill.items()
-            if book.watch.label(_midnight(day)) == label and (mine := [row for row in rows if book.watch.bills(row)])
+            if account.watch.label(_midnight(day)) == label
+            and (mine := [row for row in rows if account.watch.bills(row)])
         }
         spent = 0
         for day in totals.keys() | bills.keys():
             rows = bills.get(day, [])
-            if rows and self._settled(day) and book.watch.label(_midnight(day) + DAY - timedelta.resolution) == label:
+            if rows and self._settled(day) and watch.label(_midnight(day) + DAY - timedelta.resolution) == label:
                 spent += sum(row.amount for row in rows)
             else:
                 spent += totals.get(day, 0)
@@ -250,9 +251,9 @@ class Oracle:
     def _add(self, rows: Iterable[Row], sign: int) -> None:
         for row in rows:
             amount = sign * price(row)
-            for book in self._books:
-                if book.watch.counts(row):
-                    days = book.totals.setdefault(book.watch.label(row.starts_at), {})
+            for account in self._accounts:
+                if account.watch.counts(row):
+                    days = account.totals.setdefault(account.watch.label(row.starts_at), {})
                     days[row.starts_at.date()] = days.get(row.starts_at.date(), 0) + amount
 
 

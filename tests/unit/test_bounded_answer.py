@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 from pydantic import SecretStr
 
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
-from bot.sandbox.anthropic_usage import UsageBook
+from bot.sandbox.anthropic_usage import UsageHistory
 from bot.sandbox.clock import HandClock
 from bot.usage.anthropic.client import ATTEMPTS, NotServedError, Transport
 from bot.usage.anthropic.token_count import PATH, TokenCounter
@@ -44,7 +44,7 @@ class Line:
 
 @pytest.fixture
 async def line() -> AsyncIterator[Line]:
-    server, wire = AnthropicSandbox(HandClock(NOW), UsageBook()), Wire()
+    server, wire = AnthropicSandbox(HandClock(NOW), UsageHistory()), Wire()
     wire.through(server.app)
     async with server, httpx.AsyncClient(base_url=server.origin) as http:
         yield Line(http, wire)

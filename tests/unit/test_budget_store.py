@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, select
 
 from bot.budgets.budget import CHAT, Budget, PeriodKind, Weekday, parse_scope
-from bot.budgets.store import BudgetBook, BudgetStore, KeptBudget
+from bot.budgets.store import Budgets, BudgetStore, KeptBudget
 from bot.db.schema import audit
 from bot.db.state import CHECK_SECONDS
 from bot.doctor.check import State
@@ -87,36 +87,36 @@ def test_of_two_who_set_the_same_name_at_once_one_is_told_that_he_was_late(engin
 
 
 def test_the_budgets_in_force_are_the_configured_ones_and_those_from_chat(engine: Engine) -> None:
-    book = BudgetBook([CONFIGURED], BudgetStore(engine), HandClock(NOW))
-    assert book.in_force() == (CONFIGURED,)
-    assert book.set(SEARCH, book.mark("search"), ADMIN)
-    assert book.in_force() == (CONFIGURED, SEARCH)
-    assert book.remove("search", book.mark("search"), ADMIN)
-    assert book.in_force() == (CONFIGURED,)
+    budgets = Budgets([CONFIGURED], BudgetStore(engine), HandClock(NOW))
+    assert budgets.in_force() == (CONFIGURED,)
+    assert budgets.set(SEARCH, budgets.version("search"), ADMIN)
+    assert budgets.in_force() == (CONFIGURED, SEARCH)
+    assert budgets.remove("search", budgets.version("search"), ADMIN)
+    assert budgets.in_force() == (CONFIGURED,)
 
 
 def test_what_another_copy_has_set_is_in_force_here_within_a_second(engine: Engine) -> None:
-    mine, other = (BudgetBook([CONFIGURED], BudgetStore(engine), HandClock(NOW)) for _ in range(2))
+    mine, other = (Budgets([CONFIGURED], BudgetStore(engine), HandClock(NOW)) for _ in range(2))
     assert mine.in_force() == (CONFIGURED,)
-    assert other.set(SEARCH, other.mark("search"), ADMIN)
+    assert other.set(SEARCH, other.version("search"), ADMIN)
     time.sleep(CHECK_SECONDS)
     assert mine.in_force() == (CONFIGURED, SEARCH)
-    assert other.remove("search", other.mark("search"), ADMIN)
+    assert other.remove("search", other.version("search"), ADMIN)
     time.sleep(CHECK_SECONDS)
     assert mine.in_force() == (CONFIGURED,)
 
 
 def test_a_configured_budget_wins_over_one_from_chat_that_had_its_name_before(engine: Engine) -> None:
-    before = BudgetBook([], BudgetStore(engine), HandClock(NOW))
+    before = Budgets([], BudgetStore(engine), HandClock(NOW))
     taken = replace(CONFIGURED, origin=CHAT, hard_usd=Decimal(5))
-    assert before.set(taken, before.mark(taken.name), ADMIN)
-    after = BudgetBook([CONFIGURED], BudgetStore(engine), HandClock(NOW))
+    assert before.set(taken, before.version(taken.name), ADMIN)
+    after = Budgets([CONFIGURED], BudgetStore(engine), HandClock(NOW))
     assert after.in_force() == (CONFIGURED,)
-    assert not after.set(replace(taken, hard_usd=Decimal(6)), after.mark(taken.name), ADMIN)
+    assert not after.set(replace(taken, hard_usd=Decimal(6)), after.version(taken.name), ADMIN)
     check = judge_budgets(after.kept(), [CONFIGURED])
     assert check.state is State.WARN
     assert "/etc/cost.toml sets one of that name" in check.text
-    assert after.remove("all", after.mark(taken.name), ADMIN)
+    assert after.remove("all", after.version(taken.name), ADMIN)
     assert judge_budgets(after.kept(), [CONFIGURED]).text == "1 budget is in force, 0 of them set in chat."
 
 

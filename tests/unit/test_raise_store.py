@@ -16,7 +16,7 @@ from bot.budgets.calendar import parse_entry
 from bot.budgets.calendar_store import CalendarStore, expect, take_back
 from bot.budgets.raise_store import NotPossibleError, Raises, RaiseStore, Wish
 from bot.budgets.raises import Raise, RaiseState
-from bot.budgets.store import BudgetBook, BudgetStore
+from bot.budgets.store import Budgets, BudgetStore
 from bot.clock import DAY, HOUR, MINUTE
 from bot.db.schema import audit, budget_changes, notices, raises
 from bot.sandbox.clock import HandClock
@@ -47,21 +47,21 @@ def crash_at(engine: Engine, statement: str) -> Iterator[None]:
 
 
 class Team:
-    """The service with its book, as each copy of the bot has them."""
+    """The service with its budgets, as each copy of the bot has them."""
 
     def __init__(self, engine: Engine, clock: HandClock) -> None:
         self.clock = clock
         self.store = RaiseStore(engine)
-        self.book = BudgetBook([TEAM], BudgetStore(engine), clock, raises=self.store)
-        self.raises = Raises(self.store, self.book.effective, lambda budget, now: Decimal(750), clock)
+        self.budgets = Budgets([TEAM], BudgetStore(engine), clock, raises=self.store)
+        self.raises = Raises(self.store, self.budgets.effective, lambda budget, now: Decimal(750), clock)
 
     def wish(self, usd: int = 900, until: timedelta = 2 * DAY) -> Wish:
-        budget = self.book.effective("team")
+        budget = self.budgets.effective("team")
         assert budget is not None
         return Wish(budget, LimitKind.HARD, Decimal(usd), self.clock() + until, False, "the import runs")
 
     def hard_usd(self) -> Decimal | None:
-        budget = self.book.effective("team")
+        budget = self.budgets.effective("team")
         return None if budget is None else budget.hard_usd
 
 
@@ -187,20 +187,20 @@ def test_what_is_asked_about_a_budget_that_is_removed_is_closed_with_it(engine: 
     clock = HandClock(NOW)
     team = Team(engine, clock)
     mine = replace(TEAM, name="mine", origin=CHAT)
-    assert team.book.set(mine, team.book.mark("mine"), ADMIN)
+    assert team.budgets.set(mine, team.budgets.version("mine"), ADMIN)
     wish = replace(team.wish(), budget=mine)
     asked, started = team.raises.ask(wish, OTHER), team.raises.start(wish, ADMIN)
-    raised = team.book.effective("mine")
+    raised = team.budgets.effective("mine")
     assert raised is not None
     assert raised.hard_usd == 900
-    assert team.book.remove("mine", team.book.mark("mine"), ADMIN)
+    assert team.budgets.remove("mine", team.budgets.version("mine"), ADMIN)
     states = [found.state for each in (asked, started) if (found := team.store.find(each.raise_id)) is not None]
     assert states == [RaiseState.VOID, RaiseState.CANCELLED]
-    assert team.book.set(mine, team.book.mark("mine"), ADMIN)
-    anew = team.book.effective("mine")
+    assert team.budgets.set(mine, team.budgets.version("mine"), ADMIN)
+    anew = team.budgets.effective("mine")
     assert anew is not None
     assert anew.hard_usd == 700
-    assert [entry.action for entry in team.book.history("mine")][:2] == ["set", "removed"]
+    assert [entry.action for entry in team.budgets.history("mine")][:2] == ["set", "removed"]
 
 
 def test_the_calendar_is_kept_and_what_is_expected_is_expected_once(engine: Engine) -> None:

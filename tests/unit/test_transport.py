@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from bot.sandbox.anthropic_server import ADMIN_KEY, AnthropicSandbox
-from bot.sandbox.anthropic_usage import UsageBook
+from bot.sandbox.anthropic_usage import UsageHistory
 from bot.sandbox.clock import HandClock
 from bot.usage.anthropic.client import (
     ATTEMPTS,
@@ -70,7 +70,7 @@ class Line:
 
 @pytest.fixture
 async def line() -> AsyncIterator[Line]:
-    server = AnthropicSandbox(HandClock(NOW), UsageBook(), workspaces={"wrkspc_1": "Search"})
+    server = AnthropicSandbox(HandClock(NOW), UsageHistory(), workspaces={"wrkspc_1": "Search"})
     wire = Wire()
     wire.through(server.app)
     async with server, httpx.AsyncClient(base_url=server.origin) as http:

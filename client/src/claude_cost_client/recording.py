@@ -21,7 +21,7 @@ from claude_cost_client.usage_log import UsageLog
 MESSAGES_PATH = "/v1/messages"
 _BATCH = re.compile(r"/v1/messages/batches/([^/?]+)(/results)?(?:\?|$)")
 MOST_BATCHES = 100
-"""Whose end is remembered."""
+"""Whose end is kept."""
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes of one result of a batch; the usage of a longer one is not recorded."""
 

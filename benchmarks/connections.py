@@ -141,14 +141,14 @@ class Look:
 
 
 async def _look(world: World, port: int, name: str, most: float = ALERT_PATIENCE) -> Look:
-    async def told() -> float | None:
+    async def alerted() -> float | None:
         begun_at = time.monotonic()
         cross(world, name)
         came = await until(lambda: any(_of(post.metadata, name) for post in world.posts()), most)
         return time.monotonic() - begun_at if came else None
 
     async with asyncio.TaskGroup() as group:
-        alert = group.create_task(told())
+        alert = group.create_task(alerted())
         health = group.create_task(_health(port, HEALTH_PATIENCE))
         commands = group.create_task(_commands(world))
     acknowledged, answered = zip(*commands.result(), strict=True)

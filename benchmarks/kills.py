@@ -134,7 +134,7 @@ async def _series(
         storm = await play_through_a_storm(
             folder / str(seed),
             zygote,
-            undisturbed.scenes[-1].told,
+            undisturbed.scenes[-1].posted,
             Random(seed),
             seconds=undisturbed.seconds,
             deaths=min(KILLS_OF_A_STORY, left),

@@ -58,7 +58,7 @@ class Replica:
 
 @dataclass(slots=True)
 class Outage:
-    """`silence`: seconds until an undisturbed replica polled; None: none did. `lasted`: seconds of the fault.
+    """`gap`: seconds until an undisturbed replica polled; None: none did. `lasted`: seconds of the fault.
 
     `said`: answers of stand-bys at /readyz: seconds since the start, status (None: no answer), problems.
     """
@@ -67,7 +67,7 @@ class Outage:
     owner: int
     begun_at: float
     lasted: float = 0
-    silence: float | None = None
+    gap: float | None = None
     by_another: bool = False
     said: list[tuple[float, int | None, tuple[str, ...]]] = field(default_factory=list)
 
@@ -146,7 +146,7 @@ class OwnerFaults:
 
         await until(lambda: found() is not None, PATIENCE)
         if (first := found()) is not None:
-            outage.silence = first[0] - outage.begun_at
+            outage.gap = first[0] - outage.begun_at
             outage.by_another = first[1] != outage.owner
 
     async def _ask_stand_bys(self, outage: Outage) -> None:

@@ -51,8 +51,8 @@ from tests.postgres_server import GIVEN
 from tests.scenario.conftest import World, world_at
 from tests.scenario.http_port import free_port
 
-MOST_SILENCE = 30.0
-LONG_SILENCE = 10.0
+MOST_GAP = 30.0
+LONG_GAP = 10.0
 """Seconds without a poll after which a stand-by should report that no replica works."""
 NEVER = 999.0
 DRAIN = 90.0
@@ -88,9 +88,9 @@ class Story:
             self.crossings.append(Crossing(name, cross(self.world, name)))
             await asyncio.sleep(self.random.uniform(1, 5))
             posts = self.posts()
-            told = [one for one in self.crossings[-30:] if not one.taken_back and one.name in posts]
-            if told and self.random.random() < 0.6:
-                taken = self.random.choice(told)
+            alerted = [one for one in self.crossings[-30:] if not one.taken_back and one.name in posts]
+            if alerted and self.random.random() < 0.6:
+                taken = self.random.choice(alerted)
                 self.world.anthropic.history.correct(taken.event, system_clock())
                 taken.taken_back = True
 
@@ -147,8 +147,8 @@ class Story:
     def waits(self) -> list[float]:
         """Seconds from each crossing to its first alert."""
         posts = self.posts()
-        told = [one for one in self.crossings if one.name in posts]
-        return [(posts[one.name][0].posted_at - one.event.at).total_seconds() for one in told]
+        alerted = [one for one in self.crossings if one.name in posts]
+        return [(posts[one.name][0].posted_at - one.event.at).total_seconds() for one in alerted]
 
 
 def _identity(message: Message) -> tuple[str, str]:
@@ -175,12 +175,8 @@ def _report(story: Story, faults: OwnerFaults, slack: RandomFaults, *, readable:
         ("replies doubled", len(replies_twice), 0 if readable else "", not (readable and replies_twice)),
         ("other messages", len(strange), "", True),
         ("crossing to alert, p50 / p95 / max s", _spread(story.waits()), "", True),
-        _silences("fault to the next poll, p50 / p95 / max s", faults.outages),
-        *(
-            _silences(f"  {kind}", of_kind)
-            for kind in KINDS
-            if (of_kind := [o for o in faults.outages if o.kind == kind])
-        ),
+        _gaps("fault to the next poll, p50 / p95 / max s", faults.outages),
+        *(_gaps(f"  {kind}", of_kind) for kind in KINDS if (of_kind := [o for o in faults.outages if o.kind == kind])),
         *_of_stand_bys(faults.outages),
         ("polls of two replicas within 3 s, both ways", faults.polls.interleaved(), "", True),
         *((f"commands {what}", number, "", True) for what, number in sorted(story.commands.items())),
@@ -202,24 +198,24 @@ def _report(story: Story, faults: OwnerFaults, slack: RandomFaults, *, readable:
     return all(well for *_, well in rows)
 
 
-def _silences(what: str, outages: Sequence[Outage]) -> tuple[str, object, object, bool]:
-    seconds = [NEVER if one.silence is None else one.silence for one in outages]
+def _gaps(what: str, outages: Sequence[Outage]) -> tuple[str, object, object, bool]:
+    seconds = [NEVER if one.gap is None else one.gap for one in outages]
     figure = f"{_spread(seconds)} ({len(outages)}, {sum(one.by_another for one in outages)} taken over)"
-    return what, figure, MOST_SILENCE, max(seconds, default=0) <= MOST_SILENCE
+    return what, figure, MOST_GAP, max(seconds, default=0) <= MOST_GAP
 
 
 def _by_kind(outages: Sequence[Outage]) -> Rows:
     found = {kind: [one for one in outages if one.kind == kind] for kind in KINDS}
-    return [_silences(f"  {kind}", of_kind) for kind, of_kind in found.items() if of_kind]
+    return [_gaps(f"  {kind}", of_kind) for kind, of_kind in found.items() if of_kind]
 
 
 def _of_stand_bys(outages: Sequence[Outage]) -> Rows:
-    long = [one for one in outages if one.silence is None or one.silence > LONG_SILENCE + 2]
+    long = [one for one in outages if one.gap is None or one.gap > LONG_GAP + 2]
     said = Counter(
         _readiness(status, problems)
         for one in long
         for at, status, problems in one.said
-        if LONG_SILENCE < at < (one.lasted if one.silence is None else one.silence)
+        if LONG_GAP < at < (one.lasted if one.gap is None else one.gap)
     )
     counts = ", ".join(f"{number} {what}" for what, number in sorted(said.items())) or "-"
     return [
@@ -266,7 +262,7 @@ async def _play(arguments: argparse.Namespace, folder: Path, database: str) -> i
         await world.slack.wait_connected(len(replicas), 60)
         if not await faults.calm():
             raise SystemExit("no replica polls, so nothing can be measured")
-        await _tell(story, faults, slack, iter(names), arguments)
+        await _cross(story, faults, slack, iter(names), arguments)
         well = _report(story, faults, slack, readable=not arguments.no_history)
         if arguments.keep_logs is not None:
             arguments.keep_logs.mkdir(parents=True, exist_ok=True)
@@ -275,7 +271,7 @@ async def _play(arguments: argparse.Namespace, folder: Path, database: str) -> i
         return 0 if well else 1
 
 
-async def _tell(
+async def _cross(
     story: Story, faults: OwnerFaults, slack: RandomFaults, names: Iterator[str], arguments: argparse.Namespace
 ) -> None:
     end = time.monotonic() + arguments.minutes * 60

@@ -44,7 +44,7 @@ def lived(seed: int) -> bool:
             posts = year.posts()
         finally:
             engine.dispose()
-    wanted = sorted((told.at, told.incident) for told in year.oracle.told)
+    wanted = sorted((each.at, each.incident) for each in year.oracle.reported)
     same = sorted((post.at, post.incident) for post in posts) == wanted
     sys.stdout.write(
         f"seed {seed}, from {starts_at:%Y-%m-%d}: {len(posts)} posted, {len(wanted)} expected, "

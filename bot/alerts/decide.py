@@ -45,7 +45,7 @@ def decide(budget: Budget, spent_usd: Decimal, incidents: Sequence[Incident]) ->
 
     `incidents`: all of this budget in the present period, also those of limits that were edited since. The same
     limit is posted at most once: whoever crosses it again finds the first message reopened. A soft limit that was only
-    told within a hard alert gets a message of its own as soon as that alert does not stand for it any more.
+    reported within a hard alert gets a message of its own as soon as that alert does not stand for it any more.
     """
     known = {limit: incident for limit, incident in _of_limits(incidents) if incident.status is not Status.WATCHED}
     hard = _crossed(budget.hard_usd, spent_usd)

@@ -29,12 +29,12 @@ class Routes:
         The main channel gets what no other takes, and every hard limit. Each owner is mentioned in one of them.
         """
         found: dict[str | None, list[str]] = {}
-        told: set[str] = set()
+        notified: set[str] = set()
         for budget in self._budgets(payload):
             here = found.setdefault(self.own_channel(budget), [])
-            owners = [owner for owner in mentioned(budget, payload.level) if owner not in told]
+            owners = [owner for owner in mentioned(budget, payload.level) if owner not in notified]
             here += owners
-            told.update(owners)
+            notified.update(owners)
         if not found or payload.level is LimitKind.HARD:
             found.setdefault(None, [])
         own = [Copy(channel, tuple(owners)) for channel, owners in found.items() if channel is not None]

@@ -69,7 +69,7 @@ class WrittenBudget(Table):
     @classmethod
     def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if not all(1 <= percent <= 99 for percent in value):
-            raise ValueError(tr("a threshold is a per cent from 1 to 99; the limits themselves are told anyway"))
+            raise ValueError(tr("a threshold is a per cent from 1 to 99; the limits themselves are reported anyway"))
         if any(later <= earlier for earlier, later in pairwise(value)):
             raise ValueError(tr("thresholds rise, and each is there once, as in 50, 75, 90"))
         return value

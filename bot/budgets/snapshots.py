@@ -95,7 +95,7 @@ class StoredUsage(Protocol):
 class Snapshots:
     """Synchronous; asynchronous callers use a thread. One thread at a time brings the snapshot up to date.
 
-    `index`: makes the numbers of what `store` tells apart. `attributed`: reads what Anthropic attributes to a scope.
+    `index`: makes the numbers of what `store` distinguishes. `attributed`: reads what Anthropic attributes to a scope.
     """
 
     def __init__(

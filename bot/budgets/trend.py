@@ -261,12 +261,12 @@ def causes(
 
 def _once_per_model(found: Iterable[Cause]) -> Iterator[Cause]:
     """A model is new once, however many callers have taken to it."""
-    told: set[str] = set()
+    seen: set[str] = set()
     for cause in found:
         if cause.kind is CauseKind.NEW_MODEL:
-            if cause.model in told:
+            if cause.model in seen:
                 continue
-            told.add(cause.model)
+            seen.add(cause.model)
         yield cause
 
 

@@ -19,7 +19,7 @@ from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.clock import RunningClock
 from bot.sandbox.page_server import PageServer
 from bot.sandbox.stage import CURTAIN, FASTEST, Directions, Stage, set_stage
-from bot.sandbox.story import StoryError, tell
+from bot.sandbox.story import StoryError, play
 
 DEFAULT_PORT = 8765
 HOURS_A_SECOND = 1.5
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="claude-cost-demo-") as folder:
         try:
             if arguments.once:
-                asyncio.run(tell(Path(folder), print))
+                asyncio.run(play(Path(folder), print))
             else:
                 asyncio.run(_serve(Path(folder), float(arguments.speed), arguments.port))
         except StoryError as error:

@@ -15,7 +15,7 @@ from bot.app import bot_from
 from bot.clock import system_clock
 from bot.config.env_file import is_open_to_others, load_env_file
 from bot.config.environment import misspelled
-from bot.config.settings import Need, Settings, SettingsError, doubtful, load_settings
+from bot.config.settings import Need, Settings, SettingsError, load_settings, questionable
 from bot.db.engine import DatabaseError, database_problem
 from bot.doctor.database import shown_database
 from bot.log_bound import BoundedHandler
@@ -105,7 +105,7 @@ async def _once(settings: Settings, doubts: list[str]) -> int:
     # One line, whatever there is to say: cron sends it by mail.
     said = [
         *([] if problem is None else [problem]),
-        *_sentences([*doubts, *misspelled(os.environ), *doubtful(settings)]),
+        *_sentences([*doubts, *misspelled(os.environ), *questionable(settings)]),
     ]
     if said:
         print(" ".join(said), file=sys.stderr)

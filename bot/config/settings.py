@@ -154,7 +154,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         ingest_tokens=_ingest_tokens(values, config),
         env_file=_path(values, "CLAUDE_COST_ENV_FILE") if environ.get("CLAUDE_COST_ENV_FILE", "").strip() else None,
     )
-    for sentence in doubtful(settings):
+    for sentence in questionable(settings):
         log.warning("%s", masked(sentence))
     return settings
 
@@ -213,7 +213,7 @@ def _require(values: Mapping[str, str], need: Need) -> None:
         )
 
 
-def doubtful(settings: Settings) -> list[str]:
+def questionable(settings: Settings) -> list[str]:
     """A sentence for each value that is usable but looks like a mistake."""
     sentences = [
         f"CLAUDE_COST_FALLBACK_CHAIN names {clause}"

@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.abc import RV, PQGen
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 
-from bot.db.timeouts import KEPT_CONNECTIONS, MIGRATION_SILENCE, Limits
+from bot.db.timeouts import KEPT_CONNECTIONS, MIGRATION_UNRESPONSIVE, Limits
 from bot.threads import MOST_CONNECTIONS
 
 KEEPALIVE = {"keepalives": "1", "keepalives_idle": "5", "keepalives_interval": "3", "keepalives_count": "3"}
@@ -18,16 +18,16 @@ SESSION_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_sess
 
 
 class ImpatientConnection(psycopg.Connection[Any]):
-    """Closes when the server sends nothing for `silence` seconds while a response is due.
+    """Closes when the server sends nothing for `unresponsive` seconds while a response is due.
 
     libpq waits for ever. The network's own time-outs do not notice a server, or a proxy before it, that still
     acknowledges packets.
     """
 
-    silence = Limits().silence
+    unresponsive = Limits().unresponsive
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """As psycopg does. Raises `psycopg.OperationalError` after `silence` seconds."""
+        """As psycopg does. Raises `psycopg.OperationalError` after `unresponsive` seconds."""
         return super().wait(self._listening(gen), interval, timeout)
 
     def _listening(self, gen: PQGen[RV]) -> PQGen[RV]:
@@ -39,10 +39,10 @@ class ImpatientConnection(psycopg.Connection[Any]):
                 now = time.monotonic()
                 if ready:
                     heard = now
-                elif now - heard > self.silence:
+                elif now - heard > self.unresponsive:
                     gen.close()
                     self.pgconn.finish()
-                    raise psycopg.OperationalError(f"the server has not answered for {self.silence:g} s")
+                    raise psycopg.OperationalError(f"the server has not answered for {self.unresponsive:g} s")
                 wanted = gen.send(ready)
         except StopIteration as end:
             answer: RV = end.value
@@ -70,7 +70,7 @@ def connect_postgres(url: URL, limits: Limits) -> Engine:
 
     def open_connection(dialect: Any, record: Any, args: Any, parameters: Any) -> ImpatientConnection:
         connection = ImpatientConnection.connect(*args, **parameters)
-        connection.silence = limits.silence
+        connection.unresponsive = limits.unresponsive
         return connection
 
     def limit_session(connection: ImpatientConnection, record: Any) -> None:
@@ -94,12 +94,12 @@ def without_limits(connection: Connection) -> Iterator[None]:
     if not isinstance(driver, ImpatientConnection):
         yield
         return
-    before = driver.silence
-    driver.silence = MIGRATION_SILENCE
+    before = driver.unresponsive
+    driver.unresponsive = MIGRATION_UNRESPONSIVE
     try:
         yield
     finally:
-        driver.silence = before
+        driver.unresponsive = before
 
 
 def _session_settings(url: URL, limits: Limits) -> dict[str, str]:

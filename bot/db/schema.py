@@ -523,7 +523,7 @@ ledger_events = Table(
     Column("outcome", String(16), nullable=False),
     Column("request_id", Text),
     Column("session", Text),
-    # How many of the 5-minute writes were reported without a lifetime: a later report may tell that it is an hour.
+    # How many of the 5-minute writes were reported without a lifetime: a later report may say that it is an hour.
     Column("unsplit_cache_writes", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from bot.config.env_file import load_env_file
 from bot.config.environment import VARIABLES, misspelled
-from bot.config.settings import Need, Settings, SettingsError, doubtful, load_settings
+from bot.config.settings import Need, Settings, SettingsError, load_settings, questionable
 from bot.doctor.check import Check, State
 from bot.fallback.targets.env_text import not_read_by
 from bot.secret_shapes import HOST, shown
@@ -55,7 +55,7 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
                 checks.append(Check("settings", state, str(error)))
     checks += [
         Check("settings", State.WARN, text)
-        for text in [*misspelled(environ), *doubtful(settings), *open_doors(settings), *unportable(settings)]
+        for text in [*misspelled(environ), *questionable(settings), *open_doors(settings), *unportable(settings)]
     ]
     if not checks:
         checks = [Check("settings", State.OK, "Every setting can be read, and none is missing.")]

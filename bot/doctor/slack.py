@@ -156,14 +156,14 @@ def _scope_needed(channel: str, scope: str) -> Check:
     return Check("channel", State.SKIPPED, text, tr(TEST_ALERT))
 
 
-def _judge_channel(told: Mapping[str, Any], channel: str, scopes: frozenset[str], setting: str) -> Check:
-    if told.get("is_archived"):
+def _judge_channel(info: Mapping[str, Any], channel: str, scopes: frozenset[str], setting: str) -> Check:
+    if info.get("is_archived"):
         return Check("channel", State.FAIL, remedy("is_archived", channel=channel, setting=setting))
-    may_from_outside = "chat:write.public" in scopes and not told.get("is_private")
-    if not told.get("is_member") and not may_from_outside:
+    may_from_outside = "chat:write.public" in scopes and not info.get("is_private")
+    if not info.get("is_member") and not may_from_outside:
         return Check("channel", State.FAIL, remedy("not_in_channel", channel=channel))
-    values = {"name": told.get("name"), "channel": channel}
-    if told.get("is_member"):
+    values = {"name": info.get("name"), "channel": channel}
+    if info.get("is_member"):
         return Check("channel", State.OK, tr("The bot is a member of #{name} ({channel}).", **values))
     return Check("channel", State.OK, tr("The bot may post from outside in #{name} ({channel}).", **values))
 

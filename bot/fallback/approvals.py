@@ -125,7 +125,7 @@ class ProposalStore:
             facts = replace(facts, approved_by=(*facts.approved_by, by))
             _audit(connection, facts, now, by, "approved")
             if len(facts.approved_by) < facts.needed:
-                _tell(connection, facts, now)
+                _notify(connection, facts, now)
                 return facts
             record_change(connection, facts.variables, _change(facts, newest, now))
             return _close(connection, facts, ProposalStatus.DONE, now, by=by)
@@ -221,11 +221,11 @@ def _close(
     closed = replace(facts, status=status, closed_by=by, closed_at=now, why=why)
     word = f"{status}: {why}" if why else str(status)
     _audit(connection, closed, now, by or BOT, word)
-    _tell(connection, closed, now)
+    _notify(connection, closed, now)
     return closed
 
 
-def _tell(connection: Connection, facts: Proposal, now: datetime) -> None:
+def _notify(connection: Connection, facts: Proposal, now: datetime) -> None:
     connection.execute(
         update(proposals).where(proposals.c.id == facts.proposal_id).values(status=facts.status, facts=dumped(facts))
     )

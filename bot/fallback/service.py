@@ -70,8 +70,8 @@ class ModeState:
     """The mode that is wanted and how far the targets follow. `changed_at` is None as long as nobody ever switched.
 
     `write_error`: what keeps a target from following, in sentences. `until`: when somebody wants the mode to end;
-    `ends`: when it ends in any case. `served`: whether it is served over HTTP too. `proof`: the newest report about
-    its effect.
+    `ends`: when it ends in any case. `served`: whether it is served over HTTP too. `verification`: the newest
+    report about its effect.
     """
 
     mode: Mode
@@ -84,7 +84,7 @@ class ModeState:
     until: datetime | None = None
     ends: End | None = None
     served: bool = False
-    proof: VerificationReport | None = None
+    verification: VerificationReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,10 +327,10 @@ async def _reason(answer: aiohttp.ClientResponse) -> str:
         return ""
     try:
         async with asyncio.timeout(REASON_SECONDS):
-            told = json.loads(await answer.content.read(MOST_REASON))
+            body = json.loads(await answer.content.read(MOST_REASON))
     except (TimeoutError, aiohttp.ClientError, ValueError, RecursionError):
         return ""
-    return str(told.get("error") or "not ok") if isinstance(told, dict) and told.get("ok") is False else ""
+    return str(body.get("error") or "not ok") if isinstance(body, dict) and body.get("ok") is False else ""
 
 
 def _outcome(status: int, headers: Mapping[str, str], reason: str) -> _Outcome:

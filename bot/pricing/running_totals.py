@@ -15,8 +15,8 @@ from bot.pricing.responses import Call, micros
 from bot.pricing.tokens import TokenCounts
 from bot.pricing.totals import LONGEST_PROMPT, Place, Sums
 
-PROOF_WITH_SESSION = 2.5
-PROOF = 9.0
+ENOUGH_WITH_SESSION = 2.5
+ENOUGH_BITS = 9.0
 PROOF_WITHIN_PROMPTS = 20.0
 PROOF_OF_ORDER_ALONE = 40.0
 """Bits (log2 of the possible orders of the records): how unlikely such growth is for single calls. The last two
@@ -92,7 +92,7 @@ class Log:
         grown = [series for series in self.series.values() if series.order_bits >= 1]
         if any(series.is_beyond for series in grown):
             with_session = sum(series.order_bits for series in grown if series.has_session)
-            return with_session >= PROOF_WITH_SESSION or sum(series.order_bits for series in grown) >= PROOF
+            return with_session >= ENOUGH_WITH_SESSION or sum(series.order_bits for series in grown) >= ENOUGH_BITS
         if self._falls or self._restarts:
             return False
         many_fold = [

@@ -85,7 +85,7 @@ class Leadership:
         self._hangs = not self._attempt.done()
         if not self._hangs:
             self._attempt.result()
-        self._tell()
+        self._log_change()
         return self.held()
 
     async def settled(self) -> bool:
@@ -112,7 +112,7 @@ class Leadership:
             except Exception:
                 log.exception("the lease could not be renewed")
 
-    def _tell(self) -> None:
+    def _log_change(self) -> None:
         """Log each change once."""
         if self.held():
             if not self._led or self._said is not None:

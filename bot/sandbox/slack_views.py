@@ -87,7 +87,7 @@ class SlackViews:
         """A modal for this person. Raises `ApiError`."""
         view = self._new(user, _checked(content, "modal"))
         self.modals.setdefault(user, []).append(view)
-        self._workspace.tell(Change("view", user=user))
+        self._workspace.publish(Change("view", user=user))
         return view
 
     def publish(self, user: str, content: Content, hash_: str | None) -> View:
@@ -99,7 +99,7 @@ class SlackViews:
         if hash_ and present is not None and hash_ != present.hash:
             raise ApiError("hash_conflict")
         self.homes[user] = self._new(user, checked)
-        self._workspace.tell(Change("view", user=user))
+        self._workspace.publish(Change("view", user=user))
         return self.homes[user]
 
     def update(self, view: View, content: Content, hash_: str | None = None) -> View:
@@ -108,7 +108,7 @@ class SlackViews:
         if hash_ and hash_ != view.hash:
             raise ApiError("hash_conflict")
         view.content, view.hash = checked, self._workspace.new_ts()
-        self._workspace.tell(Change("view", user=view.user))
+        self._workspace.publish(Change("view", user=view.user))
         return view
 
     def find(self, view_id: str | None, external_id: str | None = None) -> View:
@@ -122,7 +122,7 @@ class SlackViews:
         """Take one modal away, or the person's whole stack."""
         stack = self.modals[view.user]
         self.modals[view.user] = [] if all_of_them else [other for other in stack if other is not view]
-        self._workspace.tell(Change("view", user=view.user))
+        self._workspace.publish(Change("view", user=view.user))
 
     def _new(self, user: str, content: dict[str, Any]) -> View:
         return View(self._workspace.new_id("V"), user, content, self._workspace.new_ts())

@@ -224,14 +224,14 @@ class SlackWorkspace:
         self.messages.append(message)
         if parent is not None and ephemeral_to is None:
             parent.replies.append(message)
-        self.tell(Change("posted", message))
+        self.publish(Change("posted", message))
         return message
 
     def edit(self, message: Message, text: str, blocks: list[Block]) -> None:
         """A new version of a message."""
         message.earlier.append(Version(message.text, message.blocks))
         message.text, message.blocks, message.edited_at = text, blocks, self.clock()
-        self.tell(Change("edited", message))
+        self.publish(Change("edited", message))
 
     def delete(self, message: Message) -> None:
         """Take a message away; above replies a tombstone stays, until the last of them is deleted too."""
@@ -245,7 +245,7 @@ class SlackWorkspace:
             parent.replies.remove(message)
             if parent.is_tombstone and not parent.replies:
                 self.messages.remove(parent)
-        self.tell(Change("deleted", message))
+        self.publish(Change("deleted", message))
 
     def may_delete(self, user: str, message: Message) -> bool:
         """People may delete what they wrote, admins of the workspace whatever everyone sees."""
@@ -274,7 +274,7 @@ class SlackWorkspace:
             if message.ephemeral_to in (None, user) and channel in (None, message.channel)
         ]
 
-    def tell(self, change: Change) -> None:
+    def publish(self, change: Change) -> None:
         """Wake everyone who waits for changes."""
         self.revision += 1
         for queue in self._subscribers:

@@ -35,7 +35,7 @@ class StoryError(Exception):
     """Something that belongs to the story did not happen."""
 
 
-async def tell(folder: Path, say: Say) -> None:
+async def play(folder: Path, say: Say) -> None:
     """Play the story with the real bot; every line goes to `say`. Raises `StoryError`."""
     clock = HandClock(CURTAIN)
     async with set_stage(clock, folder, poll_seconds=int(POLL_EVERY.total_seconds())) as stage:
@@ -53,7 +53,7 @@ class _Story:
         self._stage = stage
         self._clock = clock
         self._say = say
-        self._told: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
 
     async def play(self) -> None:
         file = self._stage.bot.settings.fallback_file
@@ -98,10 +98,10 @@ class _Story:
 
     def _show(self) -> None:
         for message in self._stage.slack.messages:
-            if message.user == BOT_USER and self._told.get(message.ts) != message.text and not message.ephemeral_to:
-                before = self._told.get(message.ts)
+            if message.user == BOT_USER and self._shown.get(message.ts) != message.text and not message.ephemeral_to:
+                before = self._shown.get(message.ts)
                 verb = "edits" if before is not None else "posts" if message.thread_ts is None else "answers"
-                self._told[message.ts] = message.text
+                self._shown[message.ts] = message.text
                 channel = self._stage.slack.workspace.channels[message.channel].name
                 self._quote(f"claude-cost {verb} in #{channel}", news_of(message, before))
 

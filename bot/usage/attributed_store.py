@@ -39,7 +39,7 @@ class AttributedStore:
         return self._present()[1]
 
     def states(self) -> States:
-        """What is known of each dimension that budgets need; read with what tells whether anything has changed."""
+        """What is known of each dimension that budgets need; read with what shows whether anything has changed."""
         return self._present()[2]
 
     @contextmanager

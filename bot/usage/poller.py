@@ -286,8 +286,8 @@ def _as_of(minutes: UsageReading, name: SourceName, before: DataState, now: date
     if minutes.refreshed_at is not None:
         return min(minutes.refreshed_at, now)
     # A source without an `as of` has at least the data that it has returned, now or before.
-    told = before.as_of if before.source == name else None
-    return max([row.starts_at for row in minutes.rows] + [told or since])
+    known = before.as_of if before.source == name else None
+    return max([row.starts_at for row in minutes.rows] + [known or since])
 
 
 def _after(before: DataState, reading: _Reading, now: datetime) -> DataState:

@@ -49,7 +49,7 @@ from handlers.render.spend import (
     switch_buttons,
     worthwhile,
 )
-from handlers.render.verification import proof_line
+from handlers.render.verification import verification_line
 
 FORM_ACTION = "fallback_form"
 
@@ -236,7 +236,7 @@ def mode_line(state: ModeState) -> str:
     if state.write_error is not None or state.written_at is None:
         follows = tr("NOT written")
     else:
-        proved = state.proof is not None and state.proof.state is VerificationState.CONFIRMED
+        proved = state.verification is not None and state.verification.state is VerificationState.CONFIRMED
         follows = tr("switched") if proved else tr("written")
     values = {"mode": name, "since": moment(state.changed_at), "user": _who(state.changed_by or ""), "state": follows}
     if state.ends is None:
@@ -311,7 +311,7 @@ def _state(state: ModeState) -> list[Part]:
     if state.served:
         lines.append(tr(SERVED))
     if state.mode.ceiling is not None and state.written_at is not None:
-        lines.append(proof_line(state.proof))
+        lines.append(verification_line(state.verification))
     variables = [code(f"{name}={value}", VARIABLE_LIMIT) for name, value in state.mode.variables.items()]
     lines += variables[:MOST_VARIABLES]
     if len(variables) > MOST_VARIABLES:

@@ -61,7 +61,7 @@ def life_message(event: LifecycleEvent, headline: str) -> Message:
         lines.append(headline)
         if event.about.figures_as_of is not None:
             age = moment(event.about.figures_as_of)
-            lines.append(tr("That was as of {time}; `/claude-cost status` tells how it stands now.", time=age))
+            lines.append(tr("That was as of {time}; `/claude-cost status` shows how it stands now.", time=age))
         lines.append(tr("Whoever takes it clicks Acknowledge at the alert above."))
         if event.about.level is LimitKind.HARD and event.about.status is Status.OPEN:
             lines.append(tr(NOTHING_STOPPED))

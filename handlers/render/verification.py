@@ -44,7 +44,7 @@ def proof_message(report: VerificationReport, dismissed_by: str | None = None) -
     )
 
 
-def proof_line(report: VerificationReport | None) -> str:
+def verification_line(report: VerificationReport | None) -> str:
     """For `fallback status`: what usage showed last of the mode in force; None before the first report."""
     if report is None:
         return tr("Written, not switched: usage does not show it yet.")

@@ -21,7 +21,7 @@ def announcement(world: World) -> Message:
     return [post for post in world.posts() if post.text.startswith("Fallback mode")][-1]
 
 
-def proofs(world: World) -> list[Message]:
+def verifications(world: World) -> list[Message]:
     return [reply for reply in world.replies(announcement(world)) if "share" in reply.text]
 
 
@@ -49,14 +49,14 @@ async def test_a_change_that_is_followed_is_proved_once_and_status_says_switched
         await type_in_slack(simulated, "fallback on")
         await goes_on(simulated, bot, clock, 5, OPUS)
         await goes_on(simulated, bot, clock, 5, SONNET)
-        assert proofs(simulated) == []
+        assert verifications(simulated) == []
         status = await type_in_slack(simulated, "fallback status")
         assert "Written, not switched: usage does not show it yet." in status
         assert ", written" in await type_in_slack(simulated, "status")
         await goes_on(simulated, bot, clock, 30, SONNET)
-        (proof,) = proofs(simulated)
-        assert proof.text.startswith("Opus share 100% → 0% in 5 min, $5.00 → $2.00 a million tokens.")
-        assert "Fallback mode degraded has taken effect" in proof.text
+        (report,) = verifications(simulated)
+        assert report.text.startswith("Opus share 100% → 0% in 5 min, $5.00 → $2.00 a million tokens.")
+        assert "Fallback mode degraded has taken effect" in report.text
         status = await type_in_slack(simulated, "fallback status")
         assert "Switched: Opus share 100% → 0% in 5 min, $5.00 → $2.00 a million tokens." in status
         assert ", switched" in await type_in_slack(simulated, "status")
@@ -68,12 +68,12 @@ async def test_who_has_not_followed_is_named_with_workspace_model_and_key(simula
         await bot.cycle()
         await type_in_slack(simulated, "fallback on")
         await goes_on(simulated, bot, clock, 40, OPUS)
-        (wrong,) = proofs(simulated)
+        (wrong,) = verifications(simulated)
         assert wrong.text.startswith("No effect: workspace Search still calls Opus 4.8 with key ingest ($6.00 an")
         status = await type_in_slack(simulated, "fallback status")
         assert "Written, not switched. No effect: workspace Search still calls Opus 4.8" in status
         await goes_on(simulated, bot, clock, 20, SONNET)
-        _, right = proofs(simulated)
+        _, right = verifications(simulated)
         assert right.text.startswith("Opus share 100% → 0% in 40 min")
 
 
@@ -83,7 +83,7 @@ async def test_whoever_dismisses_it_hears_no_more_of_this_change(simulated: Worl
         await bot.cycle()
         await type_in_slack(simulated, "fallback on")
         await goes_on(simulated, bot, clock, 35, OPUS)
-        (wrong,) = proofs(simulated)
+        (wrong,) = verifications(simulated)
         click = await simulated.slack.click(wrong, "proof_dismiss", DEVELOPER)
         await click.first_reply()
         assert wrong.text.startswith("No effect: workspace Search")
@@ -91,7 +91,7 @@ async def test_whoever_dismisses_it_hears_no_more_of_this_change(simulated: Worl
         assert not [block for block in wrong.blocks if block["type"] == "actions"]
         await goes_on(simulated, bot, clock, 90, OPUS, every=15)
         await goes_on(simulated, bot, clock, 20, SONNET)
-        assert len(proofs(simulated)) == 1
+        assert len(verifications(simulated)) == 1
         assert "proof degraded: no effect, dismissed" in await type_in_slack(simulated, "fallback history")
     engine = open_database(simulated.environ["CLAUDE_COST_DATABASE_URL"])
     with engine.connect() as connection:
@@ -106,7 +106,7 @@ async def test_a_button_of_a_change_that_is_over_dismisses_nothing(simulated: Wo
         await bot.cycle()
         await type_in_slack(simulated, "fallback on")
         await goes_on(simulated, bot, clock, 35, OPUS)
-        (wrong,) = proofs(simulated)
+        (wrong,) = verifications(simulated)
         await type_in_slack(simulated, "fallback off")
         click = await simulated.slack.click(wrong, "proof_dismiss", DEVELOPER)
         assert (await click.first_reply()).text == (
@@ -120,15 +120,15 @@ async def test_a_restart_loses_nothing_and_tells_nothing_twice(simulated: World,
         await bot.cycle()
         await type_in_slack(simulated, "fallback on")
         await goes_on(simulated, bot, clock, 35, OPUS)
-        assert len(proofs(simulated)) == 1
+        assert len(verifications(simulated)) == 1
     async with simulated.bot() as bot:
         await goes_on(simulated, bot, clock, 10, OPUS)
-        assert len(proofs(simulated)) == 1
+        assert len(verifications(simulated)) == 1
     async with simulated.bot() as bot:
         await goes_on(simulated, bot, clock, 20, SONNET)
     async with simulated.bot() as bot:
         await goes_on(simulated, bot, clock, 20, SONNET)
-    wrong, right = proofs(simulated)
+    wrong, right = verifications(simulated)
     assert wrong.text.startswith("No effect")
     assert right.text.startswith("Opus share 100% → 0%")
 
@@ -139,11 +139,11 @@ async def test_more_time_for_a_mode_is_no_new_change_to_prove(simulated: World, 
         await bot.cycle()
         await type_in_slack(simulated, "fallback on for 1h")
         await goes_on(simulated, bot, clock, 20, SONNET)
-        assert len(proofs(simulated)) == 1
+        assert len(verifications(simulated)) == 1
         await type_in_slack(simulated, "fallback on for 3h")
         await goes_on(simulated, bot, clock, 30, SONNET)
         assert announcement(simulated).text.startswith("Fallback mode degraded stays on")
-        assert proofs(simulated) == []
+        assert verifications(simulated) == []
         assert "Switched: Opus share" in await type_in_slack(simulated, "fallback status")
 
 

@@ -17,7 +17,7 @@ def first_line(message: Message) -> str:
     return message.text.partition("\n")[0]
 
 
-def silences(world: World) -> list[Message]:
+def no_data_alerts(world: World) -> list[Message]:
     """The posts about data that does not come."""
     return [post for post in world.posts() if "/stale/" in post.text]
 
@@ -31,7 +31,7 @@ async def polls(world: World, bot: Bot, clock: HandClock, minutes: int, *, faili
         await bot.cycle()
 
 
-async def test_a_silence_is_told_with_its_reason_and_its_end_in_the_same_message(
+async def test_missing_data_is_reported_with_its_reason_and_its_end_in_the_same_message(
     simulated: World, clock: HandClock
 ) -> None:
     simulated.spend(60)
@@ -39,9 +39,9 @@ async def test_a_silence_is_told_with_its_reason_and_its_end_in_the_same_message
     async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as bot:
         await bot.cycle()
         await polls(simulated, bot, clock, 10, failing=True)
-        assert silences(simulated) == []
+        assert no_data_alerts(simulated) == []
         await polls(simulated, bot, clock, 50, failing=True)
-        (told,) = silences(simulated)
+        (told,) = no_data_alerts(simulated)
         assert len(told.texts) == 1
         assert first_line(told).startswith("No data for 16 min")
         assert "ANTHROPIC_ADMIN_KEY" in told.text.splitlines()[1]
@@ -54,10 +54,10 @@ async def test_a_silence_is_told_with_its_reason_and_its_end_in_the_same_message
         assert first_line(told) == ("Data again after 66 min")
         assert "Nothing known is missing: the usage of every hour since then has been read." in told.text
         assert "Spend is now: $70.00 of $200.00 (35%) in November, budget default." in told.text
-    assert silences(simulated) == [told]
+    assert no_data_alerts(simulated) == [told]
 
 
-async def test_a_silence_that_returns_soon_reopens_the_message_and_a_later_one_has_its_own(
+async def test_missing_data_that_returns_soon_reopens_the_message_and_a_later_one_has_its_own(
     simulated: World, clock: HandClock
 ) -> None:
     simulated.spend(60)
@@ -66,12 +66,12 @@ async def test_a_silence_that_returns_soon_reopens_the_message_and_a_later_one_h
         for _ in range(3):
             await polls(simulated, bot, clock, 20, failing=True)
             await polls(simulated, bot, clock, 10, failing=False)
-        (first,) = silences(simulated)
+        (first,) = no_data_alerts(simulated)
         assert len(first.texts) == 6
         await polls(simulated, bot, clock, 40, failing=False)
         await polls(simulated, bot, clock, 20, failing=True)
-        assert silences(simulated)[0] is first
-        assert len(silences(simulated)) == 2
+        assert no_data_alerts(simulated)[0] is first
+        assert len(no_data_alerts(simulated)) == 2
 
 
 async def test_data_that_anthropic_does_not_refresh_is_missed_though_every_poll_succeeds(
@@ -85,14 +85,14 @@ async def test_data_that_anthropic_does_not_refresh_is_missed_though_every_poll_
             clock.advance(MINUTE)
             simulated.anthropic.analytics_behind = minutes * MINUTE
             await bot.cycle()
-        (told,) = silences(simulated)
+        (told,) = no_data_alerts(simulated)
         assert first_line(told) == ("No data for 16 min")
 
 
 async def test_before_the_first_poll_that_succeeds_there_is_no_data_yet(simulated: World, clock: HandClock) -> None:
     async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as bot:
         await polls(simulated, bot, clock, 30, failing=True)
-        (told,) = silences(simulated)
+        (told,) = no_data_alerts(simulated)
         assert first_line(told).startswith("No data yet, for 16 min")
         assert "Last known" not in told.text
         simulated.spend(120)
@@ -110,4 +110,4 @@ async def test_a_bot_that_was_off_for_hours_asks_first_and_has_nothing_to_tell(
     clock.advance(7 * HOUR)
     async with simulated.bot() as bot:
         await bot.cycle()
-    assert silences(simulated) == []
+    assert no_data_alerts(simulated) == []

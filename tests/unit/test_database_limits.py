@@ -16,7 +16,7 @@ from bot.db.timeouts import LEASE_LIMITS, LIMITS, Limits
 from tests.black_hole import BlackHole
 from tests.databases import postgres_database
 
-SHORT = replace(LIMITS, connect=2, silence=0.6, statement=0.4)
+SHORT = replace(LIMITS, connect=2, unresponsive=0.6, statement=0.4)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_connection_from_the_pool_that_is_cut_off_ends_too(hole: BlackHole, ur
     began = time.monotonic()
     with pytest.raises(OperationalError), engine.connect() as connection:
         connection.execute(text("SELECT 2"))
-    assert time.monotonic() - began < 2 * (SHORT.silence + SHORT.connect) + 2
+    assert time.monotonic() - began < 2 * (SHORT.unresponsive + SHORT.connect) + 2
     engine.dispose()
 
 
@@ -124,7 +124,7 @@ def test_what_the_address_asks_for_wins(url: str) -> None:
 
 
 def test_a_migration_may_take_longer_than_any_other_statement(url: str) -> None:
-    engine = connect(url, Limits(statement=0.2, silence=0.3))
+    engine = connect(url, Limits(statement=0.2, unresponsive=0.3))
     with engine.begin() as connection, without_limits(connection):
         connection.execute(text("SELECT pg_sleep(0.6)"))
     with engine.connect() as connection, pytest.raises(DBAPIError):
@@ -137,7 +137,7 @@ def test_an_owner_that_is_cut_off_from_the_database_stops_and_another_copy_takes
 ) -> None:
     at = [1000.0]
     away, here = open_database(through(hole, url)), open_database(url)
-    limits = replace(LEASE_LIMITS, connect=2, silence=0.5)
+    limits = replace(LEASE_LIMITS, connect=2, unresponsive=0.5)
     owner = Lease(away, now=lambda: at[0], limits=limits)
     standby = Lease(here, now=lambda: at[0], limits=limits)
     assert owner.acquire()

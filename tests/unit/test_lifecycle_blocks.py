@@ -223,7 +223,7 @@ def test_what_the_channel_hears_again_says_why_what_and_what_to_do() -> None:
     assert escalated.text.splitlines() == [
         "Nobody has acknowledged this for 30 min.",
         "$412.50 of $600.00 (68%): hard limit crossed, November",
-        "That was as of 20 Nov 11:55 UTC; `/claude-cost status` tells how it stands now.",
+        "That was as of 20 Nov 11:55 UTC; `/claude-cost status` shows how it stands now.",
         "Whoever takes it clicks Acknowledge at the alert above.",
         NOTHING_STOPPED,
     ]

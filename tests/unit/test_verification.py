@@ -1,4 +1,4 @@
-"""Proof that a change of the mode took effect: by usage, against before, and never where there is none."""
+"""Whether a change of the mode took effect: by usage, against before, and never where there is none."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -79,7 +79,7 @@ BEFORE = [
 """Seventy cents a minute, 71 % of them Opus, up to the minute in which the mode was switched."""
 
 
-def proof(
+def verified(
     rows: Sequence[UsageRow],
     known_minutes: int,
     watch: VerificationTarget = DEGRADED,
@@ -97,7 +97,7 @@ def test_it_took_six_minutes_and_the_share_and_the_dollars_are_held_against_befo
         *minutes(FIRST + 6 * MINUTE, 10, SONNET, "0.146"),
         *minutes(FIRST + 6 * MINUTE, 10, OPUS, "0.004"),
     ]
-    found = proof([*BEFORE, *after], 16)
+    found = verified([*BEFORE, *after], 16)
     assert found.state is VerificationState.CONFIRMED
     assert found.above == ("Opus",)
     assert found.took == FIRST + 6 * MINUTE - SINCE
@@ -109,22 +109,22 @@ def test_it_took_six_minutes_and_the_share_and_the_dollars_are_held_against_befo
     assert found.callers == ()
 
 
-def test_a_lull_between_two_bursts_is_no_proof() -> None:
+def test_a_lull_between_two_bursts_confirms_nothing() -> None:
     right = minutes(FIRST, HOLDS, SONNET, "0.1")
-    assert proof([*BEFORE, *right], HOLDS - 1).state is VerificationState.WAITING
-    assert proof([*BEFORE, *right], HOLDS).state is VerificationState.CONFIRMED
+    assert verified([*BEFORE, *right], HOLDS - 1).state is VerificationState.WAITING
+    assert verified([*BEFORE, *right], HOLDS).state is VerificationState.CONFIRMED
     burst = row(FIRST + 4 * MINUTE, OPUS, "1")
-    assert proof([*BEFORE, *right, burst], HOLDS).state is VerificationState.WAITING
+    assert verified([*BEFORE, *right, burst], HOLDS).state is VerificationState.WAITING
 
 
 def test_who_follows_at_once_is_told_so() -> None:
-    found = proof([*BEFORE, *minutes(FIRST, 12, SONNET, "0.1")], 12)
+    found = verified([*BEFORE, *minutes(FIRST, 12, SONNET, "0.1")], 12)
     assert found.took == FIRST - SINCE
 
 
 def test_without_any_usage_nothing_is_ever_confirmed() -> None:
     for known in (5, 29, 31, 200, 2000):
-        found = proof(BEFORE, known, hours=by_minute(FIRST + known * MINUTE))
+        found = verified(BEFORE, known, hours=by_minute(FIRST + known * MINUTE))
         assert found.state is (VerificationState.IDLE if known > 29 else VerificationState.WAITING)
         assert (found.after, found.took) == (None, None)
 
@@ -135,8 +135,8 @@ def test_a_change_that_nobody_follows_has_no_effect_and_the_callers_are_named() 
         *minutes(FIRST, 35, OPUS, "0.1"),
         *minutes(FIRST, 35, SONNET, "0.05"),
     ]
-    assert proof([*BEFORE, *after], 20).state is VerificationState.WAITING
-    found = proof([*BEFORE, *after], 35)
+    assert verified([*BEFORE, *after], 20).state is VerificationState.WAITING
+    found = verified([*BEFORE, *after], 35)
     assert found.state is VerificationState.NO_EFFECT
     assert found.callers == (
         Calling(Caller("claude-opus-4-8", "billing-prod", "ingest-2"), Decimal(12)),
@@ -148,7 +148,7 @@ def test_a_change_that_nobody_follows_has_no_effect_and_the_callers_are_named() 
 
 def test_where_some_have_followed_the_rest_is_named() -> None:
     after = [*minutes(FIRST, 35, OPUS, "0.1"), *minutes(FIRST, 35, SONNET, "0.3")]
-    found = proof([*BEFORE, *after], 35)
+    found = verified([*BEFORE, *after], 35)
     assert found.state is VerificationState.PARTIAL
     assert [calling.caller.model for calling in found.callers] == [OPUS]
     assert found.took is None
@@ -156,15 +156,15 @@ def test_where_some_have_followed_the_rest_is_named() -> None:
 
 def test_who_has_just_become_right_is_not_blamed_any_more() -> None:
     after = [*minutes(FIRST, 28, OPUS, "0.5"), *minutes(FIRST + 28 * MINUTE, 6, SONNET, "0.2")]
-    assert proof([*BEFORE, *after], 34).state is VerificationState.WAITING
-    assert proof([*BEFORE, *after], 30).state is not VerificationState.WAITING
+    assert verified([*BEFORE, *after], 34).state is VerificationState.WAITING
+    assert verified([*BEFORE, *after], 30).state is not VerificationState.WAITING
 
 
 def test_where_calls_are_rare_the_newest_ones_count() -> None:
-    wrong = proof([*BEFORE, row(FIRST + 5 * MINUTE, OPUS, "1")], 50)
+    wrong = verified([*BEFORE, row(FIRST + 5 * MINUTE, OPUS, "1")], 50)
     assert wrong.state is VerificationState.NO_EFFECT
     assert wrong.callers == (Calling(Caller(OPUS, "default", "k1"), Decimal("1.2")),)
-    assert proof([*BEFORE, row(FIRST + 5 * MINUTE, SONNET, "1")], 50).state is VerificationState.CONFIRMED
+    assert verified([*BEFORE, row(FIRST + 5 * MINUTE, SONNET, "1")], 50).state is VerificationState.CONFIRMED
 
 
 def test_a_model_that_the_mode_lets_stay_is_never_wrong() -> None:
@@ -172,21 +172,21 @@ def test_a_model_that_the_mode_lets_stay_is_never_wrong() -> None:
     assert CARD.find(dated) is not None
     watch = replace(DEGRADED, ceiling=Ceiling("claude-sonnet-4-5", ("claude-sonnet-4-5",), CHAIN))
     after = [row(FIRST + index * MINUTE, dated, "1", per_mtok=15) for index in range(12)]
-    assert proof(after, 12, watch).state is VerificationState.CONFIRMED
+    assert verified(after, 12, watch).state is VerificationState.CONFIRMED
 
 
 def test_an_unknown_model_counts_as_what_it_is_priced_as() -> None:
     unknown = [row(FIRST + index * MINUTE, "claude-opus-9", "1", per_mtok=75) for index in range(35)]
-    found = proof(unknown, 35)
+    found = verified(unknown, 35)
     assert found.state is VerificationState.NO_EFFECT
     assert found.above == ("Opus",)
     cheap = [row(FIRST + index * MINUTE, "claude-haiku-9", "1", per_mtok=5) for index in range(35)]
-    assert proof(cheap, 35).state is VerificationState.CONFIRMED
+    assert verified(cheap, 35).state is VerificationState.CONFIRMED
 
 
 def test_where_a_family_is_right_in_part_its_models_are_named_each() -> None:
     after = [*minutes(FIRST, 35, "claude-sonnet-4-6", "0.5"), *minutes(FIRST, 35, SONNET, "0.5")]
-    assert proof([*BEFORE, *after], 35).above == ("Opus", "Sonnet 4.6")
+    assert verified([*BEFORE, *after], 35).above == ("Opus", "Sonnet 4.6")
 
 
 def test_normal_sets_no_ceiling_so_that_nothing_could_be_wrong() -> None:
@@ -197,7 +197,7 @@ def test_normal_sets_no_ceiling_so_that_nothing_could_be_wrong() -> None:
 def test_before_is_unknown_where_the_data_begins_later() -> None:
     hours = by_minute(FIRST + HOUR)
     del hours[floor_hour(SINCE) - HOUR], hours[floor_hour(SINCE)]
-    found = proof(minutes(floor_hour(SINCE) + HOUR, 35, OPUS, "1"), 75, hours=hours)
+    found = verified(minutes(floor_hour(SINCE) + HOUR, 35, OPUS, "1"), 75, hours=hours)
     assert found.before is None
     assert found.state is VerificationState.NO_EFFECT
 
@@ -211,7 +211,7 @@ def test_once_the_hour_of_the_change_is_kept_as_one_the_hour_before_is_what_it_i
         *minutes(change_hour + HOUR, 60, SONNET, "0.15"),
     ]
     until = change_hour + 2 * HOUR
-    found = proof(rows, (until - FIRST) // MINUTE, hours=by_minute(until, hourly_before=change_hour + HOUR))
+    found = verified(rows, (until - FIRST) // MINUTE, hours=by_minute(until, hourly_before=change_hour + HOUR))
     assert found.before == UsageSum(Decimal(42), Decimal(30), 1_500_000 + 1_200_000, HOUR)
     assert found.state is VerificationState.CONFIRMED
     assert found.took is None
@@ -224,17 +224,17 @@ courses = st.lists(
 
 def test_dollars_a_million_tokens_count_tokens_of_all_kinds_and_are_unknown_without_any() -> None:
     counts = TokenCounts(100_000, 200_000, 300_000, 1_000_000, 400_000)
-    found = proof([replaced(each, counts) for each in BEFORE[:1]] + minutes(FIRST, 12, SONNET, "0.1"), 12)
+    found = verified([replaced(each, counts) for each in BEFORE[:1]] + minutes(FIRST, 12, SONNET, "0.1"), 12)
     assert found.before is not None
     assert found.after is not None
     assert found.before.tokens == 2_000_000
     assert found.before.usd_per_mtok == found.before.usd / 2
     assert found.after.usd_per_mtok == 10
-    searched = proof([replaced(each, TokenCounts(web_search_requests=3)) for each in BEFORE], 12)
+    searched = verified([replaced(each, TokenCounts(web_search_requests=3)) for each in BEFORE], 12)
     assert searched.before is not None
     assert searched.before.usd > 0
     assert searched.before.usd_per_mtok is None
-    idle = proof(BEFORE[:0] + minutes(FIRST, 12, SONNET, "0.1"), 12)
+    idle = verified(BEFORE[:0] + minutes(FIRST, 12, SONNET, "0.1"), 12)
     assert idle.before is not None
     assert idle.before.usd_per_mtok is None
 
@@ -259,8 +259,8 @@ def test_twice_the_usage_changes_neither_dollars_a_million_tokens_nor_shares(
         for minute, model, counts in course
         if minute < known
     ]
-    found = proof(once, known)
-    more = (proof([replaced(row, row.counts + row.counts) for row in once], known), proof([*once, *once], known))
+    found = verified(once, known)
+    more = (verified([replaced(row, row.counts + row.counts) for row in once], known), verified([*once, *once], known))
     for twice in more:
         assert (twice.state, twice.took, twice.above) == (found.state, found.took, found.above)
         for single, doubled in ((found.before, twice.before), (found.after, twice.after)):
@@ -281,7 +281,7 @@ def test_confirmed_means_that_there_is_usage_and_that_next_to_none_is_above(
         for minute, model, tokens in course
         if minute < known
     ]
-    found = proof([*BEFORE, *rows], known)
+    found = verified([*BEFORE, *rows], known)
     newest = [each for each in rows if each.starts_at >= FIRST + (known - HOLDS) * MINUTE]
     if found.state is VerificationState.CONFIRMED:
         assert found.after is not None

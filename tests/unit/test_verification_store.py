@@ -15,7 +15,7 @@ from tests.databases import NOW, mode_facts
 VARIABLES = {"CLAUDE_FALLBACK_MODE": "degraded", "CLAUDE_MODEL": "claude-sonnet-5-5"}
 
 
-def proof(
+def report_of(
     change_id: int, state: VerificationState = VerificationState.NO_EFFECT, *, last: bool = False
 ) -> VerificationReport:
     mix = UsageSum(Decimal(41), Decimal(29), 0, timedelta(hours=1))
@@ -51,42 +51,42 @@ def changed(store: ModeStore, mode: str = "degraded", previous: str = "normal") 
 def test_a_report_is_told_in_the_thread_of_its_change_and_read_back_as_it_was(store: ModeStore, engine: Engine) -> None:
     change_id = changed(store)
     assert store.verifications.reports([change_id]) == []
-    assert store.verifications.report(proof(change_id), 0, [change_id])
-    assert store.verifications.reports([change_id]) == [proof(change_id)]
+    assert store.verifications.report(report_of(change_id), 0, [change_id])
+    assert store.verifications.reports([change_id]) == [report_of(change_id)]
     assert AlertStore(engine).notices.undelivered() == 2
 
 
 def test_of_two_copies_that_look_at_once_one_tells(store: ModeStore) -> None:
     change_id = changed(store)
-    assert store.verifications.report(proof(change_id), 0, [change_id])
-    assert not store.verifications.report(proof(change_id), 0, [change_id])
+    assert store.verifications.report(report_of(change_id), 0, [change_id])
+    assert not store.verifications.report(report_of(change_id), 0, [change_id])
     assert len(store.verifications.reports([change_id])) == 1
 
 
 def test_of_a_change_that_is_over_nothing_is_told_and_nothing_dismissed(store: ModeStore) -> None:
     change_id = changed(store)
-    assert store.verifications.report(proof(change_id), 0, [change_id])
+    assert store.verifications.report(report_of(change_id), 0, [change_id])
     newer = changed(store, "normal", "degraded")
-    assert not store.verifications.report(proof(change_id), 1, [change_id])
+    assert not store.verifications.report(report_of(change_id), 1, [change_id])
     assert store.verifications.dismiss(change_id, [newer], "U1", NOW) == "over"
 
 
 def test_what_is_dismissed_is_told_no_more_and_dismissed_once(store: ModeStore) -> None:
     change_id = changed(store)
     assert store.verifications.dismiss(change_id, [change_id], "U1", NOW) == "unknown"
-    assert store.verifications.report(proof(change_id), 0, [change_id])
+    assert store.verifications.report(report_of(change_id), 0, [change_id])
     assert not store.verifications.is_dismissed([change_id])
     assert store.verifications.dismiss(change_id, [change_id], "U1", NOW) == "done"
     assert store.verifications.dismiss(change_id, [change_id], "U2", NOW) == "already"
     assert store.verifications.is_dismissed([change_id])
-    assert not store.verifications.report(proof(change_id), 1, [change_id])
+    assert not store.verifications.report(report_of(change_id), 1, [change_id])
     (entry, _) = store.history(2)
     assert (entry.actor, entry.action, entry.detail) == ("U1", "proof", "degraded: no effect, dismissed")
 
 
 def test_what_is_proved_needs_no_dismissal(store: ModeStore) -> None:
     change_id = changed(store)
-    assert store.verifications.report(proof(change_id, VerificationState.CONFIRMED, last=True), 0, [change_id])
+    assert store.verifications.report(report_of(change_id, VerificationState.CONFIRMED, last=True), 0, [change_id])
     assert store.verifications.dismiss(change_id, [change_id], "U1", NOW) == "over"
 
 

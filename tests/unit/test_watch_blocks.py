@@ -1,4 +1,4 @@
-"""The messages of silence, drift and new periods: they fit into Slack, say all of it in words, and let nothing in."""
+"""The messages of no data, drift and new periods: they fit into Slack, say all of it in words, and let nothing in."""
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal

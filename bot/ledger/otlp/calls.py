@@ -167,8 +167,8 @@ def _outcome(attributes: Attributes, failed: bool, more: Iterable[str]) -> Outco
         is_error = True
     if not is_error:
         return Outcome.OK
-    told = " ".join(word.lower() for word in (kind or "", *more))
-    is_limited = "429" in (kind, status) or any(word in told for word in LIMITED)
+    words = " ".join(word.lower() for word in (kind or "", *more))
+    is_limited = "429" in (kind, status) or any(word in words for word in LIMITED)
     return Outcome.RATE_LIMITED if is_limited else Outcome.ERROR
 
 
@@ -301,8 +301,10 @@ def _plain_counts(one: Candidate) -> TokenCounts:
 
 def _are_two(one: Candidate, other: Candidate) -> bool:
     """Whether two ids prove that they are two responses."""
-    return one.id is not None and other.id is not None and one.id != other.id and _is_proof(one) and _is_proof(other)
+    return (
+        one.id is not None and other.id is not None and one.id != other.id and _is_distinct(one) and _is_distinct(other)
+    )
 
 
-def _is_proof(one: Candidate) -> bool:
+def _is_distinct(one: Candidate) -> bool:
     return one.id is not None and one.id.startswith(("msg_", "req_"))

@@ -20,7 +20,7 @@ function svg(tag, attributes, ...children) {
 export function chart({ title, chart: drawn }) {
   const pie = drawn.type === "pie";
   const names = pie ? drawn.segments.map((one) => points([one])) : drawn.series.map(({ name }) => name);
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": told(drawn) });
+  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": described(drawn) });
   picture.append(...(pie ? slices(drawn.segments) : onAxes(drawn)));
   const legend = node("div", "legend", ...names.map((name, index) => node("span", `key s${index % 6}`, name)));
   return node("div", "block chart", node("div", "heading", title), picture, names.length > 1 ? legend : "");
@@ -28,7 +28,7 @@ export function chart({ title, chart: drawn }) {
 
 const points = (data) => data.map(({ label, value }) => `${label} ${number.format(value)}`).join(", ");
 
-function told(drawn) {
+function described(drawn) {
   if (drawn.type === "pie") return points(drawn.segments);
   return drawn.series.map(({ name, data }) => `${name}: ${points(data)}`).join("; ");
 }

@@ -7,7 +7,7 @@ const NEAR_END = 80; // pixels
 const PATIENCE = 15_000; // milliseconds in which an answer to one's own words is expected
 const PROMPT_SHORTCUT = "estimate_prompt";
 let user = "";
-let told = () => {}; // what to do with an answer of the server
+let answered = () => {}; // what to do with an answer of the server
 let items = new Map(); // list items by ts, with what they were drawn from
 const known = new Set(); // ts of all messages that were ever shown
 let expected = 0; // until when an answer is expected
@@ -16,7 +16,7 @@ const folded = new Set(); // ts of the messages whose threads are folded up
 // Begins anew for another person.
 export function showTo(person, onAnswer) {
   user = person;
-  told = onAnswer;
+  answered = onAnswer;
   items = new Map();
   $("messages").replaceChildren();
   $("below").hidden = true;
@@ -32,7 +32,7 @@ function content(message, prefix) {
   if (!message.blocks.length) return [node("div", "block", ...mrkdwn(message.text))];
   const act = async (used) => {
     awaitAnswer();
-    told(await send("click", { user, ts: message.ts, ...used }));
+    answered(await send("click", { user, ts: message.ts, ...used }));
   };
   const place = { prefix, kept: new Map(), controls: [], act };
   return message.blocks.map((block) => draw(block, place));
@@ -67,7 +67,7 @@ function tool(words, title, path, sent) {
   const drawn = node("button", `tool ${path}`, words);
   drawn.type = "button";
   drawn.title = title;
-  drawn.addEventListener("click", async () => told(await send(path, { user, ...sent })));
+  drawn.addEventListener("click", async () => answered(await send(path, { user, ...sent })));
   return drawn;
 }
 

@@ -35,7 +35,7 @@ function show(modal) {
   const dialog = $("modal");
   if (shown && modals.some(({ id }) => id === shown.id)) kept.set(shown.id, held());
   const focus = focused();
-  const act = (used) => tell(place, "click", { ...used, values: valuesOf(place) });
+  const act = (used) => post(place, "click", { ...used, values: valuesOf(place) });
   const place = { prefix: modal.id, kept: kept.get(modal.id) ?? new Map(), controls: [], act };
   shown = { ...modal, place };
   $("modal-title").textContent = modal.title;
@@ -80,7 +80,7 @@ function refocus(before, place) {
 }
 
 // --- what the person does
-async function tell(place, path, body) {
+async function post(place, path, body) {
   $("modal-notice").textContent = "";
   const answer = await send(path, { user, view_id: place.prefix, ...body });
   if (answer.refused && shown?.place === place) $("modal-notice").textContent = answer.refused;
@@ -93,7 +93,7 @@ async function submit() {
   const wrong = new Map(place.controls.map((made) => [made, problem(made)]).filter(([, text]) => text));
   if (faults(place, wrong)) return;
   busy($("modal-submit"), true);
-  const answer = await tell(place, "submit", { values: valuesOf(place) });
+  const answer = await post(place, "submit", { values: valuesOf(place) });
   if (shown?.place !== place) return;
   // After any other answer the form is replaced or closed in a moment, and must not be sent twice until then.
   if (answer.refused || answer.response_action === "errors") busy($("modal-submit"), false);

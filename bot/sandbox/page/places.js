@@ -8,7 +8,7 @@ const FORM_SHORTCUT = "estimate_workload";
 let user = "";
 let place = "C0ALERTS";
 let go = () => {}; // shows another place
-let told = () => {}; // what to do with an answer of the server
+let answered = () => {}; // what to do with an answer of the server
 let drawn = null; // what the Home tab was drawn from
 const seen = new Map(); // the newest message seen, by place
 
@@ -20,7 +20,7 @@ export function placesOf(person, onGo, onAnswer) {
   if (user !== person && place.startsWith("D")) place = HOME;
   user = person;
   go = onGo;
-  told = onAnswer;
+  answered = onAnswer;
   drawn = null;
   seen.clear();
   $("places").replaceChildren();
@@ -50,17 +50,17 @@ function added(id, name) {
 function visit(id) {
   place = id;
   $("how").value = id.startsWith("D") ? "say" : "command";
-  if (id === HOME) send("home", { user }).then(told);
+  if (id === HOME) send("home", { user }).then(answered);
   go();
 }
 
 function showHome(home) {
   drawn = home.hash;
-  const act = async (used) => told(await send("click", { user, view_id: home.id, ...used }));
+  const act = async (used) => answered(await send("click", { user, view_id: home.id, ...used }));
   const at = { prefix: home.id, kept: new Map(), controls: [], act };
   $("home").replaceChildren(...home.blocks.map((block) => draw(block, at)));
 }
 
 $("shortcut").addEventListener("click", async () => {
-  told(await send("shortcut", { user, callback_id: FORM_SHORTCUT }));
+  answered(await send("shortcut", { user, callback_id: FORM_SHORTCUT }));
 });

@@ -124,11 +124,11 @@ def _name(entry: _Entry, models: list[str]) -> str:
 
 def _limits(entry: _Entry) -> Limits:
     limits: dict[Limiter, int] = {}
-    for told in entry.limits:
-        limiter = LIMITERS.get(str(told.get("type")))
+    for each in entry.limits:
+        limiter = LIMITERS.get(str(each.get("type")))
         if limiter is None:
             continue
-        value = parsed(_Limit, told, RATE_LIMITS_PATH).value
+        value = parsed(_Limit, each, RATE_LIMITS_PATH).value
         if value is not None:
             limits[limiter] = min(value, limits.get(limiter, value))
     return limits

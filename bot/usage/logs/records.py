@@ -177,7 +177,7 @@ def _usage(record: Record) -> _Found:
     listed: list[_Found] = []
     foreign = _search((record,), False, own, listed)
     if own:
-        return max(own, key=_tells)
+        return max(own, key=_detail)
     if len(listed) > 1:
         raise UnusableError(Skipped.SEVERAL)
     if listed:
@@ -185,7 +185,7 @@ def _usage(record: Record) -> _Found:
     raise UnusableError(Skipped.FOREIGN if foreign else Skipped.NO_USAGE)
 
 
-def _tells(found: _Found) -> tuple[bool, bool, bool, int]:
+def _detail(found: _Found) -> tuple[bool, bool, bool, int]:
     return is_complete(found.block), has_lifetimes(found.block), has_own_names(found.block), -len(found.path)
 
 

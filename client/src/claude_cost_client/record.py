@@ -32,7 +32,7 @@ def record_of(
     """The record of one Messages response; None without usage. `at`: aware UTC.
 
     `preferred` is the model that the application asked for, written where another one answered. `complete` is False
-    for a stream that broke off or was left: its output tokens are those that were told until then. The id is the
+    for a stream that broke off or was left: its output tokens are those that were reported until then. The id is the
     response's, so that a record that is sent again counts once; a response without one gets an id of its own.
     """
     usage = message.get("usage")

@@ -113,8 +113,8 @@ class UsageSender:
         self._flushes: deque[_Flush] = deque()
         self._pauses = 0
         self._next_at = self._asked_until = 0.0
-        self._told: set[str] = set()
-        self._dropped_until_told = 1
+        self._logged: set[str] = set()
+        self._next_dropped_log = 1
         self._rejecting, self._spooling, self._threading = (Complaints() for _ in range(3))
 
     @property
@@ -295,26 +295,26 @@ class UsageSender:
             pause = max(pause, retry_after * spread)
             self._asked_until = now + retry_after
         self._next_at = now + pause
-        self._tell(reason)
+        self._log_once(reason)
 
     def _go_on(self) -> None:
         self._pauses, self._next_at, self._asked_until = 0, 0.0, 0.0
-        if self._told:
-            self._told.clear()
+        if self._logged:
+            self._logged.clear()
             log.info("%s takes usage records again", self._way()[0].address)
 
-    def _tell(self, reason: str) -> None:
+    def _log_once(self, reason: str) -> None:
         """Each reason once until the bot takes records again."""
-        if reason not in self._told:
-            self._told.add(reason)
+        if reason not in self._logged:
+            self._logged.add(reason)
             log.warning("%s %s; usage records are kept and sent later", self._way()[0].address, reason)
 
     def _count_dropped(self, count: int, reason: str = "too many wait to be sent, and the oldest go") -> None:
         with self._counting:
             self.dropped += count
-            if self.dropped < self._dropped_until_told:
+            if self.dropped < self._next_dropped_log:
                 return
-            self._dropped_until_told = self.dropped * 10
+            self._next_dropped_log = self.dropped * 10
         log.warning("usage records are dropped, %s until now: %s", self.dropped, reason)
 
     def _count_rejected(self, count: int, reason: str) -> None:

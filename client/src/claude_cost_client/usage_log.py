@@ -34,7 +34,7 @@ class UsageLog:
         return self._environ.get(VARIABLE) or None
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Write one line. A failure is told in the log once, until a line succeeds again."""
+        """Write one line. A failure is logged once, until a line succeeds again."""
         path = self.path
         if path is None:
             return

@@ -1,4 +1,4 @@
-"""The proof of a mode change, from usage in a database to what its notice says."""
+"""The verification of a mode change, from usage in a database to what its notice says."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -37,17 +37,17 @@ def store_with(engine: Engine, as_of: datetime, rows: list[UsageRow]) -> UsageSt
     return store
 
 
-def proving(store: UsageStore) -> UsageVerifier:
+def verifier(store: UsageStore) -> UsageVerifier:
     return UsageVerifier(store, Snapshots(store, CARD), CARD)
 
 
 def test_before_the_first_poll_nothing_is_known(engine: Engine) -> None:
-    assert proving(UsageStore(engine)).look(WATCH) is None
+    assert verifier(UsageStore(engine)).look(WATCH) is None
 
 
 def test_a_change_that_is_followed_is_confirmed_from_what_the_polls_have_stored(engine: Engine) -> None:
     rows = [*calls(SINCE - 60 * MINUTE, 64, OPUS), *calls(SINCE + 4 * MINUTE, 16, SONNET)]
-    found = proving(store_with(engine, SINCE + 20 * MINUTE, rows)).look(WATCH)
+    found = verifier(store_with(engine, SINCE + 20 * MINUTE, rows)).look(WATCH)
     assert found is not None
     assert (found.state, found.took) == (VerificationState.CONFIRMED, 4 * MINUTE)
 
@@ -59,7 +59,7 @@ def test_who_still_calls_is_told_by_name_and_remembered_by_id(engine: Engine) ->
     ]
     store = store_with(engine, SINCE + 35 * MINUTE, rows)
     store.save_names([Name("workspace", "w1", "billing-prod"), Name("key", "k1", "ingest-2", "w1")], SINCE)
-    found = proving(store).look(WATCH)
+    found = verifier(store).look(WATCH)
     assert found is not None
     report = report_due(found, WATCH, [], dismissed=False, now=SINCE + 40 * MINUTE)
     assert report is not None
@@ -87,7 +87,7 @@ def test_the_proof_is_that_of_the_rows_in_the_database_whatever_kinds_of_tokens_
     as_of = SINCE + minutes * MINUTE
     store = store_with(engine, as_of, rows)
     since = needed_since(WATCH)
-    found = proving(store).look(WATCH)
+    found = verifier(store).look(WATCH)
     assert found == verify(WATCH, store.buckets(since, as_of), store.hours(since), as_of, CARD)
     assert found is not None
     assert found.before is not None
@@ -97,7 +97,7 @@ def test_the_proof_is_that_of_the_rows_in_the_database_whatever_kinds_of_tokens_
 def test_what_a_later_poll_adds_is_seen_at_the_next_look(engine: Engine) -> None:
     first = [*calls(SINCE - 60 * MINUTE, 65, OPUS)]
     store = store_with(engine, SINCE + 5 * MINUTE, first)
-    looks = proving(store)
+    looks = verifier(store)
     assert looks.look(WATCH) is not None
     store_with(engine, SINCE + 20 * MINUTE, [*first, *calls(SINCE + 5 * MINUTE, 15, SONNET)])
     found = looks.look(WATCH)
@@ -110,7 +110,7 @@ def test_a_change_of_days_ago_is_held_against_usage_that_only_the_database_holds
     rows = [*calls(SINCE - 60 * MINUTE, 60, OPUS, "w7", "k7"), *calls(SINCE, 40, SONNET, "w8", None)]
     store = store_with(engine, as_of, rows)
     since = needed_since(WATCH)
-    found = proving(store).look(WATCH)
+    found = verifier(store).look(WATCH)
     assert found == verify(WATCH, store.buckets(since, as_of), store.hours(since), as_of, CARD)
     assert found is not None
     assert found.before is not None

@@ -11,6 +11,7 @@ from typing import Any
 from bot.cli.output import guarded
 
 COMMANDS = {
+    "init": "ask for what the bot needs, check each answer, and write the file of settings",
     "run": "run the bot",
     "demo": "run the bot against a local Slack and a local Anthropic, and show the channel on a web page",
     "doctor": "check settings, keys, scopes, the age of the data, the channel, the fallback file and the clock",
@@ -70,19 +71,21 @@ def _main(words: Sequence[str]) -> int:
 def _end_on_signals(words: Sequence[str]) -> dict[signal.Signals, Any]:
     """End the process on a signal, already during the imports that take most of a start; return the handlers before.
 
-    `run` replaces the handlers once it has something to finish. The demo has a folder to clear away.
+    `run` replaces the handlers once it has something to finish. The demo has a folder to clear away, and `init` a
+    terminal that does not show what is typed.
     """
     if "demo" in words[:1]:
         return {}
-    run = "run" in words[:1]
-    names = (signal.SIGTERM, signal.SIGINT) if run else (signal.SIGINT,)
+    run, is_dialog = "run" in words[:1], "init" in words[:1]
+    names = (signal.SIGTERM, signal.SIGINT) if run or is_dialog else (signal.SIGINT,)
     code = int("--once" in words) if run else INTERRUPTED
 
     def end(number: int, frame: FrameType | None) -> None:
         os._exit(code)
 
+    handler = signal.default_int_handler if is_dialog else end
     try:
-        return {name: signal.signal(name, end) or signal.SIG_DFL for name in names}
+        return {name: signal.signal(name, handler) or signal.SIG_DFL for name in names}
     except ValueError:  # only the main thread takes signals
         return {}
 

@@ -50,8 +50,13 @@ async def check_usage_apis(http: httpx.AsyncClient, settings: Settings, clock: C
         names = ("anthropic_analytics", "anthropic_admin", "cost_report")
         return [Check(name, State.SKIPPED, tr(NO_KEY)) for name in names]
     now = clock()
-    accesses = await asyncio.gather(_analytics(transport, now), _admin(transport, now))
-    return judge_usage_apis(settings.usage_api, accesses[0], accesses[1], now)
+    of_analytics, of_admin = await try_usage_apis(transport, now)
+    return judge_usage_apis(settings.usage_api, of_analytics, of_admin, now)
+
+
+async def try_usage_apis(transport: Transport, now: datetime) -> tuple[Access, Access]:
+    """One small read of each report, of the analytics API and of the admin API."""
+    return await asyncio.gather(_analytics(transport, now), _admin(transport, now))
 
 
 async def check_console_limit(http: httpx.AsyncClient, key: SecretStr | None, budgets: Sequence[Budget]) -> list[Check]:

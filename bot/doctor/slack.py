@@ -76,7 +76,7 @@ async def meet(client: AsyncWebClient, offsets: ClockOffsets) -> Met:
         user=answer.text("user"),
         workspace=answer.text("team"),
     )
-    scopes = _scopes(answer.headers)
+    scopes = scopes_in(answer.headers)
     return Met(True, scopes, (Check("slack_token", State.OK, text), judge_scopes(scopes)))
 
 
@@ -85,7 +85,7 @@ def _unknown(check: Check) -> Met:
     return Met(False, None, (check, skipped))
 
 
-def _scopes(headers: Mapping[str, Any]) -> frozenset[str] | None:
+def scopes_in(headers: Mapping[str, Any]) -> frozenset[str] | None:
     """The scopes in the header `X-OAuth-Scopes`, which Slack sends with every response to a token."""
     for name, value in headers.items():
         if name.lower() == "x-oauth-scopes":

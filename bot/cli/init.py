@@ -1,0 +1,145 @@
+"""`claude-cost init`: asks for what the bot needs, checks each answer at once, and writes the file of settings."""
+
+import argparse
+import logging
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from bot.cli.init_checks import Checks
+from bot.cli.init_dialog import ADMINS, HARD, SECRETS, SOFT, Dialog, NotAcceptedError, questions
+from bot.cli.output import complain
+from bot.cli.terminal import EndOfInputError, Terminal
+from bot.clock import system_clock
+from bot.config.env_edit import edited, replace_privately
+from bot.config.env_file import DEFAULT, VARIABLE, EnvFile, env_file_path, find_env_file, is_open_to_others
+from bot.config.settings import Need, SettingsError, load_settings
+
+INTERRUPTED = 130
+
+OPTIONS = {"channel": "CLAUDE_COST_CHANNEL", "soft": SOFT, "hard": HARD, "admins": ADMINS}
+"""Options that answer a question. Secrets have none: other users of the machine see the words of a command."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words of `init`."""
+    parser.add_argument("--file", metavar="PATH", help=f"the file to write (default: {VARIABLE}, or {DEFAULT})")
+    parser.add_argument("--channel", metavar="ID", help="id of the alert channel")
+    parser.add_argument("--soft", metavar="USD", help="soft limit of the month")
+    parser.add_argument("--hard", metavar="USD", help="hard limit of the month")
+    parser.add_argument("--admins", metavar="IDS", help="Slack ids of those who may change the mode and budgets")
+    parser.add_argument(
+        "--no-input",
+        action="store_true",
+        help="ask nothing: options, the environment (secrets there alone) and the file have every answer",
+    )
+    parser.add_argument("--replace", action="store_true", help="replace values of the file without asking")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 0 once the file is written, 1 where an answer is not accepted or the file cannot be written, 2 for
+    wrong or missing answers."""
+    os.umask(0o077)
+    logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
+    terminal = Terminal(asks=not arguments.no_input)
+    environ = {**os.environ, **({} if arguments.file is None else {VARIABLE: arguments.file})}
+    given = {name: environ[name].strip() for name in _asked_for() if environ.get(name, "").strip()}
+    given |= {name: value for option, name in OPTIONS.items() if (value := getattr(arguments, option)) is not None}
+    try:
+        dialog = Dialog(terminal, _existing(environ), environ, given)
+        dialog.go_through()
+        _write(dialog, replaces=arguments.replace)
+    except (SettingsError, EndOfInputError) as error:
+        complain(f"{error} Nothing was written.")
+        return 2
+    except NotAcceptedError as error:
+        complain(f"{error} Nothing was written.")
+        return 1
+    except KeyboardInterrupt:
+        complain("\nNothing was written.")
+        return INTERRUPTED
+    return _say_what_is_next(dialog)
+
+
+def _asked_for() -> list[str]:
+    return [*(question.variable for question in questions(Checks(system_clock))), SOFT, HARD, ADMINS]
+
+
+def _existing(environ: Mapping[str, str]) -> EnvFile:
+    """What is there already, if it can be replaced at the end. Raises `SettingsError` and `NotAcceptedError`."""
+    path, _ = env_file_path(environ)
+    real = Path(os.path.realpath(path))
+    if real.is_dir():
+        raise NotAcceptedError(f"{path} is a directory: name another file with --file.")
+    if not real.parent.is_dir():
+        raise NotAcceptedError(f"There is no directory {real.parent}: make it, or name another file with --file.")
+    if not os.access(real.parent, os.W_OK | os.X_OK):
+        raise NotAcceptedError(f"{real.parent} cannot be written: name a file elsewhere with --file.")
+    file = find_env_file({VARIABLE: str(path)}) if real.exists() else None
+    return EnvFile(path, (), ()) if file is None else file
+
+
+def _write(dialog: Dialog, *, replaces: bool) -> None:
+    """Write what has changed. Raises `NotAcceptedError` if that is not wanted, or cannot be done."""
+    file, changes = dialog.file, _changes(dialog)
+    replaced = [name for name in changes if file.values.get(name)]
+    if replaced and not replaces:
+        listed = ", ".join(replaced)
+        if not dialog.terminal.asks:
+            raise NotAcceptedError(f"{file.path} has other values of {listed}: add --replace.")
+        if not dialog.terminal.agrees(f"\nReplace {listed} in {file.path}?"):
+            raise NotAcceptedError(f"{file.path} is as it was.")
+    if not changes and not is_open_to_others(file.path, dialog.environ):
+        return
+    try:
+        replace_privately(file.path, edited(file.entries, changes))
+    except OSError as error:
+        reason = (error.strerror or "it failed").lower()
+        raise NotAcceptedError(f"{file.path} cannot be written ({reason}): correct that, or use --file.") from None
+    except ValueError as error:
+        raise NotAcceptedError(f"{file.path} cannot be written: {error}.") from None
+
+
+def _changes(dialog: Dialog) -> dict[str, str | None]:
+    """The lines that are new, and None for those that have to go: an empty one, or another form of the same secret."""
+    before = dialog.file.values
+    changes: dict[str, str | None] = {}
+    for name, answer in dialog.answers.items():
+        if answer != before.get(name, ""):
+            changes[name] = answer or None
+        if name in SECRETS and answer and f"{name}_FILE" in before:
+            changes[f"{name}_FILE"] = None
+    for name in SECRETS.intersection(_asked_for()) - dialog.answers.keys():
+        path = dialog.environ.get(f"{name}_FILE", "").strip()
+        if path:
+            changes |= {f"{name}_FILE": path} if before.get(f"{name}_FILE") != path else {}
+            changes |= {name: None} if name in before else {}
+    return changes
+
+
+def _say_what_is_next(dialog: Dialog) -> int:
+    """Exit code 1 if the bot would not start yet."""
+    path, terminal = dialog.file.path, dialog.terminal
+    terminal.say(f"\nThe settings are in {path}, which only you may read.")
+    for name, answer in dialog.answers.items():
+        if answer and dialog.environ.get(name, "").strip() not in ("", answer):
+            terminal.say(f"Careful: the environment has another {name}, which counts before the file: unset it.")
+    try:
+        load_settings(dialog.effective(), Need.RUN)
+    except SettingsError as error:
+        terminal.say(f"The bot would not start yet: {error}")
+        return 1
+    command = _command(path)
+    terminal.say(f"Next: `{command} doctor` checks the whole set-up, `{command} run` starts the bot.")
+    return 0
+
+
+def _command(file: Path) -> str:
+    """How to start the bot with this file from here."""
+    called = sys.argv[0] if sys.argv else ""
+    is_elsewhere = Path(called).name == "claude-cost" and shutil.which("claude-cost") is None
+    command = shlex.quote(called) if is_elsewhere else "claude-cost"
+    return command if file == Path(DEFAULT).absolute() else f"{VARIABLE}={shlex.quote(str(file))} {command}"

@@ -1,0 +1,210 @@
+"""The questions of `claude-cost init`: each is asked until its answer is accepted."""
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.cli.init_checks import Checks, Finding, Outcome
+from bot.cli.terminal import Terminal
+from bot.clock import system_clock
+from bot.config.env_file import EnvFile, missing
+from bot.config.environment import VARIABLES
+from bot.config.settings import Need, Settings, SettingsError, load_settings
+from bot.secret_shapes import masked, one_line
+
+SECRETS = frozenset(variable.name for variable in VARIABLES if variable.secret)
+SOFT, HARD, ADMINS = "CLAUDE_COST_SOFT_USD", "CLAUDE_COST_HARD_USD", "CLAUDE_COST_ADMINS"
+
+GREETING = (
+    "Five questions. Slack and Anthropic check each answer at once; Ctrl-C ends this, and nothing is written before "
+    "the end."
+)
+LIMITS = "5/5  Limits of a calendar month in USD, and who may change the mode and budgets."
+NONE = "none"
+"""The answer that removes what the file has."""
+
+_CHANNEL_IN_LINK = re.compile(r"(?:https://[\w.-]+/archives/|<#)([A-Z][A-Z0-9]+)(?:[/|?>].*)?")
+
+
+class NotAcceptedError(Exception):
+    """`init` cannot go on; the text is one sentence with the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`where`: a line about where to find the answer. `need`: what a start requires, if the answer may not be empty."""
+
+    variable: str
+    prompt: str
+    where: str
+    need: Need | None
+    check: Callable[[Settings], Coroutine[Any, Any, Finding]]
+
+
+def questions(checks: Checks) -> list[Question]:
+    """Those with one answer each."""
+    return [
+        Question(
+            "SLACK_BOT_TOKEN",
+            "Bot token (xoxb-…)",
+            "1/5  Slack's bot token: on api.slack.com/apps make the app from manifest.yml and install it to the "
+            "workspace; the token is on OAuth & Permissions.",
+            Need.SLACK_BOT,
+            checks.bot_token,
+        ),
+        Question(
+            "SLACK_APP_TOKEN",
+            "App-level token (xapp-…)",
+            "2/5  Slack's app-level token: Basic Information, App-Level Tokens, with the scope connections:write.",
+            Need.SLACK_TRANSPORT,
+            checks.app_token,
+        ),
+        Question(
+            "CLAUDE_COST_CHANNEL",
+            "Channel id (C…)",
+            "3/5  The channel for alerts: type /invite @claude-cost in it; its id is at the end of its name's About.",
+            Need.CHANNEL,
+            checks.channel,
+        ),
+        Question(
+            "ANTHROPIC_ADMIN_KEY",
+            "Admin key",
+            "4/5  Anthropic's Admin key, or a key with the scope read:analytics: Console, Settings, Admin keys.",
+            Need.ANTHROPIC,
+            checks.anthropic_key,
+        ),
+    ]
+
+
+@dataclass(slots=True)
+class Dialog:
+    """`given`: answers of options and of the environment, which are not asked for. `answers`: what was accepted.
+
+    `environ`: the environment.
+    """
+
+    terminal: Terminal
+    file: EnvFile
+    environ: Mapping[str, str]
+    given: Mapping[str, str]
+    answers: dict[str, str] = field(default_factory=dict)
+    checks: Checks = field(default_factory=lambda: Checks(system_clock))
+
+    def go_through(self) -> None:
+        """Settle every question. Raises `SettingsError` and `NotAcceptedError` where nobody may be asked."""
+        self._greet()
+        for question in questions(self.checks):
+            self.terminal.say(f"\n{question.where}")
+            self._settle(question)
+        self.terminal.say(f"\n{LIMITS}")
+        self._settle_limits()
+        prompt = "Slack ids of admins, with commas between (profile, ⋮, Copy member ID)"
+        self._settle(Question(ADMINS, prompt, "", None, self.checks.admins))
+
+    def effective(self, changes: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The variables as the bot would find them: these changes, then the answers, the environment and the file."""
+        own = {**self.answers, **(changes or {})}
+        replaced = {f"{name}_FILE" for name in own if name in SECRETS}
+        environ = {name: value for name, value in self.environ.items() if name not in replaced} | own
+        of_file = {name: value for name, value in self.file.values.items() if name not in own}
+        return environ | missing(environ, of_file)
+
+    def _greet(self) -> None:
+        self.terminal.say(GREETING)
+        names = sorted(self.file.values)
+        if names:
+            self.terminal.say(f"{self.file.path} has {', '.join(names)}. Enter keeps what it has.")
+        for doubt in self.file.doubts:
+            self.terminal.say(f"Careful: {doubt}.")
+
+    def _settle(self, question: Question) -> None:
+        name = question.variable
+        given = self.given.get(name)
+        if given is not None or self._is_set(name, self.environ) or not self.terminal.asks:
+            self._require(question)
+            if self._takes(name, given, self._checked(question, given)):
+                return
+        self._ask(question, given)
+
+    def _ask(self, question: Question, last: str | None) -> None:
+        """Ask until an answer is taken. `last`: what Enter checks once more; None is what the file has."""
+        name = question.variable
+        repeats = last is not None or self._is_set(name, self.effective())
+        while True:
+            enter = " [Enter: as it is]" if repeats else "" if question.need else " [Enter: nobody]"
+            typed = _normal(name, self.terminal.ask(f"{question.prompt}{enter}: ", is_secret=name in SECRETS))
+            if typed:
+                last, repeats = ("" if typed == NONE and not question.need else typed), True
+            elif not repeats:
+                try:
+                    self._require(question)
+                except SettingsError as error:
+                    self.terminal.say(str(error))
+                    continue
+            if self._takes(name, last, self._checked(question, last)):
+                return
+
+    def _takes(self, name: str, answer: str | None, finding: Finding) -> bool:
+        """Say what came of an answer, and remember it if it counts; None is what stands without one."""
+        if finding.outcome is not Outcome.ACCEPTED and not self.terminal.asks:
+            raise NotAcceptedError(finding.sentence)
+        self.terminal.say(finding.sentence)
+        if finding.outcome is Outcome.REFUSED:
+            return False
+        if finding.outcome is Outcome.UNKNOWN and not self.terminal.agrees("Keep it unchecked?"):
+            return False
+        if answer is not None:
+            self.answers[name] = answer
+        return True
+
+    def _checked(self, question: Question, answer: str | None) -> Finding:
+        changes = {} if answer is None else {question.variable: answer}
+        try:
+            settings = load_settings(self.effective(changes), Need(0))
+        except SettingsError as error:
+            return Finding(Outcome.REFUSED, str(error))
+        finding = asyncio.run(question.check(settings))
+        return Finding(finding.outcome, one_line(masked(finding.sentence)))
+
+    def _require(self, question: Question) -> None:
+        """Raises `SettingsError` where nothing answers a question that needs an answer."""
+        if question.need:
+            given = self.given.get(question.variable)
+            load_settings(self.effective({} if given is None else {question.variable: given}), question.need)
+
+    def _settle_limits(self) -> None:
+        """Both at once, since each is judged by the other."""
+        limits = {name: self.given[name] for name in (SOFT, HARD) if name in self.given}
+        while True:
+            if self.terminal.asks:
+                limits |= {name: typed for name in (SOFT, HARD) if name not in limits if (typed := self._limit(name))}
+            limits = {name: "" if limit == NONE else limit for name, limit in limits.items()}
+            try:
+                load_settings(self.effective(limits), Need.LIMIT)
+            except SettingsError as error:
+                if not self.terminal.asks:
+                    raise
+                self.terminal.say(str(error))
+                limits = {}
+                continue
+            self.answers |= limits
+            return
+
+    def _limit(self, name: str) -> str:
+        level = "Soft" if name == SOFT else "Hard"
+        enter = "as it is" if self._is_set(name, self.file.values) else NONE
+        return self.terminal.ask(f"{level} limit [Enter: {enter}]: ").removeprefix("$")
+
+    @staticmethod
+    def _is_set(name: str, values: Mapping[str, str]) -> bool:
+        """In either form, where it is a secret."""
+        names = (name, f"{name}_FILE") if name in SECRETS else (name,)
+        return any(values.get(each, "").strip() for each in names)
+
+
+def _normal(name: str, text: str) -> str:
+    """An answer without what people paste around it."""
+    found = _CHANNEL_IN_LINK.fullmatch(text) if name == "CLAUDE_COST_CHANNEL" else None
+    return text if found is None else found[1]

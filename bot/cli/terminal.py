@@ -1,0 +1,62 @@
+"""Questions on the terminal. Answers come from people, whose secrets are not echoed, or from lines of a pipe."""
+
+import getpass
+import sys
+import warnings
+from contextlib import suppress
+
+from bot.cli.output import show
+from bot.secret_shapes import one_line
+
+
+class EndOfInputError(Exception):
+    """There is nobody to answer; the text is one sentence."""
+
+
+class Terminal:
+    """`asks`: whether questions may be asked at all."""
+
+    def __init__(self, *, asks: bool = True) -> None:
+        self.asks = asks and sys.stdin is not None
+        self._is_person = self.asks and sys.stdin.isatty()
+        if self.asks and not self._is_person:
+            with suppress(AttributeError):  # of what stands in for standard input
+                sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+    def say(self, text: str) -> None:
+        """Print a line. Raises as `show` does."""
+        show(text)
+
+    def ask(self, prompt: str, *, is_secret: bool = False) -> str:
+        """The answer, without blanks around it. Raises `EndOfInputError`, and KeyboardInterrupt at Ctrl-C."""
+        if not self.asks:
+            raise EndOfInputError(f"There is no answer to “{one_line(prompt)}”, and nobody may be asked.")
+        try:
+            return (self._from_person(prompt, is_secret) if self._is_person else self._from_input(prompt)).strip()
+        except EOFError:
+            raise EndOfInputError(f"The input ended before the answer to “{one_line(prompt)}”.") from None
+
+    def agrees(self, prompt: str) -> bool:
+        """Whether the answer is yes; anything else is no. Raises as `ask` does."""
+        return self.ask(f"{prompt} [y/N] ").lower() in ("y", "yes")
+
+    def _from_input(self, prompt: str) -> str:
+        show(prompt.rstrip())
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line
+
+    def _from_person(self, prompt: str, is_secret: bool) -> str:
+        try:
+            if not is_secret:
+                return input(prompt)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", getpass.GetPassWarning)
+                return getpass.getpass(prompt)
+        except getpass.GetPassWarning:
+            raise EndOfInputError(
+                "This terminal would show the secret as you type it: set it in the environment instead."
+            ) from None
+        except UnicodeDecodeError:
+            return "\N{REPLACEMENT CHARACTER}"

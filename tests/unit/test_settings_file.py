@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.config.env_file import find_env_file, is_open_to_others, load_env_file, parsed
-from bot.config.settings import Need, SettingsError, doubtful, load_settings
+from bot.config.settings import Need, SettingsError, load_settings, questionable
 from bot.doctor.check import State
 from bot.doctor.configuration import read_configuration, read_env_file
 
@@ -196,7 +196,7 @@ def test_the_doctor_names_what_is_wrong_with_the_file(tmp_path: Path) -> None:
     settings = read_configuration(environ).settings
     assert settings is not None
     assert settings.env_file == path
-    assert "services would read the bot's secrets" in " ".join(doubtful(settings))
+    assert "services would read the bot's secrets" in " ".join(questionable(settings))
 
 
 def test_a_path_that_cannot_be_used_is_one_finding_and_the_rest_is_read(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ class Reports:
         terms: Terms = STANDARD,
         visible_at: datetime | None = None,
     ) -> UsageEvent:
-        """Use output tokens, ten minutes ago unless told otherwise; a key's workspace is its own."""
+        """Use output tokens, ten minutes ago by default; a key's workspace is its own."""
         where = workspace if key is None else KEY_WORKSPACES.get(key, workspace)
         counts = TokenCounts(output_tokens=output)
         event = UsageEvent(at or self.clock() - 10 * MINUTE, model, counts, where, key, terms, visible_at)

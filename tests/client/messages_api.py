@@ -41,7 +41,7 @@ class MessagesApi:
         self.troubles: dict[str, list[Answer]] = {}
         self.asked: list[str] = []
         self.paths: list[str] = []
-        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.sent: list[tuple[str, dict[str, Any]]] = []
         self.batch_results: list[dict[str, Any]] = []
         self.url = ""
 
@@ -56,8 +56,8 @@ class MessagesApi:
         return response
 
     def message(self, body: dict[str, Any]) -> dict[str, Any]:
-        number = len(self.told) + 1
-        self.told.append((body["model"], usage(number)))
+        number = len(self.sent) + 1
+        self.sent.append((body["model"], usage(number)))
         return {
             "id": f"msg_{number:02}",
             "type": "message",

@@ -68,11 +68,11 @@ class ModeServer:
         handler.end_headers()
         self.open_streams += 1
         self.streams_opened += 1
-        told = None
+        sent = None
         try:
             while not self._stopped.wait(0.01) and self.streams:
-                if told != self.mode and not self.silent:
-                    told = self.mode
+                if sent != self.mode and not self.silent:
+                    sent = self.mode
                     handler.wfile.write(b": heartbeat\n\nevent: fallback\ndata: " + self.body() + b"\n\n")
         except OSError:
             return

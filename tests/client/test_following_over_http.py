@@ -10,7 +10,7 @@ from tests.client.applications import CHAIN, HAIKU, MODES, OPUS, QUICK, SONNET, 
 from tests.client.mode_server import ModeServer
 
 
-def test_over_http_the_first_question_waits_for_nothing_and_the_stream_tells_every_switch(server: ModeServer) -> None:
+def test_over_http_the_first_question_waits_for_nothing_and_the_stream_sends_every_switch(server: ModeServer) -> None:
     with following(CLAUDE_COST_FALLBACK_URL=server.url + "/") as follower:
         assert follower.answer(HAIKU) == HAIKU
         eventually(lambda: follower.answer(OPUS) == SONNET)

@@ -163,7 +163,7 @@ async def test_each_attempt_of_the_chain_is_a_record(
         ("message_delta:drop", "error"),
     ],
 )
-async def test_a_stream_that_breaks_is_recorded_with_what_it_told(
+async def test_a_stream_that_breaks_is_recorded_with_what_it_reported(
     api: MessagesApi, make: Make, sender: UsageSender, bot: IngestServer, manner: str, break_: str, outcome: str
 ) -> None:
     team = make()

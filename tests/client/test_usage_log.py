@@ -28,7 +28,7 @@ def test_a_usage_line_is_appended_whole_beside_those_of_other_writers(tmp_path: 
     assert sorted((one["writer"], one["line"]) for one in written) == [(n, m) for n in range(4) for m in range(50)]
 
 
-def test_a_log_that_cannot_be_written_is_told_once_and_breaks_nothing(
+def test_a_log_that_cannot_be_written_is_reported_once_and_breaks_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     environ = {"CLAUDE_COST_USAGE_LOG": str(tmp_path / "absent" / "usage.jsonl")}

@@ -100,7 +100,7 @@ def test_no_claude_name_is_taken_for_another_vendors() -> None:
     assert not any(is_foreign(name) for name in {*LITELLM, *GENAI_PRICES})
 
 
-def test_models_of_other_vendors_are_told_apart() -> None:
+def test_models_of_other_vendors_are_distinguished() -> None:
     """By the makers' own ids in genai-prices: what their rows of other vendors are called."""
     makers = {"openai", "google", "deepseek", "mistral", "x-ai", "cohere", "perplexity", "moonshotai"}
     ids = [model.id for each in providers if each.id in makers for model in each.models if "claude" not in model.id]

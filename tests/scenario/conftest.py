@@ -118,7 +118,7 @@ class World:
         return [m for m in self.slack.messages if m.user == BOT_USER and m.ephemeral_to is None and m.channel == ALERTS]
 
     def alerts(self, level: str) -> list[Message]:
-        """The posts whose first version told this level's limit."""
+        """The posts whose first version reported this level's limit."""
         return [post for post in self.posts() if f"{level} limit" in post.texts[0].partition("\n")[0]]
 
     async def once(self, **changes: str) -> Finished:

@@ -194,7 +194,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PostedAlert:
     """A message of the channel: which incident it is of, its first line, and those of its replies."""
 
     incident: str
@@ -210,7 +210,7 @@ class Scene:
     folder: Path
     messages: list[Message]
     history: UsageHistory
-    told: list[Told]
+    posted: list[PostedAlert]
     remembered: list[str]
 
 
@@ -262,7 +262,7 @@ class Play:
         """Everything as it stands, while no process is at work. `folder`: where to keep the files."""
         shutil.copytree(self.world.folder, folder)
         messages, history = copy.deepcopy(self.world.slack.messages), copy.deepcopy(self.world.anthropic.history)
-        return Scene(self.clock.now, folder, messages, history, self.told(), self.remembered())
+        return Scene(self.clock.now, folder, messages, history, self.posted(), self.remembered())
 
     def go_to(self, number: int, scene: Scene) -> None:
         """Be where the story was before this step."""
@@ -272,10 +272,10 @@ class Play:
         self.world.anthropic.history = copy.deepcopy(scene.history)
         self.at, self._prepared = number, number - 1
 
-    def told(self) -> list[Told]:
+    def posted(self) -> list[PostedAlert]:
         """What stands in the channel."""
         return [
-            Told(_incident(post), _line(post), tuple(_line(reply) for reply in self.world.replies(post)))
+            PostedAlert(_incident(post), _line(post), tuple(_line(reply) for reply in self.world.replies(post)))
             for post in self.world.posts()
         ]
 
@@ -366,7 +366,7 @@ async def undisturbed_in(folder: Path, zygote: Zygote) -> Undisturbed:
         begun_at = time.monotonic()
         await play.until(LAST, iter(()))
         seconds = time.monotonic() - begun_at
-        assert play.told() == scenes[-1].told
+        assert play.posted() == scenes[-1].posted
     return Undisturbed(scenes, commits, calls, seconds)
 
 
@@ -379,23 +379,23 @@ class Difference:
     strange: list[str] = field(default_factory=list)
 
 
-def difference(wanted: Sequence[Told], found: Sequence[Told], *, in_order: bool = True) -> Difference:
+def difference(wanted: Sequence[PostedAlert], found: Sequence[PostedAlert], *, in_order: bool = True) -> Difference:
     """Compares two channels. Of several messages of one incident the last is the one that is edited and answered.
 
     `in_order`: whether the incidents have to stand in the same order.
     """
-    result = Difference(strange=sorted({told.incident for told in found} - {told.incident for told in wanted}))
-    for told in wanted:
-        same = [one for one in found if one.incident == told.incident]
-        replies = Counter(reply for one in same for reply in one.replies) - Counter(told.replies)
-        if not same or same[-1].line != told.line or tuple(dict.fromkeys(same[-1].replies)) != told.replies:
-            result.lost.append(f"{told} is {same[-1] if same else 'not there'}")
-        result.doubled += [told.incident] * (len(same) - 1)
+    result = Difference(strange=sorted({posted.incident for posted in found} - {posted.incident for posted in wanted}))
+    for posted in wanted:
+        same = [one for one in found if one.incident == posted.incident]
+        replies = Counter(reply for one in same for reply in one.replies) - Counter(posted.replies)
+        if not same or same[-1].line != posted.line or tuple(dict.fromkeys(same[-1].replies)) != posted.replies:
+            result.lost.append(f"{posted} is {same[-1] if same else 'not there'}")
+        result.doubled += [posted.incident] * (len(same) - 1)
         result.doubled += [
-            f"{told.incident}: {reply}" for reply in (Counter(replies) - Counter(told.replies)).elements()
+            f"{posted.incident}: {reply}" for reply in (Counter(replies) - Counter(posted.replies)).elements()
         ]
     order = list(dict.fromkeys(one.incident for one in found))
-    if in_order and not result.lost and not result.strange and order != [told.incident for told in wanted]:
+    if in_order and not result.lost and not result.strange and order != [posted.incident for posted in wanted]:
         result.strange = order
     return result
 
@@ -461,7 +461,7 @@ async def kill(folder: Path, zygote: Zygote, undisturbed: Undisturbed, moment: M
         await play.until(moment.step, iter([moment.death]))
         wanted = undisturbed.scenes[moment.step + 1]
         remembers = play.remembered() == wanted.remembered
-        return Killed(play.deaths, remembers, difference(wanted.told, play.told()))
+        return Killed(play.deaths, remembers, difference(wanted.posted, play.posted()))
 
 
 NO_FAULT = Fault("slow")
@@ -496,7 +496,7 @@ class Stormy:
 async def play_through_a_storm(
     folder: Path,
     zygote: Zygote,
-    wanted: Sequence[Told],
+    wanted: Sequence[PostedAlert],
     random: Random,
     *,
     seconds: float,
@@ -520,10 +520,10 @@ async def play_through_a_storm(
         await play.until(LAST, iter(all_deaths))
         met = script[POST][: play.line.calls[POST]]
         unanswered = sum(1 for fault in met if fault.after_doing or fault.kind == "drop_after")
-        found = [_without_escalations(told) for told in play.told()]
+        found = [_without_escalations(posted) for posted in play.posted()]
         return Stormy(play.deaths, unanswered, difference(wanted, found, in_order=not looks_fail))
 
 
-def _without_escalations(told: Told) -> Told:
+def _without_escalations(posted: PostedAlert) -> PostedAlert:
     """Faults are waited for by the story's clock, at times for longer than the half hour before an escalation."""
-    return replace(told, replies=tuple(reply for reply in told.replies if not reply.startswith(ESCALATED)))
+    return replace(posted, replies=tuple(reply for reply in posted.replies if not reply.startswith(ESCALATED)))

@@ -48,7 +48,7 @@ async def test_a_named_person_may_without_slack_being_asked(slack: SlackSandbox)
     assert slack.calls == []
 
 
-async def test_everybody_else_is_told_whom_to_ask(slack: SlackSandbox) -> None:
+async def test_everybody_else_learns_whom_to_ask(slack: SlackSandbox) -> None:
     assert await refusal(slack, "U0DEV", "U0ADMIN", "W0LEAD") == (
         "Nothing was changed: only the people named in CLAUDE_COST_ADMINS may change the fallback mode "
         "(<@U0ADMIN>, <@W0LEAD>)."
@@ -61,7 +61,7 @@ async def test_a_member_of_a_named_group_may_where_the_scope_is_granted(slack: S
     assert not (await admins(slack, "S0OPS").may_switch(member("U0FIN"))).allowed
 
 
-async def test_without_the_scope_members_are_refused_and_told_which_scope_is_missing(slack: SlackSandbox) -> None:
+async def test_without_the_scope_members_are_refused_with_the_missing_scope(slack: SlackSandbox) -> None:
     sentence = await refusal(slack, "U0OPS", "S0OPS")
     assert "S0OPS" in sentence
     assert "usergroups:read" in sentence

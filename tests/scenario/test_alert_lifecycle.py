@@ -191,7 +191,7 @@ def works_steadily(world: World, clock: HandClock) -> None:
         hour += HOUR
 
 
-async def test_a_pace_that_passes_a_limit_is_told_after_an_hour_and_superseded_when_it_comes_true(
+async def test_a_pace_that_passes_a_limit_is_reported_after_an_hour_and_superseded_when_it_comes_true(
     simulated: World, clock: HandClock
 ) -> None:
     works_steadily(simulated, clock)
@@ -215,7 +215,7 @@ async def test_a_pace_that_passes_a_limit_is_told_after_an_hour_and_superseded_w
     assert statuses(simulated, "forecast") == ["superseded"]
 
 
-async def test_a_threshold_is_told_on_the_way_to_the_limits(simulated: World, clock: HandClock) -> None:
+async def test_a_threshold_is_reported_on_the_way_to_the_limits(simulated: World, clock: HandClock) -> None:
     changes = configured(
         simulated, '[[budget]]\nname = "team"\nsoft_usd = "100"\nhard_usd = "200"\nthresholds = [10, 25, 75]\n'
     )
@@ -296,7 +296,7 @@ async def test_status_says_what_stands_open_and_who_has_it(simulated: World, clo
     assert f"{what}, acknowledged by <@U0DEV> at 16 Nov 09:00 UTC." in after.text
 
 
-async def test_a_sum_is_told_in_the_money_of_the_readers(simulated: World) -> None:
+async def test_a_sum_is_shown_in_the_money_of_the_readers(simulated: World) -> None:
     changes = configured(simulated, '[display]\ncurrency = "JPY"\nrate = "150"\n')
     simulated.spend(150)
     async with simulated.connected_bot(**changes) as bot:
@@ -308,7 +308,7 @@ async def test_a_sum_is_told_in_the_money_of_the_readers(simulated: World) -> No
 # ---- buttons of those who may not
 
 
-async def test_whoever_may_not_switch_is_told_so_and_may_ask_the_admins_once_in_the_alerts_thread(
+async def test_whoever_may_not_switch_reads_so_and_may_ask_the_admins_once_in_the_alerts_thread(
     simulated: World,
 ) -> None:
     simulated.spend(250)
@@ -319,8 +319,8 @@ async def test_whoever_may_not_switch_is_told_so_and_may_ask_the_admins_once_in_
         refused = await (await simulated.slack.click(alert, switch, DEVELOPER)).first_reply()
         assert "only the people named in CLAUDE_COST_ADMINS may change the fallback mode" in refused.text
         for answer in ("Asked: the admins are mentioned in the alert's thread.", "You have asked already"):
-            told = await (await simulated.slack.click(refused, ASK_ACTION, DEVELOPER)).first_reply()
-            assert told.text.startswith(answer)
+            notice = await (await simulated.slack.click(refused, ASK_ACTION, DEVELOPER)).first_reply()
+            assert notice.text.startswith(answer)
         await bot.deliver()
         (asked,) = simulated.replies(alert)
         assert asked.text.startswith("<@U0DEV> asks for fallback mode minimal. <@U0ADMIN>: please decide.")

@@ -105,7 +105,7 @@ async def test_a_row_keeps_its_minute_its_counts_and_all_of_its_dimensions(repor
     assert reading.refreshed_at == NOW - 5 * MINUTE
 
 
-async def test_both_sources_tell_the_same_of_the_same_traffic(reports: Reports) -> None:
+async def test_both_sources_report_the_same_traffic_alike(reports: Reports) -> None:
     for index, (key, workspace) in enumerate([(INGEST, None), (REVIEW, None), (None, None), (None, SUPPORT)]):
         for minutes in (7, 8, 90):
             reports.use(10**index, NOW - minutes * MINUTE, key=key, workspace=workspace)
@@ -218,7 +218,7 @@ async def test_the_age_of_a_reading_is_that_of_its_oldest_page(reports: Reports,
     assert (await reports.analytics().usage(LAST_HOURS)).refreshed_at == NOW - 29 * MINUTE
 
 
-async def test_an_age_that_is_not_told_is_not_made_up(reports: Reports) -> None:
+async def test_an_age_that_is_not_reported_is_not_made_up(reports: Reports) -> None:
     reports.wire.script(ANALYTICS_USAGE, altered(lambda body: body.update(data_refreshed_at=None)))
     assert (await reports.analytics().usage(LAST_HOURS)).refreshed_at is None
 

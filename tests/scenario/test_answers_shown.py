@@ -55,7 +55,7 @@ async def asked(world: World, bot: Bot, words: str) -> tuple[str, Counter[str]]:
     return said.text, worked_out(bot)
 
 
-async def test_status_works_out_the_expected_ends_of_the_budgets_that_it_tells_in_full(
+async def test_status_works_out_the_expected_ends_of_the_budgets_that_it_shows_in_full(
     simulated: World, clock: HandClock
 ) -> None:
     async with quiet(simulated, clock, simulated.environ["CLAUDE_COST_DATABASE_URL"], BUDGETS) as bot:
@@ -103,7 +103,7 @@ async def test_a_change_of_the_mode_works_out_the_budgets_whose_alerts_it_redraw
         assert done["shares"] <= 2
 
 
-async def test_sums_and_expected_ends_are_told_without_a_look_at_the_rows_of_hours(
+async def test_sums_and_expected_ends_are_shown_without_a_look_at_the_rows_of_hours(
     simulated: World, clock: HandClock
 ) -> None:
     async with quiet(simulated, clock, simulated.environ["CLAUDE_COST_DATABASE_URL"], 10) as bot:
@@ -112,7 +112,7 @@ async def test_sums_and_expected_ends_are_told_without_a_look_at_the_rows_of_hou
         def taken(detail: Detail) -> int:
             tables = CountedTables(snapshot.tables)
             counted = replace(snapshot, tables=tables, by_minute=frozenset(), memo={})
-            told(counted, budgets, detail, now)
+            reported(counted, budgets, detail, now)
             return tables.taken
 
         assert taken(Detail.NONE) == taken(Detail.ENDS) == 0
@@ -121,7 +121,7 @@ async def test_sums_and_expected_ends_are_told_without_a_look_at_the_rows_of_hou
         assert 0 < taken(Detail.SHARES) <= 5 * len(snapshot.tables)
 
 
-def told(snapshot: Snapshot, budgets: tuple[Budget, ...], detail: Detail, now: datetime) -> None:
+def reported(snapshot: Snapshot, budgets: tuple[Budget, ...], detail: Detail, now: datetime) -> None:
     assert snapshot.as_of is not None
     account = Account(LiveSpend(snapshot), snapshot.as_of, {}, InForce, stale=False)
     account.facts([(budget, budget.period_at(now)) for budget in budgets], now, detail)

@@ -124,8 +124,8 @@ async def test_what_nobody_acknowledges_is_escalated_in_both(owned: World, clock
             await bot.cycle()
         for channel in (SEARCH, ALERTS):
             [message] = [post for post in posts(owned, channel) if "hard limit" in post.texts[0]]
-            told = [text for text in replies(owned, message) if "Nobody has acknowledged" in text]
-            assert len(told) == 1
+            reported = [text for text in replies(owned, message) if "Nobody has acknowledged" in text]
+            assert len(reported) == 1
 
 
 @pytest.mark.parametrize("broken", ["not_in_channel", "channel_not_found", "is_archived", "restricted_action"])

@@ -27,7 +27,7 @@ async def test_a_click_reaches_every_waiting_application_and_so_does_the_way_bac
     port = free_port()
     async with world.running(CLAUDE_COST_HTTP_PORT=str(port)):
         await world.slack.wait_connected(seconds=PATIENCE)
-        # Some minutes old, so that it lies before what the data is as of, and a saving can be told.
+        # Some minutes old, so that it lies before what the data is as of, and a saving can be shown.
         for hours in range(12):
             world.spend(10, world.clock() - timedelta(hours=hours, minutes=6))
         await world.slack.until(lambda: len(world.alerts("soft")) == 1, PATIENCE)

@@ -391,9 +391,9 @@ async def test_many_at_once_share_one_client_and_each_has_its_own_chain(
 
 
 def used(api: MessagesApi) -> Decimal:
-    """What the API told, priced one by one, web searches included."""
+    """What the API reported, priced one by one, web searches included."""
     card, total = load_rate_card(), Decimal(0)
-    for model, block in api.told:
+    for model, block in api.sent:
         counts = TokenCounts(
             block["input_tokens"],
             block["cache_creation"]["ephemeral_5m_input_tokens"],
@@ -412,7 +412,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("manner", STREAMING)
-async def test_a_broken_stream_leaves_a_line_with_what_it_told(
+async def test_a_broken_stream_leaves_a_line_with_what_it_reported(
     api: MessagesApi, team: Team, usage_log: Path, manner: str
 ) -> None:
     api.troubles = {OPUS: [api.breaking("message_delta:drop")]}

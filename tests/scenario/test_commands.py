@@ -215,7 +215,7 @@ async def test_an_unknown_word_gets_help_and_the_nearest_match(services: Service
 # ---- status
 
 
-async def test_status_tells_spend_end_movers_mode_and_age(polled: Services) -> None:
+async def test_status_shows_spend_end_movers_mode_and_age(polled: Services) -> None:
     text = (await ask(polled, "Status.")).text
     lines = text.splitlines()
     assert lines[0] == "$240.00 of $600.00 (40%), November"

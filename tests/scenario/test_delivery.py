@@ -151,7 +151,7 @@ async def test_an_answer_that_was_lost_before_a_limit_is_still_looked_for(
 
 
 @pytest.mark.parametrize("readable", [True, False])
-async def test_a_bot_that_dies_between_sending_and_recording_leaves_no_alert_untold(
+async def test_a_bot_that_dies_between_sending_and_recording_loses_no_alert(
     slack: SlackSandbox,
     store: AlertStore,
     destination: SlackDestination,
@@ -237,7 +237,7 @@ async def test_an_alert_deleted_by_hand_is_posted_anew_when_the_limit_is_crossed
     ]
 
 
-async def test_where_edits_are_closed_the_thread_tells_that_the_limit_is_settled(
+async def test_where_edits_are_closed_the_thread_says_that_the_limit_is_settled(
     slack: SlackSandbox, store: AlertStore, outbox: Outbox
 ) -> None:
     record(store, crossed(LimitKind.SOFT))

@@ -79,12 +79,12 @@ async def test_a_runaway_job_is_reported_as_a_new_key_and_feature_before_any_lim
         stage.clock.advance(10 * HOUR)
         await stage.work()
         await stage.bot.cycle()
-    told = [message.text.partition("\n")[0] for message in stage.slack.messages[before:]]
-    assert [line.partition(" has spent")[0] for line in told if line.startswith("New ")] == [
+    reported = [message.text.partition("\n")[0] for message in stage.slack.messages[before:]]
+    assert [line.partition(" has spent")[0] for line in reported if line.startswith("New ")] == [
         "New key: ingest-2",
         "New feature: batch-summaries",
     ]
-    assert not [line for line in told if "limit crossed" in line]
+    assert not [line for line in reported if "limit crossed" in line]
 
 
 async def test_what_the_bot_does_not_take_is_sent_again_and_nothing_twice() -> None:

@@ -1,4 +1,4 @@
-"""Alerts at e-mail, ChatWork and a webhook beside Slack: each is told, and none waits for another."""
+"""Alerts at e-mail, ChatWork and a webhook beside Slack: each gets them, and none waits for another."""
 
 import asyncio
 import json
@@ -173,7 +173,7 @@ async def test_chatwork_and_a_webhook_get_the_same_words_in_their_own_forms(
     assert "[toall] search" in payload["message"]
 
 
-async def test_a_limit_that_goes_to_and_fro_is_told_once_each_way(
+async def test_a_limit_that_goes_to_and_fro_is_reported_once_each_way(
     simulated: World, clock: HandClock, destinations: Callable[..., None], web: responses.RequestsMock
 ) -> None:
     web.post(WEBHOOK)
@@ -256,8 +256,8 @@ async def test_what_fails_is_kept_over_a_restart_and_says_so_without_its_address
         await bot.destinations.settled()
         assert bot.services.alerts.destinations.waiting() == []
         assert all("hook" not in line for line in await Lifecycle(bot, MINUTE).problems())
-    told = json.loads(body(said(web, WEBHOOK)[-1]))
-    assert told["message"].startswith("Late by 30 min: this is how it stood at 16 Nov 09:00 UTC.")
+    sent = json.loads(body(said(web, WEBHOOK)[-1]))
+    assert sent["message"].startswith("Late by 30 min: this is how it stood at 16 Nov 09:00 UTC.")
     assert re.search(r"hook: notice \d+ waits 1 s: it responded with HTTP status 503", caplog.text)
     shown = caplog.text + "".join(capfd.readouterr()) + stored_text(simulated.folder)
     assert "HTTP status 503" in shown
@@ -361,7 +361,7 @@ async def test_a_wrong_address_ends_the_start_with_one_sentence_that_does_not_sh
     )
 
 
-async def test_the_running_bot_tells_every_destination_and_ends_well(
+async def test_the_running_bot_notifies_every_destination_and_ends_well(
     world: World, post: Post, mail_address: str
 ) -> None:
     configure(world, f'url = "{mail_address}"\nname = "mail"', f'url = "json://127.0.0.1:1/{TOKEN}"\nname = "hook"')

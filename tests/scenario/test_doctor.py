@@ -207,7 +207,7 @@ async def test_relative_paths_are_shown_as_absolute_ones(clinic: Clinic, tmp_pat
 # ---- settings
 
 
-async def test_every_mistake_is_told_and_the_rest_is_examined_all_the_same(clinic: Clinic) -> None:
+async def test_every_mistake_is_reported_and_the_rest_is_examined_all_the_same(clinic: Clinic) -> None:
     found = await clinic.examine(
         CLAUDE_COST_HARD_USD="50",
         CLAUDE_COST_POLL_SECONDS="often",
@@ -588,7 +588,7 @@ async def test_a_file_that_is_no_database_fails(clinic: Clinic) -> None:
         ("9999", State.FAIL, "a newer version of the bot has migrated (revision 9999): update the bot"),
     ],
 )
-async def test_a_schema_of_another_version_is_told_and_left_as_it_is(
+async def test_a_schema_of_another_version_is_reported_and_left_as_it_is(
     clinic: Clinic, revision: str, state: State, said: str
 ) -> None:
     await poll(clinic)
@@ -687,7 +687,7 @@ async def test_a_failing_poll_is_quoted(clinic: Clinic) -> None:
     assert check.sentence.startswith("No poll has succeeded yet: Anthropic refuses ANTHROPIC_ADMIN_KEY")
 
 
-async def test_a_message_that_waits_is_told_with_its_reason(clinic: Clinic) -> None:
+async def test_a_message_that_waits_is_reported_with_its_reason(clinic: Clinic) -> None:
     clinic.world.spend(150)
     clinic.world.slack.workspace.channels[ALERTS].is_archived = True
     await poll(clinic)
@@ -696,7 +696,7 @@ async def test_a_message_that_waits_is_told_with_its_reason(clinic: Clinic) -> N
     assert check.sentence.startswith(f"2 messages wait for delivery to Slack: The channel {ALERTS} is archived")
 
 
-async def test_a_further_destination_that_takes_nothing_is_told(clinic: Clinic) -> None:
+async def test_a_further_destination_that_takes_nothing_is_reported(clinic: Clinic) -> None:
     config = clinic.world.folder / "claude-cost.toml"
     config.write_text('[[destination]]\nname = "hook"\nurl = "json://127.0.0.1:9/hunter2hunter2"\n')
     changes = {"CLAUDE_COST_CONFIG": str(config)}
@@ -840,7 +840,7 @@ async def test_slack_gets_the_same_findings_with_the_failures_first(clinic: Clin
         assert secret not in ill.text
 
 
-async def test_what_slack_tells_of_itself_is_no_markup_in_the_answer(clinic: Clinic) -> None:
+async def test_what_slack_says_of_itself_is_no_markup_in_the_answer(clinic: Clinic) -> None:
     clinic.world.slack.workspace.users["U0BOT"] = "<!channel>"
     async with clinic.world.connected_bot():
         reply = await (await clinic.world.slack.command("doctor")).first_reply(20)

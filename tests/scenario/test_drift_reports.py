@@ -55,7 +55,7 @@ def play(world: World, shared: Path) -> None:
 
 
 @pytest.mark.parametrize("api", ["admin", "analytics"])
-async def test_the_drift_of_a_real_day_is_the_one_that_its_sources_tell(june: World, shared: Path, api: str) -> None:
+async def test_the_drift_of_a_real_day_is_the_one_of_its_sources(june: World, shared: Path, api: str) -> None:
     clock = june.clock
     assert isinstance(clock, HandClock)
     play(june, shared)
@@ -66,15 +66,15 @@ async def test_the_drift_of_a_real_day_is_the_one_that_its_sources_tell(june: Wo
             await bot.cycle()
             if clock() >= datetime.fromisoformat("2026-06-30T00:00:00+00:00"):
                 break
-        (told,) = june.posts()
+        (reported,) = june.posts()
         await bot.cycle()
         clock.advance(2 * HOUR)
         await bot.cycle()
         status = await (await june.slack.command("status")).first_reply()
         report = await (await june.slack.command("report month")).first_reply()
-    assert june.posts() == [told]
-    assert len(told.texts) == 1
-    lines = told.text.splitlines()
+    assert june.posts() == [reported]
+    assert len(reported.texts) == 1
+    lines = reported.text.splitlines()
     assert lines[0] == (
         "Bill and usage differ for 28 Jun: $10.01 billed, $3.08 computed, $6.93 unexplained (69% of the bill)"
     )
@@ -102,20 +102,20 @@ async def test_a_bill_that_is_corrected_resolves_the_same_message(simulated: Wor
         simulated.anthropic.bills.append(BilledLine(day, Decimal(3500), "claude-opus-4-8", "wrkspc_1"))
         clock.advance(2 * DAY)
         await bot.cycle()
-        (told,) = simulated.posts()
-        assert first_line(told).startswith(
+        (reported,) = simulated.posts()
+        assert first_line(reported).startswith(
             "Bill and usage differ for 16 Nov: $35.00 billed, $20.00 computed, $15.00 unexplained"
         )
         simulated.anthropic.bills[:] = [BilledLine(day, Decimal(2000), "claude-opus-4-8", "wrkspc_1")]
         clock.advance(HOUR)
         await bot.cycle()
-        assert first_line(told) == (
+        assert first_line(reported) == (
             "Bill and usage agree again for 16 Nov: $20.00 billed, $20.00 computed, nothing unexplained"
         )
-    assert simulated.posts() == [told]
+    assert simulated.posts() == [reported]
 
 
-async def test_code_execution_and_a_discount_are_named_and_not_told(simulated: World, clock: HandClock) -> None:
+async def test_code_execution_and_a_discount_are_named_and_not_reported(simulated: World, clock: HandClock) -> None:
     simulated.spend(20)
     simulated.anthropic.extras.append(Extra(clock.now, "code_execution", Decimal(1000)))
     simulated.anthropic.billed_share = Decimal("0.5")
@@ -130,18 +130,18 @@ async def test_code_execution_and_a_discount_are_named_and_not_told(simulated: W
     assert "• -$10.00 for discounts" in status.text
 
 
-async def test_a_new_bot_tells_only_of_the_day_that_settled_last(simulated: World, clock: HandClock) -> None:
+async def test_a_new_bot_reports_only_the_day_that_settled_last(simulated: World, clock: HandClock) -> None:
     for days in range(2, 8):
         at = clock.now - days * DAY
         simulated.spend(10, at=at)
         simulated.anthropic.bills.append(BilledLine(at.date(), Decimal(5000), "claude-opus-4-8", "wrkspc_1"))
     async with simulated.bot(CLAUDE_COST_SOFT_USD="", CLAUDE_COST_HARD_USD="1000") as bot:
         await bot.cycle()
-        (told,) = simulated.posts()
-        assert first_line(told).startswith("Bill and usage differ for 14 Nov: $50.00 billed")
+        (reported,) = simulated.posts()
+        assert first_line(reported).startswith("Bill and usage differ for 14 Nov: $50.00 billed")
         clock.advance(timedelta(hours=15))
         await bot.cycle()
-    assert simulated.posts() == [told]
+    assert simulated.posts() == [reported]
 
 
 async def test_priority_tier_is_named(simulated: World, clock: HandClock) -> None:
@@ -159,7 +159,7 @@ async def test_priority_tier_is_named(simulated: World, clock: HandClock) -> Non
     assert "• -$10.00 for Priority Tier, which is in the usage and not in the bill" in status.text
 
 
-async def test_a_standing_discount_is_told_once_and_its_message_is_closed_with_the_day(
+async def test_a_standing_discount_is_reported_once_and_its_message_is_closed_with_the_day(
     simulated: World, clock: HandClock
 ) -> None:
     """Fifteen per cent off, which this API's bill does not tell; on the last day it is forty."""

@@ -104,11 +104,11 @@ async def test_a_switch_in_slack_reaches_a_stream_and_a_poller(simulated: World)
         etag = (await client.get(MODE)).headers["etag"]
         waiting = asyncio.create_task(next_mode(stream))
         assert "normal → degraded" in await type_in_slack(simulated, "fallback on because the budget is gone")
-        told = await waiting
-        assert (told["mode"], told["variables"], told["by"]) == ("degraded", DEGRADED, ADMIN)
-        assert told["reason"] == "the budget is gone"
+        received = await waiting
+        assert (received["mode"], received["variables"], received["by"]) == ("degraded", DEGRADED, ADMIN)
+        assert received["reason"] == "the budget is gone"
         polled = await client.get(MODE, headers={"If-None-Match": etag})
-        assert polled.json() == told
+        assert polled.json() == received
         await type_in_slack(simulated, "fallback off")
         assert (await next_mode(stream))["variables"] == NORMAL
 

@@ -114,7 +114,7 @@ async def test_a_button_of_a_change_that_is_over_dismisses_nothing(simulated: Wo
         )
 
 
-async def test_a_restart_loses_nothing_and_tells_nothing_twice(simulated: World, clock: HandClock) -> None:
+async def test_a_restart_loses_nothing_and_repeats_nothing(simulated: World, clock: HandClock) -> None:
     used_before(simulated, clock)
     async with simulated.connected_bot() as bot:
         await bot.cycle()

@@ -39,20 +39,20 @@ async def test_a_new_key_is_reported_once_with_its_new_model_and_known_after_a_w
         simulated.spend(30, key="apikey_2", workspace=None, model=OPUS_4_7)
         await bot.cycle()
         status = await answer(bot.services, member(DEVELOPER), "status")
-    (told,) = simulated.posts()
-    assert first_line(told).startswith("New key: answers has spent $")
-    assert "New with it: model Opus 4.7." in told.text
-    assert "Opus 4.7 · Default · key answers: $" in told.text
-    assert "apikey_2/key/first_seen/0" in told.text
+    (reported,) = simulated.posts()
+    assert first_line(reported).startswith("New key: answers has spent $")
+    assert "New with it: model Opus 4.7." in reported.text
+    assert "Opus 4.7 · Default · key answers: $" in reported.text
+    assert "apikey_2/key/first_seen/0" in reported.text
     assert "• key answers is new: since 16 Nov 11:00 UTC, nobody has acknowledged it." in status.text
     async with simulated.bot(**NO_LIMITS) as bot:
         for _ in range(8):
             clock.advance(DAY)
             simulated.spend(40, key="apikey_2", workspace=None, model=OPUS_4_7)
             await bot.cycle()
-    assert new(simulated) == [told]
-    assert first_line(told) == "New key: answers, known for a week by now"
-    assert [reply.text for reply in simulated.replies(told)] == [told.texts[-1].partition("\n")[0]]
+    assert new(simulated) == [reported]
+    assert first_line(reported) == "New key: answers, known for a week by now"
+    assert [reply.text for reply in simulated.replies(reported)] == [reported.texts[-1].partition("\n")[0]]
 
 
 async def test_nothing_is_new_at_the_first_start_and_nothing_below_the_floor(
@@ -84,10 +84,10 @@ async def test_a_model_that_a_known_key_turns_to_is_new_and_one_that_the_mode_se
         clock.advance(HOUR)
         simulated.spend(500, model=HAIKU)
         await bot.cycle()
-        (told,) = new(simulated)
-        assert first_line(told).startswith("New model: Haiku 4.5 has spent $")
+        (reported,) = new(simulated)
+        assert first_line(reported).startswith("New model: Haiku 4.5 has spent $")
         await bot.cycle()
-    assert new(simulated) == [told]
+    assert new(simulated) == [reported]
 
 
 async def test_a_new_feature_is_reported_once_and_an_import_of_old_logs_makes_nothing_new(
@@ -105,9 +105,9 @@ async def test_a_new_feature_is_reported_once_and_an_import_of_old_logs_makes_no
         for _ in range(2):
             await bot.cycle()
             clock.advance(timedelta(minutes=1))
-    (told,) = new(simulated)
-    assert first_line(told) == "New feature: search has spent $25.00 in 24 h"
-    assert "as your applications log it" in told.text
+    (reported,) = new(simulated)
+    assert first_line(reported) == "New feature: search has spent $25.00 in 24 h"
+    assert "as your applications log it" in reported.text
 
 
 async def test_it_can_be_switched_off_and_its_floor_set(simulated: World, clock: HandClock) -> None:

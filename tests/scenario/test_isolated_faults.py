@@ -1,4 +1,4 @@
-"""A fault in one part of the bot keeps nothing else from being told, and shows."""
+"""A fault in one part of the bot keeps nothing else from being reported, and shows."""
 
 import threading
 from dataclasses import replace
@@ -26,7 +26,7 @@ class Fragile:
             raise LookupError(mode)
 
 
-async def test_a_detector_that_fails_is_named_and_the_limit_is_told_all_the_same(
+async def test_a_detector_that_fails_is_named_and_the_limit_is_reported_all_the_same(
     simulated: World, clock: HandClock
 ) -> None:
     simulated.spend(120)
@@ -43,7 +43,7 @@ async def test_a_detector_that_fails_is_named_and_the_limit_is_told_all_the_same
         assert bot.faults == {}
 
 
-async def test_an_alert_that_another_version_stored_keeps_no_other_from_being_told(
+async def test_an_alert_that_another_version_stored_keeps_no_other_from_being_posted(
     simulated: World, clock: HandClock
 ) -> None:
     simulated.spend(120)

@@ -14,7 +14,7 @@ import pytest
 from tests.scenario.kills import (
     STORY,
     Moment,
-    Told,
+    PostedAlert,
     Undisturbed,
     Zygote,
     at_calls,
@@ -55,8 +55,8 @@ async def kill_at_each(
 
 
 def test_the_story_has_posts_edits_and_answers_of_every_kind(undisturbed: Undisturbed) -> None:
-    assert undisturbed.scenes[-1].told == [
-        Told(
+    assert undisturbed.scenes[-1].posted == [
+        PostedAlert(
             "default/2026-11/soft/100",
             "$0.00 of $100.00 (0%): soft limit resolved, spend is below it again, November",
             (
@@ -64,14 +64,14 @@ def test_the_story_has_posts_edits_and_answers_of_every_kind(undisturbed: Undist
                 "Resolved: $0.00 is spent, below $100.00 again.",
             ),
         ),
-        Told(
+        PostedAlert(
             "default/2026-11/hard/200",
             "$0.00 of $200.00 (0%): hard limit resolved, spend is below it again, November",
             ("Acknowledged by <@U0ADMIN>.", "Resolved: $0.00 is spent, below $200.00 again."),
         ),
-        Told("mode/degraded", "Fallback mode normal → degraded, by <@U0ADMIN>: of a test", ()),
-        Told("mode/normal", "Fallback mode degraded → normal, by claude-cost: a new period has begun", ()),
-        Told("default/2026-12/period/0", "New month: November ended at $0.00", ()),
+        PostedAlert("mode/degraded", "Fallback mode normal → degraded, by <@U0ADMIN>: of a test", ()),
+        PostedAlert("mode/normal", "Fallback mode degraded → normal, by claude-cost: a new period has begun", ()),
+        PostedAlert("default/2026-12/period/0", "New month: November ended at $0.00", ()),
     ]
 
 
@@ -96,7 +96,7 @@ def test_the_chosen_moments_cut_off_each_kind_of_statement_and_each_call(undistu
 
 @pytest.mark.parametrize("number", range(len(STORY)))
 @pytest.mark.parametrize(("after", "readable"), [(False, False), (True, True)], ids=["before", "after"])
-async def test_killed_before_or_after_any_commit_the_bot_tells_everything(
+async def test_killed_before_or_after_any_commit_the_bot_reports_everything(
     tmp_path: Path, zygote: Zygote, undisturbed: Undisturbed, number: int, after: bool, readable: bool
 ) -> None:
     # After a commit the database is as before the next one: with this offset both meet a third of the states.
@@ -107,7 +107,7 @@ async def test_killed_before_or_after_any_commit_the_bot_tells_everything(
 
 @pytest.mark.parametrize("number", range(len(STORY)))
 @pytest.mark.parametrize("readable", [True, False], ids=["readable", "unreadable"])
-async def test_killed_at_any_call_of_slack_the_bot_tells_everything(
+async def test_killed_at_any_call_of_slack_the_bot_reports_everything(
     tmp_path: Path, zygote: Zygote, undisturbed: Undisturbed, number: int, readable: bool
 ) -> None:
     # With the right another edge of each call than without.
@@ -121,10 +121,10 @@ async def test_killed_at_any_call_of_slack_the_bot_tells_everything(
     [(True, False), (True, True), (False, False)],
     ids=["readable", "readable now and then", "unreadable"],
 )
-async def test_killed_at_random_moments_among_faults_of_slack_the_bot_tells_everything(
+async def test_killed_at_random_moments_among_faults_of_slack_the_bot_reports_everything(
     tmp_path: Path, zygote: Zygote, undisturbed: Undisturbed, readable: bool, looks_fail: bool
 ) -> None:
-    wanted, seconds = undisturbed.scenes[-1].told, undisturbed.seconds
+    wanted, seconds = undisturbed.scenes[-1].posted, undisturbed.seconds
     deaths = 0
     for seed in count():
         wished = min(DEATHS_OF_A_STORY, RANDOM_MOMENTS - deaths)

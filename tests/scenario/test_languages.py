@@ -53,7 +53,7 @@ async def test_without_the_scope_everybody_reads_the_configured_language(simulat
     assert asked(simulated) == 1
 
 
-async def test_a_fault_is_told_in_the_readers_language_and_logged_in_english(
+async def test_a_fault_is_shown_in_the_readers_language_and_logged_in_english(
     simulated: World, bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
     simulated.slack.workspace.locales[DEVELOPER] = "ja-JP"
@@ -61,8 +61,8 @@ async def test_a_fault_is_told_in_the_readers_language_and_logged_in_english(
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE budget_changes")
     engine.dispose()
-    told = (await (await simulated.slack.command("budget history", user=DEVELOPER)).first_reply()).text
-    assert told.startswith("データベースのテーブルがなくなったため")
+    response = (await (await simulated.slack.command("budget history", user=DEVELOPER)).first_reply()).text
+    assert response.startswith("データベースのテーブルがなくなったため")
     logged = [record.getMessage() for record in caplog.records if "an answer was not possible" in record.getMessage()]
     assert "The database has lost its tables" in logged[0]
 

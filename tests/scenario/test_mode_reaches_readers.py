@@ -43,8 +43,8 @@ async def test_a_command_wakes_the_stream_also_for_another_end_of_the_same_mode(
         await type_in_slack(simulated, "fallback on because the budget is gone")
         assert (await next_mode(stream))["until"] is None
         await type_in_slack(simulated, "fallback on for 2h because the budget is gone")
-        told = await next_mode(stream)
-        assert (told["mode"], told["until"]) == ("degraded", "2026-11-16T11:00:00Z")
+        received = await next_mode(stream)
+        assert (received["mode"], received["until"]) == ("degraded", "2026-11-16T11:00:00Z")
         await type_in_slack(simulated, "fallback off")
         assert (await next_mode(stream))["mode"] == "normal"
 

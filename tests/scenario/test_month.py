@@ -1,4 +1,4 @@
-"""A month that crosses both limits, told once each, whatever happens in between."""
+"""A month that crosses both limits, reported once each, whatever happens in between."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ def first_line(message: Message) -> str:
     return message.text.partition("\n")[0]
 
 
-async def test_cron_tells_each_limit_once_and_nothing_more_after_that(world: World) -> None:
+async def test_cron_reports_each_limit_once_and_nothing_more_after_that(world: World) -> None:
     world.spend(60)
     assert (await world.once()).code == 0
     assert world.posts() == []
@@ -92,7 +92,7 @@ async def restart_and_poll_twice(world: World, api: str) -> None:
 
 
 @pytest.mark.parametrize("api", ["admin", "auto"])
-async def test_a_whole_month_of_restarts_and_changes_tells_each_limit_once_and_once_ahead(
+async def test_a_whole_month_of_restarts_and_changes_reports_each_limit_once_and_once_ahead(
     simulated: World, clock: HandClock, api: str
 ) -> None:
     clock.now = clock.now.replace(day=1, hour=0)
@@ -106,13 +106,13 @@ async def test_a_whole_month_of_restarts_and_changes_tells_each_limit_once_and_o
         if day + 1 in OFTEN or (day + 1) % 5 == 0:
             await restart_and_poll_twice(simulated, api if day < 10 else "analytics")
     assert [len(simulated.alerts(level)) for level in ("soft", "hard")] == [1, 1]
-    told = simulated.posts()
+    reported = simulated.posts()
     # Each limit is foreseen once, too.
-    assert [post.texts[0].startswith("Forecast ") for post in told] == [True, True, False, False]
+    assert [post.texts[0].startswith("Forecast ") for post in reported] == [True, True, False, False]
     clock.advance(2 * DAY)
     async with simulated.bot() as bot:
         await bot.cycle()
-    opened = simulated.posts()[len(told) :]
+    opened = simulated.posts()[len(reported) :]
     assert [first_line(post) for post in opened] == ["New month: November ended at $270.00"]
 
 
@@ -135,7 +135,7 @@ async def test_spend_that_falls_back_resolves_the_message_and_reopens_it_without
     assert simulated.posts() == [soft]
 
 
-async def test_status_tells_a_change_of_source(simulated: World, clock: HandClock) -> None:
+async def test_status_shows_a_change_of_source(simulated: World, clock: HandClock) -> None:
     async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as bot:
         await bot.cycle()
     clock.advance(HOUR)

@@ -68,9 +68,9 @@ async def test_it_waits_for_data_of_the_new_month(simulated: World, clock: HandC
         assert len(openings(simulated)) == 1
 
 
-@pytest.mark.parametrize(("away", "told"), [(timedelta(days=1, hours=20), 1), (timedelta(days=3), 0)])
-async def test_a_bot_that_was_away_tells_it_late_and_not_too_late(
-    simulated: World, clock: HandClock, away: timedelta, told: int
+@pytest.mark.parametrize(("away", "reported"), [(timedelta(days=1, hours=20), 1), (timedelta(days=3), 0)])
+async def test_a_bot_that_was_away_reports_it_late_and_not_too_late(
+    simulated: World, clock: HandClock, away: timedelta, reported: int
 ) -> None:
     simulated.spend(10)
     async with simulated.bot() as bot:
@@ -80,7 +80,7 @@ async def test_a_bot_that_was_away_tells_it_late_and_not_too_late(
         for _ in range(3):
             await bot.cycle()
             clock.advance(HOUR)
-    assert len(openings(simulated)) == told
+    assert len(openings(simulated)) == reported
 
 
 async def test_a_bot_that_was_not_there_before_opens_nothing(simulated: World, clock: HandClock) -> None:
@@ -120,7 +120,7 @@ async def test_weeks_are_compared_with_the_one_before_and_days_are_not_opened(
 async def test_many_budgets_that_begin_at_one_moment_share_a_post(
     simulated: World, clock: HandClock, count: int, posts: int
 ) -> None:
-    """Beside them stands one whose month begins elsewhere; it is told by itself."""
+    """Beside them stands one whose month begins elsewhere; it is reported by itself."""
     config = simulated.folder / "claude-cost.toml"
     names = [f"team-{index:02}" for index in range(count)]
     zones = dict.fromkeys(names, "UTC") | ({"berlin": "Europe/Berlin"} if count > 3 else {})

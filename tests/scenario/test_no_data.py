@@ -1,4 +1,4 @@
-"""No data is a state of its own: told with its reason, never shown as no spend, and its end is told too."""
+"""No data is a state of its own: reported with its reason, never shown as no spend, and its end is reported too."""
 
 from datetime import timedelta
 
@@ -41,20 +41,20 @@ async def test_missing_data_is_reported_with_its_reason_and_its_end_in_the_same_
         await polls(simulated, bot, clock, 10, failing=True)
         assert no_data_alerts(simulated) == []
         await polls(simulated, bot, clock, 50, failing=True)
-        (told,) = no_data_alerts(simulated)
-        assert len(told.texts) == 1
-        assert first_line(told).startswith("No data for 16 min")
-        assert "ANTHROPIC_ADMIN_KEY" in told.text.splitlines()[1]
-        assert "Last known: $60.00 of $200.00 (30%) in November, budget default." in told.text
-        assert "data/2026-11-16T09:05Z/stale/0" in told.text
-        assert "$0.00" not in told.text
+        (reported,) = no_data_alerts(simulated)
+        assert len(reported.texts) == 1
+        assert first_line(reported).startswith("No data for 16 min")
+        assert "ANTHROPIC_ADMIN_KEY" in reported.text.splitlines()[1]
+        assert "Last known: $60.00 of $200.00 (30%) in November, budget default." in reported.text
+        assert "data/2026-11-16T09:05Z/stale/0" in reported.text
+        assert "$0.00" not in reported.text
         simulated.spend(10)
         await polls(simulated, bot, clock, 5, failing=False)
-        assert len(told.texts) == 2
-        assert first_line(told) == ("Data again after 66 min")
-        assert "Nothing known is missing: the usage of every hour since then has been read." in told.text
-        assert "Spend is now: $70.00 of $200.00 (35%) in November, budget default." in told.text
-    assert no_data_alerts(simulated) == [told]
+        assert len(reported.texts) == 2
+        assert first_line(reported) == ("Data again after 66 min")
+        assert "Nothing known is missing: the usage of every hour since then has been read." in reported.text
+        assert "Spend is now: $70.00 of $200.00 (35%) in November, budget default." in reported.text
+    assert no_data_alerts(simulated) == [reported]
 
 
 async def test_missing_data_that_returns_soon_reopens_the_message_and_a_later_one_has_its_own(
@@ -85,23 +85,23 @@ async def test_data_that_anthropic_does_not_refresh_is_missed_though_every_poll_
             clock.advance(MINUTE)
             simulated.anthropic.analytics_behind = minutes * MINUTE
             await bot.cycle()
-        (told,) = no_data_alerts(simulated)
-        assert first_line(told) == ("No data for 16 min")
+        (reported,) = no_data_alerts(simulated)
+        assert first_line(reported) == ("No data for 16 min")
 
 
 async def test_before_the_first_poll_that_succeeds_there_is_no_data_yet(simulated: World, clock: HandClock) -> None:
     async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as bot:
         await polls(simulated, bot, clock, 30, failing=True)
-        (told,) = no_data_alerts(simulated)
-        assert first_line(told).startswith("No data yet, for 16 min")
-        assert "Last known" not in told.text
+        (reported,) = no_data_alerts(simulated)
+        assert first_line(reported).startswith("No data yet, for 16 min")
+        assert "Last known" not in reported.text
         simulated.spend(120)
         await polls(simulated, bot, clock, 2, failing=False)
-        assert first_line(told).startswith("Data again after 30 min")
+        assert first_line(reported).startswith("Data again after 30 min")
         assert len(simulated.alerts("soft")) == 1
 
 
-async def test_a_bot_that_was_off_for_hours_asks_first_and_has_nothing_to_tell(
+async def test_a_bot_that_was_off_for_hours_asks_first_and_has_nothing_to_report(
     simulated: World, clock: HandClock
 ) -> None:
     simulated.spend(60)

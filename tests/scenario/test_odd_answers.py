@@ -231,7 +231,7 @@ async def test_no_redirect_takes_the_token_or_the_message_elsewhere(status: int)
         ("a_code_of_next_year", False),
     ],
 )
-async def test_a_look_that_can_never_work_is_told_apart_from_one_to_repeat(code: str, for_good: bool) -> None:
+async def test_a_look_that_can_never_work_is_distinguished_from_one_to_repeat(code: str, for_good: bool) -> None:
     async with Odd(says(f'{{"ok": false, "error": "{code}"}}'.encode())) as server:
         async for client in client_of(server):
             look = await SlackDestination(client, "C1").find(IDENTITY, NOW)

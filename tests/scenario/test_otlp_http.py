@@ -192,7 +192,7 @@ async def test_a_database_that_is_away_is_a_503_to_send_again(store: Engine, cap
     assert len([line for line in caplog.messages if "cannot be stored" in line]) == 1
 
 
-async def test_requests_at_once_are_all_counted_or_told_to_come_again(port: OtlpPort) -> None:
+async def test_requests_at_once_are_all_counted_or_asked_to_come_again(port: OtlpPort) -> None:
     async def send(number: int) -> None:
         body = protobuf_of(CALL | {"gen_ai.response.id": f"msg_{number}"})
         statuses = [503]

@@ -1,4 +1,4 @@
-"""An hour without Slack, and one without Anthropic: everything is told afterwards, in order, once."""
+"""An hour without Slack, and one without Anthropic: everything is reported afterwards, in order, once."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -69,7 +69,7 @@ def late_line(text: str) -> str:
     return line
 
 
-async def test_after_an_hour_without_slack_everything_is_told_in_order_once_and_says_that_it_is_late(
+async def test_after_an_hour_without_slack_everything_is_shown_in_order_once_and_says_that_it_is_late(
     simulated: World, clock: HandClock, web: responses.RequestsMock
 ) -> None:
     tell_a_webhook(simulated, web)
@@ -108,7 +108,7 @@ async def test_after_an_hour_without_slack_everything_is_told_in_order_once_and_
     ]
 
 
-async def test_an_hour_without_anthropic_lowers_no_number_and_what_was_crossed_in_it_is_told_once(
+async def test_an_hour_without_anthropic_lowers_no_number_and_what_was_crossed_in_it_is_reported_once(
     simulated: World, clock: HandClock
 ) -> None:
     simulated.spend(60)

@@ -56,10 +56,10 @@ async def test_a_user_at_many_times_the_usual_day_is_reported_once_and_resolved_
             clock.advance(HOUR)
         status = await ask(bot, "status")
     assert outliers(simulated) == ["Outlier, user dev-2: $25.00 today, 6.2 times its usual day ($4.00)"]
-    (told,) = simulated.posts()
-    assert "Its usual day is the median of 6 days with usage in the 28 days before: $4.00." in told.text
-    assert "The median of its team search is $4.00 (4 users)." in told.text
-    assert "· support · dev-2, team=search: $25.00" in told.text
+    (reported,) = simulated.posts()
+    assert "Its usual day is the median of 6 days with usage in the 28 days before: $4.00." in reported.text
+    assert "The median of its team search is $4.00 (4 users)." in reported.text
+    assert "· support · dev-2, team=search: $25.00" in reported.text
     assert "• user dev-2 is far above what is usual on 16 Nov: since 16 Nov 10:00 UTC" in status
     async with simulated.bot(**simulated.naming_users()) as bot, served(bot) as client:
         await bot.cycle()
@@ -68,9 +68,9 @@ async def test_a_user_at_many_times_the_usual_day_is_reported_once_and_resolved_
         for _ in range(2):
             await bot.cycle()
             clock.advance(HOUR)
-    assert simulated.posts() == [told]
-    assert told.text.startswith("Outlier over, user dev-2: $30.00 on 16 Nov, 7.5 times its usual day ($4.00)")
-    assert len(simulated.replies(told)) == 1
+    assert simulated.posts() == [reported]
+    assert reported.text.startswith("Outlier over, user dev-2: $30.00 on 16 Nov, 7.5 times its usual day ($4.00)")
+    assert len(simulated.replies(reported)) == 1
 
 
 async def test_who_is_new_in_a_team_is_held_against_it_and_a_feature_against_its_own_days(

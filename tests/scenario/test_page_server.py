@@ -43,7 +43,7 @@ def fallback_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def directions(slack: SlackSandbox, fallback_file: Path) -> Directions:
-    """Time stands still until it is told to play."""
+    """Time stands still until it is asked to play."""
     clock, history = RunningClock(START, 0), UsageHistory()
     return Directions(clock, slack, AnthropicSandbox(clock, history), Team(history, fallback_file, MONTH_STARTS), 2)
 
@@ -545,7 +545,7 @@ async def test_an_answer_that_slack_would_not_take_is_the_apps_fault(browser: Br
     assert [modal["id"] for modal in (await browser.state())["modals"]] == [view_id]
 
 
-async def test_without_an_app_the_person_is_told(slack: SlackSandbox, browser: Browser) -> None:
+async def test_without_an_app_the_person_gets_an_error(slack: SlackSandbox, browser: Browser) -> None:
     refused = (502, "The app did not take it: dispatch_failed: the app has no open connection.")
     assert await browser.post("/command", user=ADMIN, text="help") == refused
     view = slack.views.put_on_top(ADMIN, FORM | {"notify_on_close": True})

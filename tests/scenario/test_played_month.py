@@ -162,15 +162,15 @@ class Reader:
         self.check(answer)
         promised = SAVES.search(dialog)
         assert promised is not None
-        told = SAVES.search(answer)
-        assert told is not None, answer
-        assert told[1] == promised[1], (dialog, answer)
+        reported = SAVES.search(answer)
+        assert reported is not None, answer
+        assert reported[1] == promised[1], (dialog, answer)
         await self.stage.bot.deliver()
         self.read_the_channel()
         return answer
 
     def open_alert(self) -> Message:
-        """The newest message that has ways out, of the limit of everything: what a switch saves is told of that."""
+        """The newest message that has ways out, of the limit of everything: that limit decides what a switch saves."""
         whole = [m for m in self.channel() if m.thread_ts is None and ", budget " not in m.text.split("\n")[0]]
         return next(m for m in reversed(whole) if list(dialogs(m)))
 

@@ -22,7 +22,7 @@ IMPATIENT = Patience(poll=0.1, hangs=0.1)
 """What takes a quarter of a minute takes no time here."""
 
 
-async def test_that_no_data_comes_is_told_while_the_poll_hangs(simulated: World, clock: HandClock) -> None:
+async def test_that_no_data_comes_is_reported_while_the_poll_hangs(simulated: World, clock: HandClock) -> None:
     simulated.spend(60)
     async with simulated.bot() as bot:
         bot.patience = IMPATIENT

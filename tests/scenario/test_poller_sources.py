@@ -56,7 +56,7 @@ async def test_auto_takes_admin_where_analytics_is_further_behind(reports: Repor
     assert len(reports.wire.to(ANALYTICS_USAGE)) == 1
 
 
-async def test_a_change_of_source_rewrites_the_period_keeps_the_sums_and_is_told(
+async def test_a_change_of_source_rewrites_the_period_keeps_the_sums_and_is_reported(
     reports: Reports, caplog: pytest.LogCaptureFixture
 ) -> None:
     for hours in range(1, 18 * 24):
@@ -125,7 +125,7 @@ async def test_a_key_that_reads_nothing_but_analytics_keeps_it_however_far_it_is
     assert [call.path for call in reports.wire.calls] == [ANALYTICS_USAGE, USAGE]
 
 
-async def test_a_source_that_is_further_behind_does_not_lower_what_a_better_one_has_told(reports: Reports) -> None:
+async def test_a_source_that_is_further_behind_does_not_lower_what_a_better_one_has_reported(reports: Reports) -> None:
     reports.server.analytics_behind = 3 * HOUR
     reports.use(5, NOW - HOUR)
     poller = reports.poller()

@@ -49,7 +49,7 @@ async def test_an_event_that_crosses_a_limit_alerts_before_the_report_has_it(
         await bot.react()
     [alert] = simulated.posts()
     assert all(part in alert.text for part in ("hard limit", "$10.00 of $10.00", "$6.00 computed", "$4.00 provisional"))
-    # The report has the same responses by now: nothing is counted twice, and nothing is told again.
+    # The report has the same responses by now: nothing is counted twice, and nothing is reported again.
     simulated.spend("4")
     await bot.cycle()
     clock.advance(10 * MINUTE)

@@ -151,13 +151,13 @@ async def test_a_group_without_a_label_has_the_name_of_the_table_or_of_its_first
 async def test_of_two_input_limits_the_lower_one_binds_and_unknown_limiters_are_left_alone(
     organization: Organization,
 ) -> None:
-    told = {
+    reported = {
         "input_tokens_per_minute_cache_aware": 7,
         "input_tokens_per_minute": 9,
         "fast_otpm": 1,
         "something_new": 2,
     }
-    organization.table.groups = [LimitGroup("model_group", told, (OPUS,))]
+    organization.table.groups = [LimitGroup("model_group", reported, (OPUS,))]
     own = await organization.read()
     assert own.measured == {Pool("Opus 5.5", frozenset({OPUS})): {"input_tokens_per_minute": 7}}
 

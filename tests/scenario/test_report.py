@@ -104,7 +104,7 @@ async def test_a_report_is_typed_in_slack_and_only_the_person_who_asked_sees_it(
     assert reply.ephemeral_to == ADMIN
 
 
-async def test_a_month_is_told_by_model_with_shares_tokens_and_the_same_stretch_before(
+async def test_a_month_is_reported_by_model_with_shares_tokens_and_the_same_stretch_before(
     simulated: World, clock: HandClock, bot: Bot
 ) -> None:
     simulated.spend(10, MONDAY - 32 * DAY)
@@ -158,7 +158,7 @@ async def test_days_and_rows_are_typed_in_japanese_too(
     assert "$7.00" in found.text or "$17.00" in found.text or "nothing" in found.text
 
 
-async def test_what_was_used_only_before_is_told_too(simulated: World, clock: HandClock, bot: Bot) -> None:
+async def test_what_was_used_only_before_is_reported_too(simulated: World, clock: HandClock, bot: Bot) -> None:
     simulated.spend(10, MONDAY - 32 * DAY)
     simulated.spend(5, MONDAY - DAY, SONNET)
     await polled(bot, clock, OCTOBER_ENDS, MONDAY)
@@ -205,9 +205,7 @@ async def test_a_stretch_before_in_which_nothing_was_used_is_known_as_such(
     assert "In the same stretch of October nothing was used." in (await ask(bot, "report")).text
 
 
-async def test_hours_of_which_nothing_is_known_are_told_loudly(
-    simulated: World, clock: HandClock, tmp_path: Path
-) -> None:
+async def test_hours_of_which_nothing_is_known_are_flagged(simulated: World, clock: HandClock, tmp_path: Path) -> None:
     simulated.spend(20, MONDAY - 10 * DAY)
     simulated.spend(30, MONDAY - HOUR)
     config = tmp_path / "week.toml"
@@ -274,7 +272,7 @@ async def test_beyond_fifteen_rows_the_rest_is_one_sum_and_everything_adds_up(
     assert all(len(cell) <= 60 for row in rows for cell in row)
 
 
-async def test_a_model_without_a_price_and_a_sum_that_may_be_higher_are_told(
+async def test_a_model_without_a_price_and_a_sum_that_may_be_higher_are_reported(
     simulated: World, clock: HandClock, bot: Bot
 ) -> None:
     simulated.spend(30, MONDAY - HOUR, UNKNOWN)
@@ -387,7 +385,7 @@ def forget(bot: Bot, since: datetime, until: datetime) -> None:
     usage.save([UsageReading(Read("1h", since, until), (), None)], "admin", since - DAY, usage.data_state(), None)
 
 
-async def test_a_forecast_tells_the_range_the_days_of_the_limits_and_what_it_is_built_on(
+async def test_a_forecast_shows_the_range_the_days_of_the_limits_and_what_it_is_built_on(
     simulated: World, clock: HandClock, bot: Bot
 ) -> None:
     spend_every_hour(simulated, datetime(2026, 10, 1, tzinfo=UTC), MONDAY)
@@ -418,7 +416,7 @@ async def test_hours_that_are_missing_in_the_store_are_not_taken_for_hours_witho
     assert [len(row) for row in rows_of(message)] == [3]
 
 
-async def test_a_limit_that_only_the_high_end_reaches_is_told_as_such(
+async def test_a_limit_that_only_the_high_end_reaches_is_reported_as_such(
     simulated: World, clock: HandClock, bot: Bot
 ) -> None:
     spend_every_hour(simulated, MONDAY - DAY, MONDAY, "0.25")
@@ -429,7 +427,7 @@ async def test_a_limit_that_only_the_high_end_reaches_is_told_as_such(
     assert lines[2].startswith("Soft limit $100.00: not reached (93% of it), ")
 
 
-async def test_a_limit_that_is_reached_already_is_told_so(simulated: World, clock: HandClock, bot: Bot) -> None:
+async def test_a_limit_that_is_reached_already_is_named_so(simulated: World, clock: HandClock, bot: Bot) -> None:
     simulated.spend(150, MONDAY - 3 * DAY)
     await polled(bot, clock, MONDAY)
     assert "Soft limit $100.00: reached already." in (await ask(bot, "forecast")).text
@@ -512,7 +510,7 @@ async def test_rates_show_the_newest_model_of_every_family_and_when_they_were_ch
     assert lines_of(message)[-1] == f"List prices in USD without tax, checked on {card.checked_on}."
 
 
-async def test_rates_of_one_model_tell_everything_the_rate_card_knows(bot: Bot) -> None:
+async def test_rates_of_one_model_show_the_whole_rate_card(bot: Bot) -> None:
     assert lines_of(await ask(bot, "rates opus-4.8"))[:-1] == [
         "Opus 4.8, `claude-opus-4-8`, USD per million tokens",
         "• input $5.00, cache writes $6.25 for 5 minutes and $10.00 for 1 hour, cache reads $0.50, output $25.00",
@@ -640,7 +638,7 @@ def test_without_a_budget_the_limits_say_so() -> None:
         ("report from 2026-11-14 to today", "$65.00 in the days 14 Nov to 16 Nov, from 14 Nov 00:00 UTC to 16 Nov", 1),
     ],
 )
-async def test_a_stretch_that_is_over_is_told_as_a_whole(
+async def test_a_stretch_that_is_over_is_reported_as_a_whole(
     simulated: World, clock: HandClock, bot: Bot, words: str, first: str, rows: int
 ) -> None:
     simulated.spend(10, MONDAY - 32 * DAY)

@@ -14,7 +14,7 @@ OPUS_4_5 = "claude-opus-4-5-20251101"
 """Its last day is 2027-01-22."""
 
 
-def told(world: World) -> list[Message]:
+def reported(world: World) -> list[Message]:
     found = [post for post in world.posts() if "retire" in post.text or "Prices of" in post.text]
     for post in found:
         assert problems(post.blocks, "message") == []
@@ -37,9 +37,9 @@ async def test_each_stage_is_posted_once_with_the_successor_and_its_cost(simulat
         async with simulated.bot() as bot:
             await bot.cycle()
             await bot.cycle()
-        found.append(len(told(simulated)))
+        found.append(len(reported(simulated)))
     assert found == [0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
-    first, *_, last = told(simulated)
+    first, *_, last = reported(simulated)
     assert first.text.splitlines()[0] == "Opus 4.5 retires on 2027-01-22, in 60 days"
     assert "Its successor is Opus 5.5: what cost $30.00 in the last 14 days would cost $" in first.text
     assert last.text.splitlines()[0] == "Opus 4.5 retires on 2027-01-22, in 3 days"
@@ -50,7 +50,7 @@ async def test_a_late_start_posts_the_stage_that_has_come_and_no_other(simulated
     simulated.spend(10, model=OPUS_4_5)
     async with simulated.bot() as bot:
         await bot.cycle()
-    (only,) = told(simulated)
+    (only,) = reported(simulated)
     assert "in 12 days" in only.text
 
 
@@ -60,7 +60,7 @@ async def test_what_nobody_uses_any_more_is_no_news(simulated: World, clock: Han
     clock.advance(20 * DAY)
     async with simulated.bot() as bot:
         await bot.cycle()
-    assert told(simulated) == []
+    assert reported(simulated) == []
 
 
 async def test_a_price_that_changed_this_week_is_posted_once(simulated: World, clock: HandClock) -> None:
@@ -69,7 +69,7 @@ async def test_a_price_that_changed_this_week_is_posted_once(simulated: World, c
     async with simulated.bot() as bot:
         await bot.cycle()
         await bot.cycle()
-    (only,) = told(simulated)
+    (only,) = reported(simulated)
     assert only.text.startswith("Prices of Sonnet 5.5 changed on 2026-10-07: ")
     assert "The usage of 14 days costs $" in only.text
 
@@ -81,4 +81,4 @@ async def test_a_channel_that_does_not_want_it_gets_none(simulated: World, clock
     config.write_text('[alerts]\nchannel_levels = ["soft", "hard"]\n')
     async with simulated.bot(CLAUDE_COST_CONFIG=str(config)) as bot:
         await bot.cycle()
-    assert told(simulated) == []
+    assert reported(simulated) == []

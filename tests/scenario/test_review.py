@@ -117,7 +117,7 @@ class Watched:
         self.usage.save(readings, "admin", now, data, bill)
         return self.limits.look(now, "normal") if decides else 0
 
-    def told(self) -> list[tuple[str, LimitAlert]]:
+    def reported(self) -> list[tuple[str, LimitAlert]]:
         """Every post and every edit that was put into the outbox, in order; the replies in threads are left out."""
         with self.engine.connect() as connection:
             rows = connection.execute(select(notices.c.action, notices.c.facts).order_by(notices.c.id)).all()
@@ -126,7 +126,7 @@ class Watched:
 
     def posts(self) -> list[str]:
         """The incidents that have a message of their own."""
-        return [facts.incident for action, facts in self.told() if action == "post"]
+        return [facts.incident for action, facts in self.reported() if action == "post"]
 
     def delivers(self) -> None:
         """Everything in the outbox reaches Slack."""
@@ -164,10 +164,10 @@ def test_before_the_first_poll_nothing_is_decided_and_nothing_is_known(team: Wat
     assert team.limits.look(at("11-20 12:00"), "normal") == 0
     assert team.review.spend(at("11-20 12:00")) == []
     assert team.review.widest(at("11-20 12:00")) is None
-    assert team.told() == []
+    assert team.reported() == []
 
 
-def test_a_crossing_is_told_once_however_often_it_is_looked_at(team: Watched) -> None:
+def test_a_crossing_is_reported_once_however_often_it_is_looked_at(team: Watched) -> None:
     team.spends(90, "11-20 08:00")
     assert team.polls("11-20 12:00") == 0
     team.spends(20, "11-20 12:10")
@@ -186,7 +186,7 @@ def test_usage_of_a_months_last_minutes_that_is_seen_after_midnight_opens_that_m
     assert team.polls("12-01 00:01") == 0
     assert team.polls("12-01 00:03") == 1
     assert team.posts() == ["default/2026-11/soft/100"]
-    ((_, facts),) = team.told()
+    ((_, facts),) = team.reported()
     assert facts.spend.spent_usd == 110
     assert facts.spend.ends_at == at("12-01 00:00")
     assert (facts.spend.expected_usd, facts.spend.movers, facts.spend.shares) == (None, (), ())
@@ -196,7 +196,7 @@ def test_usage_of_a_months_last_minutes_that_is_seen_after_midnight_opens_that_m
     assert "Expected end" not in text
 
 
-def test_a_late_crossing_is_told_once_and_the_new_month_begins_for_itself(team: Watched) -> None:
+def test_a_late_crossing_is_reported_once_and_the_new_month_begins_for_itself(team: Watched) -> None:
     team.spends(90, "11-20 08:00")
     team.polls("11-30 23:58")
     team.spends(20, "11-30 23:57")
@@ -207,17 +207,17 @@ def test_a_late_crossing_is_told_once_and_the_new_month_begins_for_itself(team: 
     team.polls("12-01 11:00")
     team.polls("12-02 11:00")
     assert team.posts() == ["default/2026-11/soft/100", "default/2026-12/soft/100"]
-    assert len(team.told()) == 2
+    assert len(team.reported()) == 2
 
 
-def test_an_alert_that_was_told_before_the_end_is_not_told_again_after_it(team: Watched) -> None:
+def test_an_alert_that_was_reported_before_the_end_is_not_reported_again_after_it(team: Watched) -> None:
     team.spends(110, "11-30 20:00")
     team.polls("11-30 21:00")
     team.spends(500, "11-30 23:58")
     for hour in range(48):
         team.polls(at("12-01 00:10") + hour * HOUR)
     assert team.posts() == ["default/2026-11/soft/100"]
-    assert len(team.told()) == 1
+    assert len(team.reported()) == 1
 
 
 def test_both_limits_crossed_in_the_last_minutes_are_one_hard_message(engine: Engine) -> None:
@@ -225,7 +225,7 @@ def test_both_limits_crossed_in_the_last_minutes_are_one_hard_message(engine: En
     team.polls("11-30 23:50")
     team.spends(250, "11-30 23:58")
     team.polls("12-01 00:05")
-    ((action, facts),) = team.told()
+    ((action, facts),) = team.reported()
     assert (action, facts.level, facts.reason) == ("post", LimitKind.HARD, LimitReason.CROSSED_WITH_SOFT)
     assert limit_message(facts, None).text.splitlines()[-1].startswith("Nothing has been stopped")
 
@@ -236,7 +236,7 @@ def test_a_correction_after_the_end_edits_the_message_and_does_not_post(team: Wa
     team.delivers()
     team.uses.clear()
     team.polls("12-01 09:00")
-    (_, (action, facts)) = team.told()
+    (_, (action, facts)) = team.reported()
     assert (action, facts.status, facts.reason) == ("update", Status.RESOLVED, LimitReason.FELL_BELOW)
     assert "which is over" in limit_message(facts, None).text.splitlines()[0]
 
@@ -281,7 +281,7 @@ def test_a_limit_that_came_after_the_end_is_not_held_against_the_period_and_the_
     team.spends(20, "11-30 23:57")
     assert team.polls("12-01 00:10") == 1
     assert team.posts() == ["default/2026-11/soft/100"]
-    (facts,) = (facts for _, facts in team.told())
+    (facts,) = (facts for _, facts in team.reported())
     assert (facts.spend.soft_usd, facts.spend.hard_usd) == (Decimal(100), None)
 
 
@@ -291,10 +291,10 @@ def test_a_limit_that_is_lifted_after_the_end_leaves_the_messages_of_the_period_
     team.polls("11-30 21:00")
     team.spends(60, "11-30 21:30")
     team.polls("11-30 22:00")
-    before = team.told()
+    before = team.reported()
     team.started(budget(100, 900))
     team.polls("12-01 09:00")
-    assert team.told() == before
+    assert team.reported() == before
 
 
 def test_a_limit_that_was_lifted_within_the_period_stays_lifted_after_it(engine: Engine) -> None:
@@ -303,11 +303,11 @@ def test_a_limit_that_was_lifted_within_the_period_stays_lifted_after_it(engine:
     team.polls("11-20 12:00")
     team.started(budget(None, 500))
     team.polls("11-20 13:00")
-    before = team.told()
+    before = team.reported()
     assert [facts.status for _, facts in before] == [Status.OPEN, Status.WITHDRAWN]
     team.spends(10, "11-30 23:58")
     assert team.polls("12-01 00:05") == 0
-    assert team.told() == before
+    assert team.reported() == before
 
 
 def test_a_limit_edited_within_the_period_holds_with_its_last_value(team: Watched) -> None:
@@ -322,7 +322,7 @@ def test_a_limit_edited_within_the_period_holds_with_its_last_value(team: Watche
     assert team.posts() == ["default/2026-11/soft/300"]
 
 
-def test_a_bot_that_was_away_for_a_whole_day_still_tells_of_it(engine: Engine) -> None:
+def test_a_bot_that_was_away_for_a_whole_day_still_reports_it(engine: Engine) -> None:
     team = Watched(engine, budget(period="day"))
     team.polls("11-20 18:00")
     team.spends(150, "11-21 12:00")
@@ -330,7 +330,7 @@ def test_a_bot_that_was_away_for_a_whole_day_still_tells_of_it(engine: Engine) -
     team.polls("11-23 08:00")
     assert team.posts() == ["default/2026-11-21/soft/100", "default/2026-11-22/soft/100"]
     team.polls("11-23 08:01")
-    assert len(team.told()) == 2
+    assert len(team.reported()) == 2
 
 
 def test_what_is_only_watched_is_no_incident_and_has_no_message(engine: Engine) -> None:
@@ -340,7 +340,7 @@ def test_what_is_only_watched_is_no_incident_and_has_no_message(engine: Engine) 
     with engine.connect() as connection:
         rows = connection.execute(select(alerts.c.limit_kind, alerts.c.status, alerts.c.key)).all()
     assert [tuple(row) for row in rows] == [("soft", "watched", "2026-11"), ("hard", "watched", "2026-11")]
-    assert team.told() == []
+    assert team.reported() == []
 
 
 def test_every_budget_is_decided_in_its_own_period_and_zone(engine: Engine) -> None:
@@ -515,7 +515,7 @@ def test_a_failing_report_leaves_every_number_and_every_open_alert_as_it_was(tea
     assert report is not None
     assert report.spend.billed_usd == 105
     assert team.posts() == ["default/2026-11/soft/100"]
-    assert len(team.told()) == 1
+    assert len(team.reported()) == 1
 
 
 def test_a_failed_poll_after_days_away_lowers_no_number(team: Watched) -> None:
@@ -537,7 +537,7 @@ moments = st.integers(0, 48 * 60 - 1).map(lambda minute: at("11-29 00:00") + min
     polls=st.lists(moments, min_size=1, max_size=6),
     restarts=st.sets(st.integers(0, 6)),
 )
-def test_whenever_it_polls_every_day_that_ends_above_its_limit_is_told_exactly_once(
+def test_whenever_it_polls_every_day_that_ends_above_its_limit_is_reported_exactly_once(
     tmp_path_factory: pytest.TempPathFactory,
     uses: Sequence[tuple[datetime, int]],
     polls: Sequence[datetime],

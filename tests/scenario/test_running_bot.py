@@ -42,7 +42,7 @@ async def ended(process: Process) -> tuple[int, str]:
     return process.returncode or 0, err.decode()
 
 
-async def test_the_bot_tells_soft_then_hard_across_a_restart_and_nothing_twice(world: World) -> None:
+async def test_the_bot_reports_soft_then_hard_across_a_restart_and_nothing_twice(world: World) -> None:
     async with world.running() as process:
         await connected(world)
         world.spend(110)
@@ -74,7 +74,7 @@ async def test_an_admin_switches_the_mode_and_everybody_hears_of_it(world: World
         assert "degraded" in await ask(world, "fallback status", DEVELOPER)
 
 
-async def test_anybody_else_changes_nothing_and_is_told_why(world: World) -> None:
+async def test_anybody_else_changes_nothing_and_reads_why(world: World) -> None:
     async with world.running():
         await connected(world)
         await eventually(world.fallback_file.exists)

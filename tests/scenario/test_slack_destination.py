@@ -115,7 +115,7 @@ async def test_the_missing_scope_is_named_as_slack_names_it(slack: SlackSandbox,
 
 
 @pytest.mark.parametrize("status", ["429", "200"])
-async def test_a_limit_is_told_with_the_time_that_slack_asks_for(
+async def test_a_limit_is_reported_with_the_time_that_slack_asks_for(
     slack: SlackSandbox, destination: SlackDestination, status: str
 ) -> None:
     fault = Fault("status", status=429, retry_after="7") if status == "429" else Fault("error", error="ratelimited")
@@ -309,7 +309,7 @@ async def test_what_is_refused_even_as_text_waits(slack: SlackSandbox, destinati
 
 
 @pytest.mark.parametrize("code", ["message_not_found", "edit_window_closed", "cant_update_message", "is_inactive"])
-async def test_a_message_that_cannot_be_edited_is_told_apart_from_one_to_try_again(
+async def test_a_message_that_cannot_be_edited_is_distinguished_from_one_to_try_again(
     slack: SlackSandbox, destination: SlackDestination, code: str
 ) -> None:
     slack.faults.add(EDIT, Fault("error", error=code))

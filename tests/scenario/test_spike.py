@@ -1,4 +1,4 @@
-"""A runaway key: told long before the budget is gone, with its name and the reason, and never because of usual work."""
+"""A runaway key: reported long before the budget is gone, with its name and the reason; usual work never is."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -61,7 +61,7 @@ async def runs_away(
 
 
 @pytest.mark.parametrize("api", ["admin", "analytics"])
-async def test_a_runaway_key_is_told_before_it_has_spent_thirty_dollars(
+async def test_a_runaway_key_is_reported_before_it_has_spent_thirty_dollars(
     simulated: World, clock: HandClock, api: str
 ) -> None:
     simulated.anthropic.delay = simulated.anthropic.analytics_behind = 5 * MINUTE
@@ -196,7 +196,7 @@ async def test_beside_an_alert_about_a_limit_the_spike_waits_an_hour(simulated: 
     assert len(spikes(simulated)) == 1
 
 
-async def test_what_is_no_spike_of_a_wide_budget_is_told_by_the_narrow_one(
+async def test_what_is_no_spike_of_a_wide_budget_is_reported_by_the_narrow_one(
     simulated: World, clock: HandClock, database_url: str
 ) -> None:
     written = budgets(simulated, ("search", "workspace:wrkspc_1", 9000), ("answers", "key:apikey_2", 9000))
@@ -207,7 +207,7 @@ async def test_what_is_no_spike_of_a_wide_budget_is_told_by_the_narrow_one(
         await runs_away(simulated, bot, clock, 30, key="apikey_2")
     (spike,) = simulated.posts()
     assert "usually $0.00, budget answers" in first_line(spike)
-    assert told(database_url) == [("answers", "2026-11-16T09:00Z", "spike", Decimal(10), "open")]
+    assert stored_spikes(database_url) == [("answers", "2026-11-16T09:00Z", "spike", Decimal(10), "open")]
 
 
 def budgets(world: World, *written: tuple[str, str, int]) -> dict[str, str]:
@@ -222,7 +222,9 @@ def budgets(world: World, *written: tuple[str, str, int]) -> dict[str, str]:
     return {"CLAUDE_COST_CONFIG": str(config), "CLAUDE_COST_SOFT_USD": "", "CLAUDE_COST_HARD_USD": ""}
 
 
-async def test_one_runaway_is_told_once_by_the_widest_budget_that_sees_it(simulated: World, clock: HandClock) -> None:
+async def test_one_runaway_is_reported_once_by_the_widest_budget_that_sees_it(
+    simulated: World, clock: HandClock
+) -> None:
     written = budgets(
         simulated,
         ("answers", "key:apikey_2", 9000),
@@ -242,7 +244,7 @@ async def test_one_runaway_is_told_once_by_the_widest_budget_that_sees_it(simula
     assert "Seen by these budgets too: opus." in spike.text
 
 
-async def test_beside_an_open_spike_only_one_of_other_callers_is_told(simulated: World, clock: HandClock) -> None:
+async def test_beside_an_open_spike_only_one_of_other_callers_is_reported(simulated: World, clock: HandClock) -> None:
     written = budgets(
         simulated,
         ("ingest", "key:apikey_1", 9000),
@@ -265,7 +267,7 @@ async def test_beside_an_open_spike_only_one_of_other_callers_is_told(simulated:
     assert "Seen by these budgets too: answers." in second.text
 
 
-def told(database_url: str) -> list[tuple[object, ...]]:
+def stored_spikes(database_url: str) -> list[tuple[object, ...]]:
     engine: Engine = open_database(database_url)
     query = select(alerts.c.subject, alerts.c.key, alerts.c.kind, alerts.c.bound_usd_per_hour, alerts.c.status)
     try:

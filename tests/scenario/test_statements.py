@@ -71,7 +71,7 @@ def config_of(folder: Path, budgets: int) -> Path:
 
 @asynccontextmanager
 async def quiet(world: World, clock: HandClock, url: str, budgets: int = 1) -> AsyncIterator[Bot]:
-    """A connected bot that has told what there was to tell, one of it a soft alert that stands open."""
+    """A connected bot that has reported everything, one of it a soft alert that stands open."""
     config = config_of(world.folder, budgets - 1)
     world.spend(120)
     clock.advance(timedelta(hours=1))
@@ -126,10 +126,10 @@ async def test_an_alert_that_time_brings_a_step_is_seen_by_a_delivery(simulated:
         with counted(bot) as before:
             await bot.deliver()
         clock.advance(timedelta(minutes=1))
-        told = len(simulated.replies(alert))
+        reported = len(simulated.replies(alert))
         await bot.deliver()
         assert len(before.statements) == 1
-        assert len(simulated.replies(alert)) == told + 1
+        assert len(simulated.replies(alert)) == reported + 1
 
 
 async def test_the_mode_that_was_clicked_is_shown_in_open_alerts_by_the_next_cycle_and_looked_at_once(

@@ -74,7 +74,7 @@ async def test_where_nobody_is_an_admin_the_refusal_names_the_variable(simulated
     assert simulated.posts() == []
 
 
-async def test_real_incidents_are_neither_told_nor_changed_by_it(simulated: World) -> None:
+async def test_real_incidents_are_neither_reported_nor_changed_by_it(simulated: World) -> None:
     simulated.spend(150)
     async with simulated.connected_bot() as bot:
         await bot.cycle()

@@ -38,7 +38,7 @@ async def work(
         await bot.cycle()
 
 
-def told(world: World) -> list[Message]:
+def reported(world: World) -> list[Message]:
     return [post for post in world.posts() if post.texts[0].startswith("Spend in no log")]
 
 
@@ -81,7 +81,7 @@ async def test_an_open_one_is_withdrawn_when_it_is_switched_off(simulated: World
         for _ in range(2):
             await bot.cycle()
             clock.advance(DAY)
-    (alert,) = told(simulated)
+    (alert,) = reported(simulated)
     assert alert.text.startswith("Spend in no log: it is not watched any more")
     assert len(simulated.replies(alert)) == 1
 

@@ -1,4 +1,4 @@
-"""Weeks of budgets in many zones: every crossing is told exactly once, as an oracle of its own has it.
+"""Weeks of budgets in many zones: every crossing is reported exactly once, as an oracle of its own has it.
 
 Whole years, with more polls and other seeds, are played by `benchmarks/year.py`.
 """
@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.databases import open_migrated
-from tests.scenario.year_oracle import Told
+from tests.scenario.year_oracle import ReportedIncident
 from tests.scenario.year_world import WATCHES, Year
 
 BETWEEN_POLLS = timedelta(hours=14)
@@ -45,17 +45,17 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
-def in_order(told: list[Told]) -> list[tuple[datetime, str]]:
-    return sorted((one.at, one.incident) for one in told)
+def in_order(reported: list[ReportedIncident]) -> list[tuple[datetime, str]]:
+    return sorted((one.at, one.incident) for one in reported)
 
 
 @pytest.mark.parametrize("stretch", STRETCHES, ids=lambda stretch: stretch.name)
-async def test_in_weeks_of_many_budgets_every_crossing_is_told_exactly_once(engine: Engine, stretch: Stretch) -> None:
+async def test_in_weeks_of_many_budgets_every_crossing_is_reported_once(engine: Engine, stretch: Stretch) -> None:
     year = Year(engine, stretch.seed, stretch.starts_at, stretch.days)
     await year.live(BETWEEN_POLLS)
     posts = year.posts()
     assert not [incident for incident, count in Counter(post.incident for post in posts).items() if count > 1]
-    assert in_order(posts) == in_order(year.oracle.told)
+    assert in_order(posts) == in_order(year.oracle.reported)
 
     # These were weeks in which things went wrong.
     assert year.polls > 50

@@ -132,7 +132,7 @@ def price(row: Row) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReportedIncident:
     """One incident's message: when it was decided on, and what it is about."""
 
     at: datetime
@@ -149,13 +149,13 @@ class _Account:
 
 
 class Oracle:
-    """`told` is what has to stand in the channel, once each.
+    """`reported` is what has to stand in the channel, once each.
 
-    `again`: how often a limit was crossed another time. `late`: how many were told after the end of their period.
+    `again`: how often a limit was crossed another time. `late`: how many were reported after the end of their period.
     """
 
     def __init__(self, watches: Iterable[Watch]) -> None:
-        self.told: list[Told] = []
+        self.reported: list[ReportedIncident] = []
         self.again = self.late = 0
         self._accounts = [_Account(watch) for watch in watches]
         self._hours: dict[datetime, tuple[Row, ...]] = {}
@@ -198,7 +198,7 @@ class Oracle:
                 if label == present:
                     account.limits[label] = account.watch
                 elif label not in account.limits:
-                    # Away for the whole of it: what held before still held. Never watched: not told.
+                    # Away for the whole of it: what held before still held. Never watched: not reported.
                     earlier = account.limits.get(account.watch.before(label, within))
                     if earlier is None:
                         continue
@@ -220,7 +220,7 @@ class Oracle:
                 continue
             incident = f"{limits.name}/{label}/{level}/{limit}"
             if above and incident not in self._above:
-                self.told.append(Told(now, incident))
+                self.reported.append(ReportedIncident(now, incident))
                 self.late += label != account.watch.label(now)
             elif above and not self._above[incident]:
                 self.again += 1

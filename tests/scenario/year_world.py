@@ -1,7 +1,7 @@
 """A year of a team: usage in the shape of days and weeks, bursts, corrections, and a bot that is away now and then.
 
 The bot's poller, stores and review are the real ones on a real database; in place of Anthropic's HTTP API stands a
-source that answers at once. Everything that it answers is told to the oracle too.
+source that answers at once. Everything that it returns goes to the oracle too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,9 +47,9 @@ from tests.scenario.year_oracle import (
     UNKNOWN_OPUS,
     BillRow,
     Oracle,
+    ReportedIncident,
     Row,
     Tokens,
-    Told,
     Watch,
     price,
 )
@@ -106,8 +106,8 @@ class Use:
 
     def known(self, now: datetime) -> Tokens | None:
         """What the report says of it by now."""
-        told = [version.tokens for version in self.versions if version.since <= now]
-        return told[-1] if told else None
+        reported = [version.tokens for version in self.versions if version.since <= now]
+        return reported[-1] if reported else None
 
 
 @dataclass(slots=True)
@@ -286,13 +286,13 @@ class Year:
             limits.look(now, "normal")
             self.oracle.looked(now)
 
-    def posts(self) -> list[Told]:
+    def posts(self) -> list[ReportedIncident]:
         """The messages that the outbox holds for crossed limits, in order."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(notices.c.action, notices.c.facts).order_by(notices.c.id)).all()
         found = [parsed(row.facts) for row in rows if row.action == "post"]
         alerts = [facts for facts in found if isinstance(facts, LimitAlert) and facts.level in LIMITS]
-        return [Told(facts.decided_at, facts.incident) for facts in alerts]
+        return [ReportedIncident(facts.decided_at, facts.incident) for facts in alerts]
 
     def _started(self) -> tuple[Report, Poller, BudgetReview, Evaluator]:
         report = Report(self.history, self._clock)

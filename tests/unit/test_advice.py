@@ -163,7 +163,7 @@ def test_what_costs_more_is_no_advice_and_stays_in_the_json_object() -> None:
     assert any(way["label"] == "Opus 5.5" for way in estimate_json(result)["alternatives"])
 
 
-def test_a_conversation_shorter_than_the_cache_takes_is_not_told_to_cache() -> None:
+def test_a_conversation_shorter_than_the_cache_takes_gets_no_advice_to_cache() -> None:
     talk = estimated("haiku-4.5 requests=1000 in=100 out=50 turns=5")
     assert not any("Cache" in advice.what for advice in talk.advice)
 
@@ -257,7 +257,7 @@ def test_advice_saves_and_what_saves_most_comes_first(words: str) -> None:
         assert same[0].monthly_usd == min(way.compared_usd for way in working)
 
 
-def test_batches_and_caching_together_are_told_in_the_first_line() -> None:
+def test_batches_and_caching_together_are_shown_in_the_first_line() -> None:
     sentence = estimated(CHATBOT).advice[0].sentence
     assert sentence.startswith("Send in batches, results within 24 hours: $675.00, saves $675.00 (-50%)")
     assert sentence.endswith("; with the caching below: $435.11 (-68%)")

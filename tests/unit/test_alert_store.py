@@ -1,4 +1,4 @@
-"""Incidents and the outbox: what is decided and what tells it are one, and a limit is told once."""
+"""Incidents and the outbox: a decision and its notice are one, and a limit is reported once."""
 
 import logging
 import threading
@@ -64,7 +64,7 @@ def send(store: AlertStore, ts: str | None = None) -> Notice:
     return notice
 
 
-def told(engine: Engine) -> list[tuple[str, str]]:
+def notified(engine: Engine) -> list[tuple[str, str]]:
     """Action and status of every notice, oldest first."""
     with engine.connect() as connection:
         rows = connection.execute(select(notices.c.action, notices.c.status).order_by(notices.c.id)).all()
@@ -93,7 +93,7 @@ def test_a_failure_between_the_incident_and_its_notice_leaves_neither(store: Ale
     with pytest.raises(RuntimeError):
         record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED, crossed(LimitKind.SOFT))
     assert store.incidents(BUDGET, PERIOD) == []
-    assert told(engine) == []
+    assert notified(engine) == []
 
 
 def test_the_same_limit_is_posted_once_however_often_it_is_recorded(store: AlertStore, engine: Engine) -> None:
@@ -101,7 +101,7 @@ def test_the_same_limit_is_posted_once_however_often_it_is_recorded(store: Alert
     send(store, "1.0")
     record(store, crossed(LimitKind.SOFT))
     record(store, crossed(LimitKind.SOFT))
-    assert [action for action, _ in told(engine)].count("post") == 1
+    assert [action for action, _ in notified(engine)].count("post") == 1
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -140,14 +140,14 @@ def test_a_limit_written_differently_is_the_same_limit(store: AlertStore, engine
     record(store, crossed(LimitKind.SOFT, Decimal("400")))
     record(store, crossed(LimitKind.SOFT, Decimal(written)))
     assert store.incidents(BUDGET, PERIOD) == [limit_incident(LimitKind.SOFT, SOFT, Status.OPEN)]
-    assert [action for action, _ in told(engine)].count("post") == 1
+    assert [action for action, _ in notified(engine)].count("post") == 1
 
 
 def test_another_limit_and_another_period_are_other_incidents(store: AlertStore, engine: Engine) -> None:
     record(store, crossed(LimitKind.SOFT))
     record(store, crossed(LimitKind.SOFT, Decimal("400.01")))
     store.record(reported([crossed(LimitKind.SOFT)], budget=BUDGET, period="2026-12"), NOW)
-    assert [action for action, _ in told(engine)] == ["post", "post", "post"]
+    assert [action for action, _ in notified(engine)] == ["post", "post", "post"]
     assert len(store.incidents(BUDGET, PERIOD)) == 2
 
 
@@ -163,7 +163,7 @@ def test_two_copies_that_see_the_same_crossing_at_once_post_it_once(engine: Engi
         thread.start()
     for thread in copies:
         thread.join()
-    assert [action for action, _ in told(engine)].count("post") == 1
+    assert [action for action, _ in notified(engine)].count("post") == 1
     assert AlertStore(engine).incidents(BUDGET, PERIOD) == [limit_incident(LimitKind.HARD, HARD, Status.OPEN)]
 
 
@@ -226,9 +226,9 @@ def test_a_withdrawn_limit_edits_its_message_and_can_come_back_to_it(store: Aler
     assert (again.action, again.address) == ("update", Address("C1", "1.0"))
 
 
-def test_an_incident_that_nobody_was_told_of_changes_silently(store: AlertStore, engine: Engine) -> None:
+def test_an_incident_that_was_not_posted_changes_silently(store: AlertStore, engine: Engine) -> None:
     record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
-    assert told(engine) == [("post", "pending")]
+    assert notified(engine) == [("post", "pending")]
     assert limit_incident(LimitKind.SOFT, SOFT, Status.SUPERSEDED) in store.incidents(BUDGET, PERIOD)
 
 
@@ -236,7 +236,7 @@ def test_an_edit_that_waits_gives_way_to_a_newer_one(store: AlertStore, engine: 
     record(store, crossed(LimitKind.SOFT))
     record(store, SOFT_RESOLVED)
     record(store, SOFT_AGAIN)
-    assert told(engine) == [
+    assert notified(engine) == [
         ("post", "pending"),
         ("update", "obsolete"),
         ("reply", "pending"),
@@ -251,7 +251,7 @@ def test_an_edit_that_is_under_way_is_never_taken_back(store: AlertStore, engine
     record(store, SOFT_RESOLVED)
     store.notices.start_attempt(due(store), NOW)
     record(store, SOFT_AGAIN)
-    assert told(engine) == [
+    assert notified(engine) == [
         ("post", "sent"),
         ("update", "sending"),
         ("reply", "pending"),
@@ -298,7 +298,7 @@ def test_an_answer_below_a_message_leaves_the_incidents_message_where_it_is(stor
     assert due(store).address == Address("C1", "1.0")
 
 
-def test_an_announcement_tells_how_far_the_target_has_followed_by_now(store: AlertStore, engine: Engine) -> None:
+def test_an_announcement_shows_how_far_the_target_has_followed_by_now(store: AlertStore, engine: Engine) -> None:
     modes = ModeStore(engine)
     change = modes.change({"CLAUDE_FALLBACK_MODE": "degraded"}, mode_facts())
     assert change is not None

@@ -529,10 +529,10 @@ def test_an_open_alert_of_a_period_that_is_over_is_redrawn_without_a_way_out() -
     facts = alert(LimitKind.HARD)
     redrawn_facts = loaded(dumped(redrawn(facts, "degraded", None, SPEND.ends_at)))
     assert isinstance(redrawn_facts, LimitAlert)
-    told = limit_message(redrawn_facts, None)
-    assert "over" in told.text.splitlines()[0]
-    assert not any(block["type"] == "actions" for block in told.blocks)
-    assert "Expected end" not in told.text
+    message_of_limit = limit_message(redrawn_facts, None)
+    assert "over" in message_of_limit.text.splitlines()[0]
+    assert not any(block["type"] == "actions" for block in message_of_limit.blocks)
+    assert "Expected end" not in message_of_limit.text
 
 
 def test_the_mode_in_force_is_named_and_no_way_out_any_more() -> None:
@@ -564,7 +564,7 @@ def test_beside_a_cheaper_mode_in_force_a_dearer_one_is_no_way_out() -> None:
     assert buttons(message) == []
 
 
-def test_an_alert_drawn_for_another_mode_tells_the_savings_against_that() -> None:
+def test_an_alert_drawn_for_another_mode_shows_the_savings_against_that() -> None:
     message = limit_message(alert(mode="degraded"), None)
     # $287.61 are left, of which degraded costs 0.55 and minimal 0.30.
     assert "minimal (at most Haiku 5.5) saves about $130.73 by the end of the period" in message.text
@@ -681,8 +681,8 @@ def test_an_announcement_says_who_why_what_it_saves_and_when_services_follow() -
     assert "a service that reads it follows when it restarts or reloads" in message.text
     failed = announcement(mode_facts(), TARGETS, None, "/srv/services.env: no space is left.")
     assert "NOT written yet, the bot keeps trying; `/claude-cost doctor` says where and why." in failed.text
-    for told in (message, failed):
-        assert "/srv" not in told.text + str(told.blocks)
+    for message_of_limit in (message, failed):
+        assert "/srv" not in message_of_limit.text + str(message_of_limit.blocks)
 
 
 def test_an_announcement_shows_what_changed_and_folds_what_is_the_same_each_time() -> None:

@@ -71,7 +71,7 @@ def dribbles(connection: socket.socket, begin: bytes, stop: threading.Event) -> 
 
 
 @pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n"])
-async def test_a_destination_that_dribbles_is_left_after_a_while_and_told_again_later(
+async def test_a_destination_that_dribbles_times_out_and_is_tried_again_later(
     begin: bytes,
 ) -> None:
     slow = [True]
@@ -89,12 +89,12 @@ async def test_a_destination_that_dribbles_is_left_after_a_while_and_told_again_
         slow[0] = False
         for _ in range(50):
             await asyncio.sleep(0.1)
-            told = await hook.post(MESSAGE, {})
-            if isinstance(told, Delivered):
+            outcome = await hook.post(MESSAGE, {})
+            if isinstance(outcome, Delivered):
                 break
             assert sum(thread.name == "destination" for thread in threading.enumerate()) <= 1
         stop.set()
-    assert told == Delivered()
+    assert outcome == Delivered()
 
 
 async def test_an_answer_of_any_size_is_cut() -> None:
@@ -117,6 +117,6 @@ async def test_no_redirect_takes_the_message_elsewhere(status: int, parameters: 
     with serving(lambda connection: connection.sendall(OK)) as (elsewhere, heard):
         location = f"HTTP/1.1 {status} Moved\r\nLocation: http://127.0.0.1:{elsewhere}/\r\nContent-Length: 0\r\n\r\n"
         with serving(lambda connection: connection.sendall(location.encode())) as (port, _):
-            told = await destination(port, parameters).post(MESSAGE, {})
-    assert reason(told) == f"it responded with HTTP status {status}"
+            outcome = await destination(port, parameters).post(MESSAGE, {})
+    assert reason(outcome) == f"it responded with HTTP status {status}"
     assert heard == []

@@ -68,7 +68,7 @@ def test_whoever_saw_an_older_budget_changes_nothing(engine: Engine) -> None:
     assert len(audited(engine)) == 1
 
 
-def test_of_two_who_set_the_same_name_at_once_one_is_told_that_he_was_late(engine: Engine) -> None:
+def test_of_two_who_set_the_same_name_at_once_one_reads_that_he_was_late(engine: Engine) -> None:
     store = BudgetStore(engine)
     start = threading.Barrier(4)
     done: list[bool] = []

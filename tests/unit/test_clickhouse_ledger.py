@@ -426,8 +426,8 @@ def test_copies_append_the_same_while_one_moves(engine: Engine, clickhouse: Clic
     copies[0].append(events, NOON)
     with ThreadPoolExecutor(4) as pool:
         moves = [pool.submit(copy.roll_up, NOON + 5 * HOUR) for copy in copies[:2]]
-        told = [pool.submit(copy.append, events, NOON + 5 * HOUR) for copy in copies]
-        assert [each.result() for each in told] == [Appended(0, 40)] * 3
+        reported = [pool.submit(copy.append, events, NOON + 5 * HOUR) for copy in copies]
+        assert [each.result() for each in reported] == [Appended(0, 40)] * 3
         assert [each.result() for each in moves] == [None, None]
     copies[0].roll_up(NOON + 9 * HOUR)
     assert (total(copies[1]), len(clickhouse.ids), held(engine)) == (400, 40, set())
@@ -489,7 +489,7 @@ def test_another_table_takes_nothing_off_what_was_counted(
     assert (total(ledger), clickhouse.ids) == (counted + 10, {"msg_9"})
 
 
-def test_a_lifetime_that_is_told_after_the_move_is_no_second_write(ledger: ClickHouseLedger, engine: Engine) -> None:
+def test_a_lifetime_reported_after_the_move_is_no_second_write(ledger: ClickHouseLedger, engine: Engine) -> None:
     named = response(1)
     first = replace(named, counts=TokenCounts(cache_creation_5m_input_tokens=1000), unsplit=1000)
     ledger.append([first], NOON)

@@ -1,4 +1,4 @@
-"""The decision: who is told what, and that nobody is told twice."""
+"""The decision: which limits are reported, and that none is reported twice."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -69,7 +69,7 @@ def test_both_first_seen_together_are_one_hard_post_that_knows_of_the_soft_limit
     assert limit_incident(LimitKind.SOFT, SOFT, Status.SUPERSEDED) in incidents
 
 
-def test_a_soft_limit_told_with_the_hard_one_is_told_once_when_spend_falls_between_them() -> None:
+def test_a_soft_limit_reported_with_the_hard_one_is_reported_once_when_spend_falls_between_them() -> None:
     posts, incidents = play(BUDGET, [Decimal(650), Decimal(500), Decimal(650), Decimal(500)])
     assert [(post.limit_kind, post.reason) for post in posts] == [
         (LimitKind.HARD, LimitReason.CROSSED_WITH_SOFT),
@@ -78,7 +78,7 @@ def test_a_soft_limit_told_with_the_hard_one_is_told_once_when_spend_falls_betwe
     assert limit_incident(LimitKind.SOFT, SOFT, Status.OPEN) in incidents
 
 
-def test_a_soft_limit_told_with_the_hard_one_is_told_when_the_hard_one_is_raised() -> None:
+def test_a_soft_limit_reported_with_the_hard_one_is_reported_when_the_hard_one_is_raised() -> None:
     raised = replace(BUDGET, hard_usd=Decimal(900))
     posts, incidents = play_edited([(BUDGET, Decimal(650)), (raised, Decimal(650)), (raised, Decimal(650))])
     assert [post.limit_kind for post in posts] == [LimitKind.HARD, LimitKind.SOFT]
@@ -88,7 +88,7 @@ def test_a_soft_limit_told_with_the_hard_one_is_told_when_the_hard_one_is_raised
     ]
 
 
-def test_a_soft_limit_told_with_the_hard_one_is_told_when_it_alone_is_crossed_again() -> None:
+def test_a_soft_limit_reported_with_the_hard_one_is_reported_when_it_alone_is_crossed_again() -> None:
     posts, incidents = play(BUDGET, [Decimal(650), Decimal(50), Decimal(450)])
     assert [(post.limit_kind, post.reason) for post in posts] == [
         (LimitKind.HARD, LimitReason.CROSSED_WITH_SOFT),
@@ -118,7 +118,7 @@ def test_an_edited_limit_is_a_new_incident_and_the_old_one_is_withdrawn() -> Non
     )
 
 
-def test_a_limit_that_was_told_before_is_not_posted_again_when_it_comes_back() -> None:
+def test_a_limit_that_was_reported_before_is_not_posted_again_when_it_comes_back() -> None:
     edited = replace(BUDGET, soft_usd=Decimal(500))
     spent = Decimal(550)
     posts, incidents = play_edited([(BUDGET, spent), (edited, spent), (BUDGET, spent)])
@@ -130,7 +130,7 @@ def test_a_limit_that_was_told_before_is_not_posted_again_when_it_comes_back() -
     ("budget", "level"),
     [(replace(BUDGET, soft_usd=None), LimitKind.HARD), (replace(BUDGET, hard_usd=None), LimitKind.SOFT)],
 )
-def test_a_budget_with_one_limit_tells_only_that_one(budget: Budget, level: Level) -> None:
+def test_a_budget_with_one_limit_shows_only_that_one(budget: Budget, level: Level) -> None:
     posts, _ = play(budget, [Decimal(450), Decimal(650)])
     assert [post.limit_kind for post in posts] == [level]
 
@@ -168,12 +168,12 @@ def test_whatever_spend_does_each_limit_is_posted_at_most_once(spends: list[Deci
 
 
 @given(st.lists(amounts, min_size=1, max_size=30))
-def test_every_limit_that_was_ever_reached_was_told(spends: list[Decimal]) -> None:
+def test_every_limit_that_was_ever_reached_was_reported(spends: list[Decimal]) -> None:
     posts, _ = play(BUDGET, spends)
-    told = {post.limit_kind for post in posts}
-    assert (LimitKind.HARD in told) == (max(spends) >= HARD)
+    reported = {post.limit_kind for post in posts}
+    assert (LimitKind.HARD in reported) == (max(spends) >= HARD)
     if max(spends) >= SOFT:
-        assert told, "a crossed soft limit is told by itself or with the hard one"
+        assert reported, "a crossed soft limit is reported by itself or with the hard one"
 
 
 @given(st.lists(amounts, min_size=1, max_size=30))
@@ -192,12 +192,12 @@ def mark(usd: int, status: Status, reason: LimitReason, *, post: bool = False) -
     return limit_step(LimitKind.THRESHOLD, Decimal(usd), status, reason, post=post)
 
 
-def test_a_threshold_is_told_when_spend_reaches_it() -> None:
+def test_a_threshold_is_reported_when_spend_reaches_it() -> None:
     assert decide(MARKED, Decimal("149.99"), []) == ()
     assert decide(MARKED, Decimal(150), []) == (mark(150, Status.OPEN, LimitReason.CROSSED, post=True),)
 
 
-def test_of_several_thresholds_first_seen_together_only_the_highest_is_told() -> None:
+def test_of_several_thresholds_first_seen_together_only_the_highest_is_reported() -> None:
     assert decide(MARKED, Decimal(320), []) == (
         mark(150, Status.SUPERSEDED, LimitReason.PASSED_BY_HIGHER),
         mark(300, Status.OPEN, LimitReason.CROSSED, post=True),
@@ -220,8 +220,8 @@ def test_a_threshold_that_was_passed_on_the_way_stays_silent_when_spend_falls_ba
 
 
 def test_a_threshold_resolves_and_opens_again_in_its_message() -> None:
-    told = [limit_incident(LimitKind.THRESHOLD, Decimal(150), Status.OPEN)]
-    assert decide(MARKED, Decimal(100), told) == (mark(150, Status.RESOLVED, LimitReason.FELL_BELOW),)
+    reported = [limit_incident(LimitKind.THRESHOLD, Decimal(150), Status.OPEN)]
+    assert decide(MARKED, Decimal(100), reported) == (mark(150, Status.RESOLVED, LimitReason.FELL_BELOW),)
     again = decide(MARKED, Decimal(160), [limit_incident(LimitKind.THRESHOLD, Decimal(150), Status.RESOLVED)])
     assert again == (mark(150, Status.OPEN, LimitReason.CROSSED_AGAIN),)
 
@@ -264,7 +264,7 @@ def test_whatever_spend_and_edits_do_each_threshold_is_posted_at_most_once(
     for budget, spent in edited:
         steps = decide(budget, spent, incidents)
         assert len({(step.limit_kind, step.limit_usd) for step in steps}) == len(steps), (
-            "nothing is told two things at once"
+            "no limit is reported in two ways at once"
         )
         asked += [
             (step.limit_kind, step.limit_usd) for step in steps if step.post and step.limit_kind is LimitKind.THRESHOLD

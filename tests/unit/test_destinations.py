@@ -75,7 +75,7 @@ def test_a_mistake_is_one_sentence_that_does_not_show_the_address(tmp_path: Path
     assert TOKEN not in sentence
 
 
-def test_two_destinations_of_one_name_are_refused_since_nobody_could_tell_which_one_waits(tmp_path: Path) -> None:
+def test_two_destinations_of_one_name_are_refused_since_nobody_could_know_which_one_waits(tmp_path: Path) -> None:
     two = f'[[destination]]\nurl = "{CHATWORK}"\n' * 2
     assert "two destinations are named chatwork://4711: give one of them another name." in refusal(tmp_path, two)
 

@@ -35,7 +35,7 @@ rates = st.decimals("0.000001", 10**6, allow_nan=False, places=6)
         (YEN, "-1", "-¥150 without tax, -¥165 with 10% tax (at 150 JPY for 1 USD)"),
     ],
 )
-def test_an_amount_is_told_in_the_currency_and_with_tax(display: Display, usd: str, text: str) -> None:
+def test_an_amount_is_shown_in_the_currency_and_with_tax(display: Display, usd: str, text: str) -> None:
     assert display.of(Decimal(usd)) == text
 
 
@@ -45,18 +45,18 @@ def test_dollars_without_tax_have_nothing_beside_them(usd: Decimal) -> None:
 
 
 @given(amounts, rates, st.sampled_from(CURRENCIES))
-def test_the_amount_told_is_the_exact_one_rounded_half_up(usd: Decimal, rate: Decimal, currency: str) -> None:
+def test_the_amount_shown_is_the_exact_one_rounded_half_up(usd: Decimal, rate: Decimal, currency: str) -> None:
     text = Display(currency, rate).of(usd)
     assert text is not None
-    told = text.partition(" (at ")[0].removeprefix(currency).strip(" ¥€₩").replace(",", "")
+    shown = text.partition(" (at ")[0].removeprefix(currency).strip(" ¥€₩").replace(",", "")
     exact = Fraction(usd) * Fraction(rate)
     step = Fraction(1, 10 ** MINOR_UNITS.get(currency, 2))
-    if told.startswith("under"):
+    if shown.startswith("under"):
         assert 0 < exact < step / 2
         return
-    # Half-up: the value lies in [told - half a step, told + half a step).
-    assert Fraction(told) - step / 2 <= exact < Fraction(told) + step / 2
-    assert len(told.partition(".")[2]) == MINOR_UNITS.get(currency, 2)
+    # Half-up: the value lies in [shown - half a step, shown + half a step).
+    assert Fraction(shown) - step / 2 <= exact < Fraction(shown) + step / 2
+    assert len(shown.partition(".")[2]) == MINOR_UNITS.get(currency, 2)
 
 
 @given(amounts, rates, st.decimals("0.01", 100, places=2))
@@ -65,10 +65,10 @@ def test_tax_is_put_on_the_exact_amount_and_not_on_the_rounded_one(
 ) -> None:
     text = Display("CHF", rate, tax_percent).of(usd)
     assert text is not None
-    told = text.partition("without tax, CHF ")[2].partition(" with ")[0].replace(",", "")
+    shown = text.partition("without tax, CHF ")[2].partition(" with ")[0].replace(",", "")
     exact = Fraction(usd) * Fraction(rate) * (1 + Fraction(tax_percent) / 100)
-    if told:
-        assert Fraction(told) - Fraction(1, 200) <= exact < Fraction(told) + Fraction(1, 200)
+    if shown:
+        assert Fraction(shown) - Fraction(1, 200) <= exact < Fraction(shown) + Fraction(1, 200)
     else:
         assert exact < Fraction(1, 200)
 

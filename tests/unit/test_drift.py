@@ -1,4 +1,4 @@
-"""Computed against billed for one day: what explains a difference, what does not, and when that is told."""
+"""Computed against billed for one day: what explains a difference, what does not, and when that is reported."""
 
 from dataclasses import replace
 from datetime import date
@@ -107,7 +107,7 @@ def test_long_prompts_explain_no_more_than_their_step_can_make() -> None:
     assert drift(haiku, bill(computed / 2, "claude-haiku-5-5")).unexplained_usd == -computed / 2
 
 
-def test_a_bill_that_does_not_tell_models_apart_is_compared_as_a_whole() -> None:
+def test_a_bill_that_does_not_name_models_is_compared_as_a_whole() -> None:
     found = drift([*used(20), *used(3, HAIKU)], bill(23, None))
     assert not found.by_model
     assert found.difference_usd == found.unexplained_usd == 0
@@ -131,13 +131,13 @@ def test_web_searches_are_compared_apart_where_the_bill_has_them_apart() -> None
     assert {m.model: m.unexplained_usd for m in together.models} == {OPUS: 0}
 
 
-def test_discounts_are_only_known_where_the_report_tells_them() -> None:
+def test_discounts_are_only_known_where_the_report_has_them() -> None:
     assert drift(used(20), bill(15)).list_usd is None
     assert drift(used(20), bill(15, list_usd=20), bill(2, None, "code_execution")).list_usd == 22
 
 
 @pytest.mark.parametrize(
-    ("billed", "computed", "told"),
+    ("billed", "computed", "reported"),
     [
         ("10", "9.01", False),
         ("9", "8", True),
@@ -147,16 +147,16 @@ def test_discounts_are_only_known_where_the_report_tells_them() -> None:
         ("1", "0.5", False),
     ],
 )
-def test_what_is_unexplained_is_told_from_both_bounds_on(billed: str, computed: str, told: bool) -> None:
+def test_what_is_unexplained_is_reported_from_both_bounds_on(billed: str, computed: str, reported: bool) -> None:
     found = drift(used(computed), bill(billed))
-    assert exceeds(found, RULES) is told
+    assert exceeds(found, RULES) is reported
 
 
-def test_a_day_is_told_once_resolved_when_it_is_right_and_told_again_in_the_same_message() -> None:
+def test_a_day_is_reported_once_resolved_when_it_is_right_and_reported_again_in_the_same_message() -> None:
     wrong, right = drift(used(10), bill(20)), drift(used(20), bill(20))
-    told = decide_drift(wrong, RULES, None, None)
-    assert told is not None
-    assert (told.limit, told.status, told.post) == (None, Status.OPEN, True)
+    reported = decide_drift(wrong, RULES, None, None)
+    assert reported is not None
+    assert (reported.limit, reported.status, reported.post) == (None, Status.OPEN, True)
     open_ = Incident(AlertKind.DRIFT, None, Status.OPEN)
     assert decide_drift(wrong, RULES, open_, None) is None
     resolved = decide_drift(right, RULES, open_, None)
@@ -208,7 +208,7 @@ def test_causes_and_what_is_left_always_add_up_to_the_difference(
     ],
     ids=["same discount", "nearly", "another share", "other sign", "no bill again", "no bill now"],
 )
-def test_a_standing_cause_is_told_on_its_first_day(
+def test_a_standing_cause_is_reported_on_its_first_day(
     billed: tuple[str, str], before: tuple[str, str], post: bool
 ) -> None:
     today, earlier = (drift(used(computed), bill(charged)) for charged, computed in (billed, before))
@@ -218,7 +218,7 @@ def test_a_standing_cause_is_told_on_its_first_day(
     assert decide_drift(today, RULES, Incident(AlertKind.DRIFT, None, Status.CLOSED), None) is None
 
 
-def test_a_quiet_day_between_leaves_a_standing_cause_told_and_a_day_that_agrees_ends_it() -> None:
+def test_a_quiet_day_between_leaves_a_standing_cause_reported_and_a_day_that_agrees_ends_it() -> None:
     wrong, quiet, right = drift(used(100), bill(85)), drift(used("0.50"), bill("0.42")), drift(used(100), bill(100))
     assert goes_on(wrong, None, RULES) is wrong
     assert goes_on(quiet, wrong, RULES) is wrong

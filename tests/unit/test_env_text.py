@@ -218,7 +218,7 @@ def test_what_is_read_is_written_again_as_it_was(before: bytes, after: bytes) ->
         ("# one\n# two\nA='\n", 3),
     ],
 )
-def test_a_line_that_swallows_the_block_for_a_shell_is_told(tmp_path: Path, before: str, line: int) -> None:
+def test_a_line_that_swallows_the_block_for_a_shell_is_reported(tmp_path: Path, before: str, line: int) -> None:
     path = tmp_path / "services.env"
     path.write_text(before)
     file = EnvFile(path)
@@ -243,7 +243,7 @@ def test_a_line_that_swallows_the_block_for_a_shell_is_told(tmp_path: Path, befo
         "",
     ],
 )
-def test_whole_lines_are_not_told_of(tmp_path: Path, before: str) -> None:
+def test_whole_lines_are_not_reported(tmp_path: Path, before: str) -> None:
     path = tmp_path / "services.env"
     path.write_text(before)
     file = EnvFile(path)
@@ -256,7 +256,7 @@ def test_whole_lines_are_not_told_of(tmp_path: Path, before: str) -> None:
 @example("A='#\n")
 @example("A=\\#'\n'")
 @given(st.text(alphabet="A='\"\\#\n x", max_size=14).map(lambda text: f"A={text}"))
-def test_it_is_told_exactly_where_a_shell_loses_the_block(tmp_path: Path, before: str) -> None:
+def test_it_is_reported_exactly_where_a_shell_loses_the_block(tmp_path: Path, before: str) -> None:
     path = tmp_path / "services.env"
     path.write_text(before)
     EnvFile(path).write({"MARKED": "1"})

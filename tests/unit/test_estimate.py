@@ -231,7 +231,7 @@ def test_a_share_that_moves_to_another_tokenizer_is_for_the_same_text() -> None:
     assert "50.33% of the requests" in estimate_text(estimated(f"{CHATBOT} target=700 to=haiku-5.5"))
 
 
-def test_a_goal_on_a_dearer_model_is_told_to_name_a_cheaper_one() -> None:
+def test_a_goal_on_a_dearer_model_is_asked_for_a_cheaper_one() -> None:
     assert "name a cheaper model" in estimate_text(estimated(f"{CHATBOT} target=700 to=opus-4.7"))
 
 

@@ -1,4 +1,4 @@
-"""When a forecast is worth an alert: it has to hold, one limit is told at a time, and each is posted once."""
+"""When a forecast is worth an alert: it has to hold, one limit is reported at a time, and each is posted once."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -85,14 +85,14 @@ def test_an_expected_end_at_the_limit_counts() -> None:
     assert course.look(SOFT) == (opened(SOFT),)
 
 
-def test_where_both_limits_are_passed_the_higher_one_alone_is_told() -> None:
+def test_where_both_limits_are_passed_the_higher_one_alone_is_reported() -> None:
     course = Course()
     course.look(ABOVE_HARD)
     assert course.look(ABOVE_HARD) == (opened(HARD),)
     assert course.posted == [HARD]
 
 
-def test_the_lower_one_is_superseded_when_the_higher_one_is_told() -> None:
+def test_the_lower_one_is_superseded_when_the_higher_one_is_reported() -> None:
     course = Course()
     course.look(ABOVE_SOFT)
     course.look(ABOVE_SOFT)
@@ -190,10 +190,10 @@ def test_whatever_is_expected_each_limit_is_posted_once_and_one_stands_open_at_m
                 above_since.setdefault(limit, played.now)
             else:
                 above_since.pop(limit, None)
-        assert len({step.limit.usd for step in steps}) == len(steps), "no limit is told two things at once"
+        assert len({step.limit.usd for step in steps}) == len(steps), "no limit is reported in two ways at once"
         for step in steps:
             known = before.get(step.limit.usd)
-            assert known is None or known.status is not step.status, "nothing is told that is so already"
+            assert known is None or known.status is not step.status, "no state is reported again"
             if step.status is Status.OPEN:
                 assert played.now - above_since[step.limit.usd] >= RULES.holds
         standing = [limit for limit, incident in played.incidents.items() if incident.status is Status.OPEN]

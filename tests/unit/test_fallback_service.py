@@ -275,12 +275,12 @@ def test_switches_at_the_same_time_end_in_one_consistent_state(
     state = services[0].state()
     assert target.holds(state.mode.variables)
     assert (state.written_at, state.write_error) == (NOW, None)
-    told = announcements(engine)
-    assert [facts.previous for facts in told] == ["normal", *(facts.mode for facts in told[:-1])]
-    assert all(facts.previous != facts.mode for facts in told)
+    posted = announcements(engine)
+    assert [facts.previous for facts in posted] == ["normal", *(facts.mode for facts in posted[:-1])]
+    assert all(facts.previous != facts.mode for facts in posted)
     with engine.connect() as connection:
         recorded = connection.execute(select(mode_changes.c.mode).order_by(mode_changes.c.id)).scalars().all()
-    assert list(recorded) == [facts.mode for facts in told]
+    assert list(recorded) == [facts.mode for facts in posted]
     assert recorded[-1] == state.mode.name
 
 
@@ -353,11 +353,11 @@ def test_what_applications_ask_for_takes_one_statement(
         statements.append(statement)
 
     event.listen(engine, "before_cursor_execute", count)
-    told = service.in_force()
+    posted = service.in_force()
     event.remove(engine, "before_cursor_execute", count)
     assert len([each for each in statements if each != "BEGIN"]) == 1
     asked = ("mode", "changed_at", "changed_by", "reason", "until")
-    assert [getattr(told, name) for name in asked] == [getattr(whole, name) for name in asked]
+    assert [getattr(posted, name) for name in asked] == [getattr(whole, name) for name in asked]
 
 
 def test_readers_are_woken_after_the_commit_and_before_the_targets(

@@ -22,7 +22,7 @@ from bot.modes.changes import LONGEST, SHORTEST, DurationError, SwitchWords, dur
         ("for 2 hours", SwitchWords("", timedelta(hours=2), "")),
     ],
 )
-def test_mode_time_and_reason_are_told_apart(words: str, meant: SwitchWords) -> None:
+def test_mode_time_and_reason_are_distinguished(words: str, meant: SwitchWords) -> None:
     assert switch_words(words) == meant
 
 

@@ -152,7 +152,7 @@ def test_of_several_states_of_a_response_the_largest_of_each_count_is_kept(ledge
         (0, (30, 70), (30, 70)),
     ],
 )
-def test_cache_writes_without_a_lifetime_are_those_of_which_another_report_tells_it(
+def test_cache_writes_without_a_lifetime_are_those_of_which_another_report_has_it(
     ledger: SqlLedger,
     written: int,
     lifetimes: tuple[int, int],

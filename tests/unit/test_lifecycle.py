@@ -1,4 +1,4 @@
-"""What time does to an open alert: a snooze ends, and what nobody acknowledges is told to the channel once more."""
+"""What time does to an open alert: a snooze ends, and what nobody acknowledges is reported to the channel once more."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -159,7 +159,7 @@ def test_ten_minutes_are_not_late_and_an_edit_never_is() -> None:
     assert "Late" not in rendered(alert(), "update", late=HOUR).text
 
 
-def test_the_sum_is_told_in_the_money_of_the_readers_too() -> None:
+def test_the_sum_is_shown_in_the_money_of_the_readers_too() -> None:
     line = "That is ¥61,875 without tax, ¥68,063 with 10% tax (at 150 JPY for 1 USD)."
     message = rendered(alert())
     check(message)

@@ -244,10 +244,10 @@ def test_time_runs_from_the_moment_at_which_people_could_see_it(store: AlertStor
     alert_id = sent(store).content.alert_id or 0
     assert store.life.seen() == [SeenAlert(alert_id, LimitKind.HARD, NOW, Life())]
     LifecycleTimer(store.life, AlertRules(), HandClock(NOW + 30 * MINUTE)).look()
-    edit, told = sent(store), sent(store)
-    assert (edit.action, told.action) == ("update", "broadcast")
-    assert isinstance(told.content.payload, LifecycleEvent)
-    assert told.content.payload.at - told.content.payload.since == 30 * MINUTE
+    edit, notified = sent(store), sent(store)
+    assert (edit.action, notified.action) == ("update", "broadcast")
+    assert isinstance(notified.content.payload, LifecycleEvent)
+    assert notified.content.payload.at - notified.content.payload.since == 30 * MINUTE
 
 
 def test_that_a_period_has_begun_is_nobodys_to_acknowledge(store: AlertStore, engine: Engine) -> None:
@@ -258,7 +258,7 @@ def test_that_a_period_has_begun_is_nobodys_to_acknowledge(store: AlertStore, en
     assert waiting(engine) == []
 
 
-def test_what_stands_open_is_known_with_who_has_it_told_or_not(store: AlertStore) -> None:
+def test_what_stands_open_is_known_with_its_owner_posted_or_not(store: AlertStore) -> None:
     store.record(reported([crossed(LimitKind.SOFT)]), NOW - HOUR)
     sent(store)
     alert_id = opened(store)

@@ -32,7 +32,7 @@ def log() -> Iterator[Log]:
     log.handler.close()
 
 
-def test_entries_that_repeat_are_counted_instead_and_the_count_is_told(log: Log) -> None:
+def test_entries_that_repeat_are_counted_instead_and_the_count_is_reported(log: Log) -> None:
     for number in range(1000):
         log.logger.error("notice %d waits", number)
     assert len(log.lines) == PER_KIND
@@ -73,7 +73,7 @@ def test_one_entry_is_cut_at_a_length(log: Log) -> None:
     assert len(log.stream.getvalue()) < 2 * MOST_CHARACTERS
 
 
-def test_what_was_left_out_is_told_at_the_end(log: Log) -> None:
+def test_what_was_left_out_is_reported_at_the_end(log: Log) -> None:
     for _ in range(PER_KIND + 5):
         log.logger.warning("again")
     log.handler.close()

@@ -164,7 +164,7 @@ def test_the_end_of_a_mode_is_announced_once_below_its_announcement(store: ModeS
     assert (current.until, current.warned_at) == (LATER, NOW)
 
 
-def test_history_tells_changes_and_refusals_with_the_newest_first(store: ModeStore) -> None:
+def test_history_lists_changes_and_refusals_with_the_newest_first(store: ModeStore) -> None:
     store.change(VARIABLES, mode_facts())
     store.refused(NOW, "U9", "mode", "minimal: not an admin")
     store.refused(NOW, "U9", "test-alert", "not an admin")

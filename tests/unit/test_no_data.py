@@ -1,4 +1,4 @@
-"""When no data is told, and when its return is."""
+"""When no data is reported, and when its return is."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,8 +16,8 @@ POLL_SECONDS = 60
 
 
 @dataclass
-class Told:
-    """What was told so far, and what the store would know of it."""
+class Reports:
+    """What was reported so far, and what the store would know of it."""
 
     last: Gap | None = None
     steps: list[tuple[datetime, GapStep]] = field(default_factory=list)
@@ -34,11 +34,11 @@ def failing(as_of: datetime | None, since: datetime) -> DataState:
     return DataState(as_of=as_of, source=None if as_of is None else "admin", error="HTTP 500.", error_since=since)
 
 
-def test_data_is_missed_from_the_moment_it_is_of_and_told_once() -> None:
-    told = Told()
+def test_data_is_missed_from_the_moment_it_is_of_and_reported_once() -> None:
+    reported = Reports()
     data = failing(START, START + MINUTE)
-    assert told.hear(data, START + 15 * MINUTE) is None
-    found = told.hear(data, START + 16 * MINUTE)
+    assert reported.hear(data, START + 15 * MINUTE) is None
+    found = reported.hear(data, START + 16 * MINUTE)
     assert found is not None
     assert (found.since, found.began_at, found.step.reason, found.step.post) == (
         START,
@@ -46,24 +46,24 @@ def test_data_is_missed_from_the_moment_it_is_of_and_told_once() -> None:
         NoDataReason.MISSING,
         True,
     )
-    assert told.hear(data, START + 500 * MINUTE) is None
+    assert reported.hear(data, START + 500 * MINUTE) is None
 
 
-def test_its_return_is_told_in_the_same_incident() -> None:
-    told = Told()
-    told.hear(failing(START, START), START + 16 * MINUTE)
+def test_its_return_is_shown_in_the_same_incident() -> None:
+    reported = Reports()
+    reported.hear(failing(START, START), START + 16 * MINUTE)
     now = START + 67 * MINUTE
-    found = told.hear(DataState(as_of=now - 5 * MINUTE, source="admin"), now)
+    found = reported.hear(DataState(as_of=now - 5 * MINUTE, source="admin"), now)
     assert found is not None
     assert (found.step.status, found.step.reason, found.began_at) == (Status.RESOLVED, NoDataReason.BACK, START)
-    assert told.hear(DataState(as_of=now - 4 * MINUTE, source="admin"), now + MINUTE) is None
+    assert reported.hear(DataState(as_of=now - 4 * MINUTE, source="admin"), now + MINUTE) is None
 
 
 def test_a_gap_soon_after_another_is_the_same_incident_and_a_later_one_is_not() -> None:
     for since_recovery, same in ((timedelta(0), True), (RETURNS_WITHIN, True), (RETURNS_WITHIN + MINUTE, False)):
-        told = Told(Gap(START - 60 * MINUTE, Status.RESOLVED, START))
+        reported = Reports(Gap(START - 60 * MINUTE, Status.RESOLVED, START))
         as_of = START + since_recovery
-        found = told.hear(failing(as_of, as_of), as_of + 16 * MINUTE)
+        found = reported.hear(failing(as_of, as_of), as_of + 16 * MINUTE)
         assert found is not None
         assert found.since == as_of
         assert (found.began_at == START - 60 * MINUTE) is same
@@ -71,42 +71,42 @@ def test_a_gap_soon_after_another_is_the_same_incident_and_a_later_one_is_not() 
 
 
 def test_before_any_data_the_first_failure_counts() -> None:
-    told = Told()
-    assert told.hear(DataState(), START + 900 * MINUTE) is None
+    reported = Reports()
+    assert reported.hear(DataState(), START + 900 * MINUTE) is None
     data = failing(None, START)
-    assert told.hear(data, START + 15 * MINUTE) is None
-    found = told.hear(data, START + 16 * MINUTE)
+    assert reported.hear(data, START + 15 * MINUTE) is None
+    found = reported.hear(data, START + 16 * MINUTE)
     assert found is not None
     assert found.since == START
 
 
 def test_data_that_is_old_already_when_it_comes_ends_no_gap() -> None:
-    told = Told()
-    told.hear(failing(None, START), START + 16 * MINUTE)
+    reported = Reports()
+    reported.hear(failing(None, START), START + 16 * MINUTE)
     now = START + 20 * MINUTE
-    assert told.hear(DataState(as_of=now - 12 * MINUTE, source="analytics"), now) is None
-    assert told.hear(DataState(as_of=now - 9 * MINUTE, source="analytics"), now) is not None
+    assert reported.hear(DataState(as_of=now - 12 * MINUTE, source="analytics"), now) is None
+    assert reported.hear(DataState(as_of=now - 9 * MINUTE, source="analytics"), now) is not None
 
 
 AGES = st.lists(st.integers(0, 40), min_size=1, max_size=400)
 
 
 @given(AGES)
-def test_an_age_about_the_bound_tells_at_most_one_post_in_half_an_hour(ages: list[int]) -> None:
-    told = Told()
+def test_an_age_about_the_bound_causes_at_most_one_post_in_half_an_hour(ages: list[int]) -> None:
+    reported = Reports()
     for index, age in enumerate(ages):
         now = START + index * MINUTE
         data = DataState(as_of=now - age * MINUTE, source="analytics")
-        step = told.hear(data, now)
-        # Whoever reads the message is never told that data is there while it is stale, nor the other way round.
-        open_ = told.last is not None and told.last.status is Status.OPEN
+        step = reported.hear(data, now)
+        # The message never says that data is there while it is stale, nor the other way round.
+        open_ = reported.last is not None and reported.last.status is Status.OPEN
         assert open_ or not is_stale(data, now, POLL_SECONDS)
         if step is not None and step.step.status is Status.OPEN:
             assert step.since == missing_since(data, now, POLL_SECONDS)
-    statuses = [step.step.status for _, step in told.steps]
+    statuses = [step.step.status for _, step in reported.steps]
     assert statuses == [(Status.OPEN, Status.RESOLVED)[index % 2] for index in range(len(statuses))]
     recovered = None
-    for now, step in told.steps:
+    for now, step in reported.steps:
         if step.step.status is Status.RESOLVED:
             recovered = now
         elif step.step.reason is NoDataReason.MISSING and recovered is not None:

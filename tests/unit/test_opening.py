@@ -17,7 +17,7 @@ from tests.databases import limit_incident
 MONTH = datetime(2026, 12, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 WATCHED = limit_incident(LimitKind.SOFT, Decimal(100), Status.WATCHED)
-TOLD = Incident(AlertKind.NEW_PERIOD, None, Status.CLOSED)
+REPORTED = Incident(AlertKind.NEW_PERIOD, None, Status.CLOSED)
 
 
 def budget(period: str = "month", zone: str = "UTC", scope: str = "organization") -> Budget:
@@ -30,9 +30,9 @@ def test_a_period_is_opened_once_where_the_one_before_was_watched() -> None:
     assert (step.limit, step.reason) == (None, NewPeriodReason.BEGUN)
     assert step.status is Status.CLOSED
     assert step.post
-    assert opening([WATCHED], [WATCHED, TOLD]) is None
+    assert opening([WATCHED], [WATCHED, REPORTED]) is None
     assert opening([], []) is None
-    assert opening([TOLD], []) is None
+    assert opening([REPORTED], []) is None
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_days_are_not_opened() -> None:
 
 
 def test_the_post_is_no_limit_that_could_be_withdrawn() -> None:
-    assert decide(budget(), Decimal(5), [WATCHED, TOLD]) == ()
+    assert decide(budget(), Decimal(5), [WATCHED, REPORTED]) == ()
 
 
 def test_the_days_that_the_bill_has_not_settled_are_counted() -> None:

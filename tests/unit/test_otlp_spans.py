@@ -121,7 +121,7 @@ def test_an_emitter_that_leaves_cached_tokens_out_is_known_by_its_figures(
     assert event.counts.uncached_input_tokens == more["gen_ai.usage.input_tokens"]
 
 
-def test_the_official_client_tells_lifetimes_tier_workspace_and_compaction(receiver: Receiver) -> None:
+def test_the_official_client_reports_lifetimes_tier_workspace_and_compaction(receiver: Receiver) -> None:
     attributes = ANTHROPIC | {
         "gen_ai.response.id": "msg_01A",
         "gen_ai.response.model": "claude-opus-4-8",

@@ -196,7 +196,7 @@ async def test_a_refusal_keeps_everything_waiting_in_order_and_says_why(store: A
     ]
 
 
-async def test_nothing_is_sent_before_its_time_and_the_reason_is_still_told(
+async def test_nothing_is_sent_before_its_time_and_the_reason_is_still_reported(
     store: AlertStore, clock: HandClock
 ) -> None:
     channel = Channel(REFUSED)
@@ -366,7 +366,7 @@ async def test_a_limit_crossed_again_is_posted_anew_where_its_message_cannot_be_
     assert soft_address(engine) == ("C1", "2.0")
 
 
-async def test_that_a_limit_is_settled_is_told_below_the_message_that_cannot_be_edited(
+async def test_a_settled_limit_is_posted_below_the_message_that_cannot_be_edited(
     store: AlertStore, engine: Engine, clock: HandClock
 ) -> None:
     record(store, crossed(LimitKind.SOFT))
@@ -378,7 +378,7 @@ async def test_that_a_limit_is_settled_is_told_below_the_message_that_cannot_be_
     assert soft_address(engine) == ("C1", "1.0")
 
 
-async def test_nobody_is_told_that_a_deleted_message_is_settled(
+async def test_a_deleted_message_gets_no_reply_that_it_is_settled(
     store: AlertStore, engine: Engine, clock: HandClock
 ) -> None:
     record(store, crossed(LimitKind.SOFT))
@@ -530,7 +530,7 @@ async def test_what_fails_for_minutes_holds_up_only_its_own_incident_where_other
     ]
 
 
-async def test_after_a_long_outage_everything_is_told_in_order(store: AlertStore, clock: HandClock) -> None:
+async def test_after_a_long_outage_everything_is_shown_in_order(store: AlertStore, clock: HandClock) -> None:
     channel = Channel(*[UNKNOWN] * (PATIENCE + 1 + 2 * 10))
     record(store, crossed(LimitKind.SOFT))
     record(store, crossed(LimitKind.HARD))

@@ -27,7 +27,7 @@ from handlers.render.parts import moment
         (timedelta(days=1000), "1,000 days"),
     ],
 )
-def test_an_age_is_told_in_the_unit_that_fits(length: timedelta, text: str) -> None:
+def test_an_age_is_shown_in_the_unit_that_fits(length: timedelta, text: str) -> None:
     assert span(length) == text
 
 
@@ -41,7 +41,7 @@ def test_an_age_is_told_in_the_unit_that_fits(length: timedelta, text: str) -> N
         (timedelta(days=3, hours=4), "3 days 4 h"),
     ],
 )
-def test_a_chosen_time_is_told_to_the_minute(length: timedelta, text: str) -> None:
+def test_a_chosen_time_is_shown_to_the_minute(length: timedelta, text: str) -> None:
     assert exact_span(length) == text
 
 

@@ -135,7 +135,7 @@ def test_files_of_a_running_total_count_in_any_order(logs: Logs, order: str) -> 
     assert logs.stored()[0] == TRUE
 
 
-def test_a_beginning_too_short_to_tell_counts_with_the_restart_after_it(logs: Logs) -> None:
+def test_a_beginning_too_short_to_judge_counts_with_the_restart_after_it(logs: Logs) -> None:
     logs.put("app.jsonl.1", lines(running([600])), 1)
     logs.bring("app.jsonl.1")
     logs.put("app.jsonl", lines(running([50, 80, 300, 350, 360], 5)), 2)

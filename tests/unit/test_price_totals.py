@@ -1,4 +1,4 @@
-"""Sums over calls: exact, whatever the order, whatever the files, however often a response is told."""
+"""Sums over calls: exact, whatever the order, whatever the files, however often a response is reported."""
 
 import gc
 import json
@@ -262,11 +262,11 @@ def test_the_sums_are_those_of_the_calls_priced_one_by_one(some: list[Call]) -> 
 def test_a_state_with_more_output_changes_output_alone(
     others: list[Call], call: Call, response: str, output: int
 ) -> None:
-    told = replace(call, response=response)
-    again = replace(told, counts=told.counts._replace(output_tokens=output))
+    reported = replace(call, response=response)
+    again = replace(reported, counts=reported.counts._replace(output_tokens=output))
     distinct = [other for other in others if other.response != response]
-    once, twice = totals([*distinct, told]), totals([*distinct, told, again])
-    expected = totals([*distinct, again]) if output > told.counts.output_tokens else once
+    once, twice = totals([*distinct, reported]), totals([*distinct, reported, again])
+    expected = totals([*distinct, again]) if output > reported.counts.output_tokens else once
     assert replace(twice, repeats=once.repeats) == replace(expected, repeats=once.repeats)
     assert twice.repeats == once.repeats + 1
 

@@ -45,7 +45,7 @@ class Team:
     def mode(self) -> str:
         return self.fallback.state().mode.name
 
-    def told(self) -> list[tuple[str, Proposal]]:
+    def reported(self) -> list[tuple[str, Proposal]]:
         query = (
             select(notices.c.action, notices.c.facts).where(notices.c.proposal_id.is_not(None)).order_by(notices.c.id)
         )
@@ -91,7 +91,7 @@ def test_nothing_changes_until_another_admin_agrees(team: Team, file: EnvFile, c
     # The time that was asked for begins with the switch.
     assert state.until == clock() + 2 * HOUR
     assert file.holds(MODES["degraded"].variables)
-    assert [(action, facts.status) for action, facts in team.told()] == [
+    assert [(action, facts.status) for action, facts in team.reported()] == [
         ("post", ProposalStatus.OPEN),
         ("update", ProposalStatus.DONE),
     ]
@@ -130,12 +130,12 @@ def test_a_request_expires(team: Team, clock: HandClock, way: str) -> None:
     asked = team.asks()
     clock.advance(HOUR - MINUTE)
     team.approvals.expire()
-    assert [facts.status for _, facts in team.told()] == [ProposalStatus.OPEN]
+    assert [facts.status for _, facts in team.reported()] == [ProposalStatus.OPEN]
     clock.advance(MINUTE)
     if way == "click":
         assert team.approvals.approve(asked, "U2").status is ProposalStatus.EXPIRED
     team.approvals.expire()
-    assert [facts.status for _, facts in team.told()] == [ProposalStatus.OPEN, ProposalStatus.EXPIRED]
+    assert [facts.status for _, facts in team.reported()] == [ProposalStatus.OPEN, ProposalStatus.EXPIRED]
     with pytest.raises(NotApprovedError, match="it has expired"):
         team.approvals.approve(asked, "U3")
     assert team.mode == "normal"
@@ -160,7 +160,7 @@ def test_a_request_is_void_once_the_mode_means_something_else(team: Team, left: 
     else:
         del team.modes["degraded"]
     team.approvals.expire()
-    assert [(facts.status, facts.why) for _, facts in team.told()][1:] == [(ProposalStatus.VOID, why)]
+    assert [(facts.status, facts.why) for _, facts in team.reported()][1:] == [(ProposalStatus.VOID, why)]
     with pytest.raises(NotApprovedError, match="it is void"):
         team.approvals.approve(asked, "U2")
 

@@ -1,4 +1,4 @@
-"""What further destinations are told: once when a limit is crossed, once when it is resolved, nothing twice."""
+"""What further destinations get: once when a limit is crossed, once when it is resolved, nothing twice."""
 
 import pytest
 from sqlalchemy import Engine, select
@@ -44,44 +44,44 @@ def record(store: AlertStore, *steps: LimitStep) -> None:
     store.record(reported(steps), NOW)
 
 
-def told(engine: Engine, name: str) -> list[str]:
+def notices_of(engine: Engine, name: str) -> list[str]:
     query = select(notices.c.facts).where(notices.c.destination == name).order_by(notices.c.id)
     with engine.connect() as connection:
         facts = [parsed(stored) for stored in connection.execute(query).scalars()]
     return [f"{fact.level} {fact.status}" if isinstance(fact, AlertPayload) else "test" for fact in facts]
 
 
-def test_every_destination_is_told_the_levels_that_it_wants(store: AlertStore, engine: Engine) -> None:
+def test_every_destination_gets_the_levels_that_it_wants(store: AlertStore, engine: Engine) -> None:
     record(store, crossed(LimitKind.SOFT))
     record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
-    assert told(engine, "mail") == ["soft open", "hard open"]
-    assert told(engine, "pager") == ["hard open"]
+    assert notices_of(engine, "mail") == ["soft open", "hard open"]
+    assert notices_of(engine, "pager") == ["hard open"]
 
 
-def test_a_limit_that_goes_to_and_fro_is_told_once_each_way(store: AlertStore, engine: Engine) -> None:
+def test_a_limit_that_goes_to_and_fro_is_reported_once_each_way(store: AlertStore, engine: Engine) -> None:
     record(store, crossed(LimitKind.SOFT))
     for _ in range(3):
         record(store, SOFT_RESOLVED)
         record(store, SOFT_AGAIN)
-    assert told(engine, "mail") == ["soft open", "soft resolved"]
+    assert notices_of(engine, "mail") == ["soft open", "soft resolved"]
 
 
-def test_two_copies_that_see_the_same_crossing_tell_it_once(store: AlertStore, engine: Engine) -> None:
+def test_two_copies_that_see_the_same_crossing_report_it_once(store: AlertStore, engine: Engine) -> None:
     record(store, crossed(LimitKind.SOFT))
     record(AlertStore(engine, WANTED), crossed(LimitKind.SOFT))
-    assert told(engine, "mail") == ["soft open"]
+    assert notices_of(engine, "mail") == ["soft open"]
 
 
-def test_who_was_not_told_that_it_opened_is_not_told_that_it_is_resolved(store: AlertStore, engine: Engine) -> None:
+def test_a_destination_without_the_opening_gets_no_resolution(store: AlertStore, engine: Engine) -> None:
     record(AlertStore(engine), crossed(LimitKind.SOFT))
     record(store, SOFT_RESOLVED)
-    assert told(engine, "mail") == []
+    assert notices_of(engine, "mail") == []
 
 
 def test_a_limit_that_was_lifted_is_slacks_to_show(store: AlertStore, engine: Engine) -> None:
     record(store, crossed(LimitKind.SOFT))
     record(store, SOFT_WITHDRAWN)
-    assert told(engine, "mail") == ["soft open"]
+    assert notices_of(engine, "mail") == ["soft open"]
 
 
 def test_what_a_destination_has_taken_waits_no_more(store: AlertStore, pager: ContentStore) -> None:

@@ -1,4 +1,4 @@
-"""One reconciler for every target: drift is repaired and told, one that fails is named, and the others go on."""
+"""One reconciler for every target: drift is repaired and reported, one that fails is named, and the others go on."""
 
 from collections.abc import Mapping
 from datetime import timedelta

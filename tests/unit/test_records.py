@@ -73,7 +73,7 @@ def test_a_log_record_is_read_by_its_own_names() -> None:
     )
 
 
-def test_a_stored_response_tells_counts_terms_and_its_id() -> None:
+def test_a_stored_response_has_counts_terms_and_its_id() -> None:
     found = call(RESPONSE)
     assert found.counts == COUNTS
     assert found.terms == Terms("batch", "us", "fast")
@@ -163,7 +163,7 @@ SMALL = {"input_tokens": 100, "output_tokens": 5}
         ([{**BLOCK, "type": "message", "output_tokens": 3}], []),
     ],
 )
-def test_iterations_that_the_counts_leave_out_are_told_from_those_that_repeat_them(
+def test_iterations_that_the_counts_leave_out_are_distinguished_from_repeated_ones(
     iterations: list[Any], outside: list[Part]
 ) -> None:
     found = call({**RESPONSE, "usage": {**BLOCK, "iterations": iterations}})
@@ -230,7 +230,7 @@ def test_a_transcript_line_has_its_request_id_outside_of_the_message() -> None:
     assert (found.response, found.session, found.at) == ("msg_1", "s", NOON)
 
 
-def test_a_progress_line_tells_of_a_sub_agents_call_at_that_calls_time() -> None:
+def test_a_progress_line_reports_a_sub_agents_call_at_that_calls_time() -> None:
     line = {"type": "assistant", "timestamp": "2026-03-01T12:00:00Z", "requestId": "req_2", "message": RESPONSE}
     found = call(
         {
@@ -398,8 +398,8 @@ def test_a_line_that_is_too_long_is_read_over() -> None:
     assert list(records_of(BytesIO(b"\n".join((long, short, long))))) == [Skipped.TOO_LONG, plain(), Skipped.TOO_LONG]
 
 
-def test_every_byte_is_told_to_the_progress_bar_once() -> None:
+def test_every_byte_is_reported_to_the_progress_bar_once() -> None:
     for content in (b'{"a": 1}\n{"b": 2}', b'{\n"a": 1\n}\n', b'{"cut\n{"b": 2}\n\n{"c": 3}', b""):
-        told: list[int] = []
-        assert all(records_of(BytesIO(content), told.append))
-        assert sum(told) == len(content)
+        reported: list[int] = []
+        assert all(records_of(BytesIO(content), reported.append))
+        assert sum(reported) == len(content)

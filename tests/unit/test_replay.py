@@ -53,7 +53,7 @@ def budget(
     return Budget("search", scope, period, ZoneInfo(zone), soft_usd, hard_usd, "chat")
 
 
-def told(replay: Replay | None) -> list[tuple[str, str, Decimal]]:
+def notices_of(replay: Replay | None) -> list[tuple[str, str, Decimal]]:
     assert replay is not None
     return [(f"{alert.at:%d %b %H:%M}", alert.level.value, alert.spent_usd) for alert in replay.alerts]
 
@@ -61,7 +61,7 @@ def told(replay: Replay | None) -> list[tuple[str, str, Decimal]]:
 def test_limits_are_crossed_in_the_hour_in_which_the_month_reached_them() -> None:
     found = replayed(history(lambda _: 1, 60), budget(100, 300), LIMITS_ALONE)
     # October had passed both before these 30 days began.
-    assert told(found) == [
+    assert notices_of(found) == [
         ("05 Nov 04:00", "soft", Decimal(100)),
         ("13 Nov 12:00", "hard", Decimal(300)),
     ]
@@ -71,13 +71,13 @@ def test_limits_are_crossed_in_the_hour_in_which_the_month_reached_them() -> Non
 
 def test_both_limits_crossed_in_one_hour_are_one_alert() -> None:
     jump = history(lambda hour: 500 if hour == datetime(2026, 11, 10, 9, tzinfo=UTC) else 0, 30)
-    assert told(replayed(jump, budget(100, 300), LIMITS_ALONE)) == [("10 Nov 10:00", "hard", Decimal(500))]
+    assert notices_of(replayed(jump, budget(100, 300), LIMITS_ALONE)) == [("10 Nov 10:00", "hard", Decimal(500))]
 
 
 def test_each_day_of_a_zone_is_a_period_of_its_own() -> None:
     noon_in_tokyo = history(lambda hour: 12 if hour.hour == 3 else 0, 10)
     found = replayed(noon_in_tokyo, budget(None, 10, PeriodKind.DAY, "Asia/Tokyo"), LIMITS_ALONE)
-    assert [at for at, *_ in told(found)] == [f"{day} Nov 04:00" for day in range(11, 21)]
+    assert [at for at, *_ in notices_of(found)] == [f"{day} Nov 04:00" for day in range(11, 21)]
     assert found is not None
     assert [alert.period for alert in found.alerts][:2] == ["2026-11-11", "2026-11-12"]
 
@@ -89,7 +89,7 @@ def test_a_bill_counts_from_the_day_on_on_which_it_settled() -> None:
         20,
         [BilledRow(first.date(), "w1", "tokens", Decimal(50), None, None)],
     )
-    assert told(replayed(spent, budget(20, 40), LIMITS_ALONE)) == [
+    assert notices_of(replayed(spent, budget(20, 40), LIMITS_ALONE)) == [
         ("10 Nov 20:00", "soft", Decimal(20)),
         ("12 Nov 00:00", "hard", Decimal(50)),
     ]
@@ -106,12 +106,12 @@ def test_a_forecast_fires_before_the_limit_and_once() -> None:
 def test_a_runaway_hour_is_a_spike_and_a_usual_one_is_none() -> None:
     runaway = datetime(2026, 11, 17, 14, tzinfo=UTC)
     found = replayed(history(lambda hour: 200 if hour == runaway else 2, 40), budget(None, 100_000), DetectorRules())
-    assert [(at, level) for at, level, _ in told(found)] == [("17 Nov 15:00", "spike")]
+    assert [(at, level) for at, level, _ in notices_of(found)] == [("17 Nov 15:00", "spike")]
 
 
 def test_with_little_data_it_replays_what_is_known_and_says_since_when() -> None:
     found = replayed(history(lambda _: 1, 9), budget(100, 300), LIMITS_ALONE)
-    assert told(found) == [("15 Nov 16:00", "soft", Decimal(100))]
+    assert notices_of(found) == [("15 Nov 16:00", "soft", Decimal(100))]
     assert found is not None
     assert (found.is_whole, found.since) == (False, datetime(2026, 11, 11, 12, tzinfo=UTC))
 
@@ -129,7 +129,7 @@ def test_without_any_data_there_is_nothing_to_replay() -> None:
 
 @pytest.mark.parametrize("scope", [Scope(ScopeKind.WORKSPACE, "nobody"), Scope(ScopeKind.MODEL, "haiku")])
 def test_a_scope_that_spent_nothing_reports_nothing(scope: Scope) -> None:
-    assert told(replayed(history(lambda _: 1, 20), budget(1, 2, scope=scope), DetectorRules())) == []
+    assert notices_of(replayed(history(lambda _: 1, 20), budget(1, 2, scope=scope), DetectorRules())) == []
 
 
 amounts = st.lists(st.integers(0, 9), min_size=1, max_size=40)

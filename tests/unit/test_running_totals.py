@@ -1,4 +1,4 @@
-"""Logs of running totals are told from logs of single calls, and count once."""
+"""Logs of running totals are distinguished from logs of single calls, and count once."""
 
 from collections.abc import Iterator
 from dataclasses import replace

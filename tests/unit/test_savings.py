@@ -31,18 +31,18 @@ def spend(left: Decimal | int | None = 100, **changes: Any) -> BudgetSpend:
     return replace(known, **values)
 
 
-def told(mode: str, facts: BudgetSpend | None = None) -> dict[str, Decimal]:
+def savings_by_mode(mode: str, facts: BudgetSpend | None = None) -> dict[str, Decimal]:
     return {saving.mode: saving.usd for saving in savings_of(facts or spend(), mode)}
 
 
 def test_savings_stand_beside_the_mode_in_force() -> None:
-    assert told("normal") == {"degraded": 60, "minimal": 90}
-    assert told("degraded") == {"degraded": 0, "minimal": 75}
-    assert told("minimal") == {"degraded": -300, "minimal": 0}
+    assert savings_by_mode("normal") == {"degraded": 60, "minimal": 90}
+    assert savings_by_mode("degraded") == {"degraded": 0, "minimal": 75}
+    assert savings_by_mode("minimal") == {"degraded": -300, "minimal": 0}
 
 
 def test_beside_a_mode_of_which_nothing_is_known_nothing_is_known() -> None:
-    assert told("gone") == {}
+    assert savings_by_mode("gone") == {}
 
 
 @pytest.mark.parametrize("unknown", [spend(None), spend().not_extrapolated(NOON), spend(shares=())])
@@ -136,9 +136,9 @@ def test_a_change_of_the_mode_moves_callers_to_its_ceiling_and_its_end_moves_the
 
 def test_right_after_a_switch_what_it_saves_is_not_offered_once_more() -> None:
     expected_without = spend(100, forecast_mode="normal")
-    assert told("normal", expected_without) == {"degraded": 60, "minimal": 90}
-    assert told("degraded", expected_without) == {"degraded": 0, "minimal": 30}
-    assert told("minimal", expected_without)["minimal"] == 0
+    assert savings_by_mode("normal", expected_without) == {"degraded": 60, "minimal": 90}
+    assert savings_by_mode("degraded", expected_without) == {"degraded": 0, "minimal": 30}
+    assert savings_by_mode("minimal", expected_without)["minimal"] == 0
 
 
 positive = st.decimals("0.000001", 1, places=6)
@@ -150,5 +150,5 @@ def test_switches_one_after_another_never_save_more_than_was_left(left: Decimal,
     cheaper = sorted(costs, reverse=True)
     known = tuple(ModeShare(mode=name, model=SONNET, share=cost) for name, cost in zip(steps, cheaper, strict=True))
     facts = spend(left, shares=known, forecast_mode="normal")
-    saved = [told(before, facts)[after] for before, after in pairwise(["normal", *steps])]
+    saved = [savings_by_mode(before, facts)[after] for before, after in pairwise(["normal", *steps])]
     assert sum(saved) <= left * (1 + Decimal("1e-20"))

@@ -35,18 +35,18 @@ async def _nothing() -> None: ...
 @pytest.mark.parametrize("jump", [timedelta(minutes=-1), -40 * timedelta(days=1)])
 async def test_a_clock_that_is_set_back_makes_a_poll_run_at_once(jump: timedelta) -> None:
     asked = asyncio.Event()
-    told: list[str] = []
+    reported: list[str] = []
 
     async def ask() -> None:
         asked.set()
 
     wall = Wall()
-    async with schedule([Job("poll", 3600, ask, at_once=True)], _nothing, lambda: told.append("jump"), clock=wall):
+    async with schedule([Job("poll", 3600, ask, at_once=True)], _nothing, lambda: reported.append("jump"), clock=wall):
         await asyncio.wait_for(asked.wait(), 5)
         asked.clear()
         wall.off = jump
         await asyncio.wait_for(asked.wait(), 5)
-    assert told == ["jump"]
+    assert reported == ["jump"]
 
 
 @pytest.mark.parametrize("jump", [timedelta(minutes=-1), timedelta(days=-40), timedelta(hours=2), 10 * YEAR])

@@ -229,7 +229,7 @@ def test_hex_digits_with_colons_are_no_address(groups: int, caplog: pytest.LogCa
     "text",
     ["fe80::1%hunter2hunter2", "fe80::1%8f742231b10e", "1234567890123", "999.999.999.999", "::1::2", "a:b:c:d"],
 )
-def test_what_is_no_address_and_no_name_is_told_by_its_length(text: str) -> None:
+def test_what_is_no_address_and_no_name_is_shown_by_its_length(text: str) -> None:
     assert quoted(text, HOST) == f"a text of {len(text)} characters (not shown)"
 
 

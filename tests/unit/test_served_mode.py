@@ -77,7 +77,7 @@ async def served_streams(
         yield client, streams
 
 
-def test_times_are_told_in_utc() -> None:
+def test_times_are_shown_in_utc() -> None:
     assert json.loads(served(state(MODES["degraded"], "x", NOON_IN_TOKYO)).body)["since"] == "2026-11-20T03:00:00Z"
 
 

@@ -108,7 +108,7 @@ def test_a_key_with_usage_before_the_days_that_are_held_is_counted_at_once(store
     assert snapshots.current().usd(parse_scope("key:apikey_9"), six - 50 * DAY, NOW) == 25
 
 
-def test_a_day_that_64_bits_are_too_few_for_is_told_exactly_however_old_it_is(store: UsageStore) -> None:
+def test_a_day_that_64_bits_are_too_few_for_is_summed_exactly_however_old_it_is(store: UsageStore) -> None:
     snapshots, six = Snapshots(store, CARD), floor_hour(NOW)
     save(store, "1h", six - HOUR, 1, row(six - HOUR))
     save(store, "1h", six - 40 * DAY, 1, row(six - 40 * DAY, output=400_000 * MILLION + 1))

@@ -232,7 +232,7 @@ def test_a_spike_of_yesterday_is_not_usual_today() -> None:
     assert bound(lambda hour: 600 if hour in runaway else 1) == dollars(1, 10)
 
 
-class Told:
+class Reports:
     """What became of one budget's spikes over time."""
 
     def __init__(self) -> None:
@@ -254,33 +254,33 @@ USD = st.decimals(min_value=0, max_value=1000, places=2)
 
 
 @given(st.lists(st.decimals(min_value=5, max_value=10, places=2), max_size=100))
-def test_whatever_goes_to_and_fro_between_end_and_bound_is_told_once_at_most(between: Sequence[Decimal]) -> None:
-    told = Told()
-    told.sees(rates(12))
+def test_whatever_goes_to_and_fro_between_end_and_bound_is_reported_once_at_most(between: Sequence[Decimal]) -> None:
+    reported = Reports()
+    reported.sees(rates(12))
     for value in between:
-        told.sees(rates(value))
-    assert len(told.steps) == 1
+        reported.sees(rates(value))
+    assert len(reported.steps) == 1
 
 
 @given(st.lists(USD, max_size=200), st.booleans())
 def test_steps_alternate_and_one_runaway_is_posted_once(values: Sequence[Decimal], short: bool) -> None:
-    told = Told()
+    reported = Reports()
     for value in values:
-        told.sees(rates(value, value * 2 if short else None))
-    statuses = [taken.step.status for taken in told.steps]
+        reported.sees(rates(value, value * 2 if short else None))
+    statuses = [taken.step.status for taken in reported.steps]
     assert statuses == [Status.OPEN, Status.RESOLVED] * (len(statuses) // 2) + [Status.OPEN] * (len(statuses) % 2)
-    assert sum(taken.step.post for taken in told.steps) == min(1, len(statuses))
-    assert len({(taken.key, taken.bound) for taken in told.steps}) == min(1, len(statuses))
+    assert sum(taken.step.post for taken in reported.steps) == min(1, len(statuses))
+    assert len({(taken.key, taken.bound) for taken in reported.steps}) == min(1, len(statuses))
 
 
 @given(st.lists(st.tuples(USD, st.decimals(min_value=10, max_value=400, places=2)), max_size=200))
 def test_however_the_bound_moves_within_six_hours_only_a_far_lower_spike_is_another(
     seen: Sequence[tuple[Decimal, Decimal]],
 ) -> None:
-    told = Told()
+    reported = Reports()
     for value, limit in seen:
-        told.sees(rates(value), Baseline(Decimal(1), limit))
-    limits = [taken.bound for taken in told.steps if taken.step.post]
+        reported.sees(rates(value), Baseline(Decimal(1), limit))
+    limits = [taken.bound for taken in reported.steps if taken.step.post]
     assert all(later < earlier / 2 for earlier, later in pairwise(limits))
 
 

@@ -106,7 +106,7 @@ def test_a_clock_that_agrees_with_nobody_s_is_followed_and_named(machine: Machin
     assert "ahead of Anthropic's: set it from the network" in str(clock.said())
 
 
-def test_what_has_no_date_that_can_be_read_tells_nothing(machine: Machine, clock: SteadyClock) -> None:
+def test_what_has_no_readable_date_yields_nothing(machine: Machine, clock: SteadyClock) -> None:
     machine.off = timedelta(hours=2)
     clock.note({})
     clock.note({"date": "yesterday"})

@@ -48,6 +48,6 @@ def test_an_alert_comes_in_full_once_and_an_edit_says_only_what_is_new() -> None
         ("$150.10 of $150.00: hard limit crossed, November, budget search", ALERTS),
     ],
 )
-def test_the_budget_that_two_channels_hear_of_is_told_in_short(first: str, channel: str) -> None:
+def test_the_budget_that_two_channels_hear_of_is_shown_in_short(first: str, channel: str) -> None:
     lines = [first, *(f"line {n}" for n in range(12))]
     assert news_of(message(lines, channel), None).split("\n") == [*lines[:3], "… and 10 lines more"]

@@ -186,7 +186,7 @@ def test_a_peak_that_is_the_limit_exactly_is_covered_in_spite_of_division() -> N
     assert found.tier == TABLE.tiers[1]
 
 
-def test_the_worst_shortage_is_the_one_that_is_told() -> None:
+def test_the_worst_shortage_is_reported() -> None:
     line = lines_of(load(OPUS, 1100, 0, 4_000_000), peak=ONCE)[1]
     assert line == (
         "Fits no standard tier: Scale allows Opus 5.5 2,000,000 output tokens a minute, but 4,000,000 are needed; the "
@@ -276,7 +276,7 @@ def test_own_limits_that_suffice_still_leave_the_monthly_cap_to_be_checked() -> 
     )
 
 
-def test_own_limits_below_the_need_are_told_with_the_tier_that_would_do() -> None:
+def test_own_limits_below_the_need_are_reported_with_the_tier_that_would_do() -> None:
     own = {Pool("Sonnet 4.x", frozenset({SONNET})): limits(5, 100_000, 20_000)}
     assert lines_of(chatbot(), usd="400", measured=own)[1:3] == [
         "Does not fit your organization's own rate limits: it allows Sonnet 4.x 5 requests a minute, but 24 are needed "

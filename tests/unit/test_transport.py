@@ -280,7 +280,7 @@ async def test_a_redirect_is_not_followed_with_the_key_in_hand(line: Line) -> No
         fails(429, message="Limit", details={"error_code": "contract_spend_limit_reached"}),
     ],
 )
-async def test_a_spend_limit_at_anthropic_is_told_apart_from_haste_and_from_faults(
+async def test_a_spend_limit_at_anthropic_is_distinguished_from_haste_and_from_faults(
     line: Line, answer: Answering
 ) -> None:
     error = await line.failure(answer)

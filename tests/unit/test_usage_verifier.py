@@ -52,7 +52,7 @@ def test_a_change_that_is_followed_is_confirmed_from_what_the_polls_have_stored(
     assert (found.state, found.took) == (VerificationState.CONFIRMED, 4 * MINUTE)
 
 
-def test_who_still_calls_is_told_by_name_and_remembered_by_id(engine: Engine) -> None:
+def test_who_still_calls_is_shown_by_name_and_stored_by_id(engine: Engine) -> None:
     rows = [
         *calls(SINCE - 60 * MINUTE, 95, OPUS),
         *(row for number in range(4) for row in calls(SINCE, 35, OPUS, f"w2{number}", None)),

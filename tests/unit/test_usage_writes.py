@@ -178,7 +178,7 @@ def test_a_bill_that_is_as_it_was_changes_nothing(store: UsageStore, engine: Eng
     assert head(store).version.billed == before.version.billed + 1
 
 
-def test_an_hour_that_is_forgotten_is_told_apart_from_one_that_changed(store: UsageStore) -> None:
+def test_an_hour_that_is_forgotten_is_distinguished_from_one_that_changed(store: UsageStore) -> None:
     save(store, minutes(*ROWS))
     assert head(store).version.rebuilt == 0
     save(store, minutes(*ROWS[:40]), now=UNSETTLED + HOUR)

@@ -117,7 +117,7 @@ def test_a_lull_between_two_bursts_confirms_nothing() -> None:
     assert verified([*BEFORE, *right, burst], HOLDS).state is VerificationState.WAITING
 
 
-def test_who_follows_at_once_is_told_so() -> None:
+def test_who_follows_at_once_is_confirmed() -> None:
     found = verified([*BEFORE, *minutes(FIRST, 12, SONNET, "0.1")], 12)
     assert found.took == FIRST - SINCE
 
@@ -295,7 +295,7 @@ def test_confirmed_means_that_there_is_usage_and_that_next_to_none_is_above(
     assert bool(found.callers) == (found.state in (VerificationState.PARTIAL, VerificationState.NO_EFFECT))
 
 
-# ---- when it is told
+# ---- when it is reported
 
 INGEST = Caller(OPUS, "billing-prod", "ingest-2")
 OTHER = Caller(OPUS, "search", None)
@@ -305,12 +305,12 @@ def seen(state: VerificationState, *callers: Caller) -> Verification:
     return Verification(state, ("Opus",), None, None, None, tuple(Calling(each, Decimal(1)) for each in callers), SINCE)
 
 
-def due(found: Verification, told: Sequence[Report], after: timedelta, *, dismissed: bool = False) -> Report | None:
-    return report_due(found, DEGRADED, told, dismissed, SINCE + after)
+def due(found: Verification, reported: Sequence[Report], after: timedelta, *, dismissed: bool = False) -> Report | None:
+    return report_due(found, DEGRADED, reported, dismissed, SINCE + after)
 
 
 NO_EFFECT = seen(VerificationState.NO_EFFECT, INGEST)
-TOLD = Report(VerificationState.NO_EFFECT, frozenset({INGEST}), SINCE + DEADLINE, last=False)
+REPORTED = Report(VerificationState.NO_EFFECT, frozenset({INGEST}), SINCE + DEADLINE, last=False)
 
 
 @pytest.mark.parametrize("state", [VerificationState.WAITING, VerificationState.IDLE])
@@ -318,30 +318,30 @@ def test_while_nothing_can_be_said_nothing_is_said(state: VerificationState) -> 
     assert due(seen(state), [], HOUR) is None
 
 
-def test_what_is_wrong_is_told_once_and_again_only_after_an_hour_and_with_something_new() -> None:
-    assert due(NO_EFFECT, [], DEADLINE) == TOLD
-    assert due(NO_EFFECT, [TOLD], DEADLINE + 5 * AGAIN) is None
+def test_what_is_wrong_is_reported_once_and_again_only_after_an_hour_and_with_something_new() -> None:
+    assert due(NO_EFFECT, [], DEADLINE) == REPORTED
+    assert due(NO_EFFECT, [REPORTED], DEADLINE + 5 * AGAIN) is None
     further = seen(VerificationState.PARTIAL, INGEST, OTHER)
-    assert due(further, [TOLD], DEADLINE + AGAIN - MINUTE) is None
-    found = due(further, [TOLD], DEADLINE + AGAIN)
+    assert due(further, [REPORTED], DEADLINE + AGAIN - MINUTE) is None
+    found = due(further, [REPORTED], DEADLINE + AGAIN)
     assert found == Report(VerificationState.PARTIAL, frozenset({INGEST, OTHER}), SINCE + DEADLINE + AGAIN, last=False)
 
 
-def test_what_is_right_is_told_at_once_and_ends_it() -> None:
-    confirmed = due(seen(VerificationState.CONFIRMED), [TOLD], DEADLINE + MINUTE)
+def test_what_is_right_is_reported_at_once_and_ends_it() -> None:
+    confirmed = due(seen(VerificationState.CONFIRMED), [REPORTED], DEADLINE + MINUTE)
     assert confirmed is not None
     assert confirmed.last
-    assert due(NO_EFFECT, [TOLD, confirmed], 3 * HOUR) is None
+    assert due(NO_EFFECT, [REPORTED, confirmed], 3 * HOUR) is None
 
 
 def test_what_is_dismissed_is_not_spoken_of_again() -> None:
     for found in (NO_EFFECT, seen(VerificationState.CONFIRMED)):
-        assert due(found, [TOLD], WATCHED_FOR, dismissed=True) is None
+        assert due(found, [REPORTED], WATCHED_FOR, dismissed=True) is None
 
 
 def test_after_a_day_one_line_ends_it_whatever_is_known() -> None:
     for state in VerificationState:
-        found = due(seen(state), [TOLD], WATCHED_FOR)
+        found = due(seen(state), [REPORTED], WATCHED_FOR)
         assert found is not None
         assert found.last
 
@@ -350,10 +350,10 @@ def test_after_a_day_one_line_ends_it_whatever_is_known() -> None:
 def test_a_change_is_spoken_of_a_handful_of_times_whatever_usage_does(
     course: list[tuple[VerificationState, set[Caller]]],
 ) -> None:
-    told: list[Report] = []
+    reported: list[Report] = []
     for index, (state, callers) in enumerate(course):
-        found = due(seen(state, *callers), told, index * 7 * MINUTE)
+        found = due(seen(state, *callers), reported, index * 7 * MINUTE)
         if found is not None:
-            told.append(found)
-    assert len(told) <= MOST_REPORTS
-    assert sum(each.last for each in told) <= 1
+            reported.append(found)
+    assert len(reported) <= MOST_REPORTS
+    assert sum(each.last for each in reported) <= 1

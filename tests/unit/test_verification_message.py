@@ -112,7 +112,9 @@ def test_nothing_is_said_of_dollars_an_hour_before_and_after() -> None:
 
 
 @pytest.mark.parametrize("state", list(VerificationState))
-def test_a_report_of_a_version_that_counted_no_tokens_is_read_and_told_without_them(state: VerificationState) -> None:
+def test_a_report_of_a_version_that_counted_no_tokens_is_shown_without_them(
+    state: VerificationState,
+) -> None:
     stored = dumped(facts(state))
     for side in ("before", "after"):
         stored[side] = {"usd_per_hour": stored[side]["usd"], "above_usd_per_hour": stored[side]["above_usd"]}

@@ -48,7 +48,7 @@ def changed(store: ModeStore, mode: str = "degraded", previous: str = "normal") 
     return change_id
 
 
-def test_a_report_is_told_in_the_thread_of_its_change_and_read_back_as_it_was(store: ModeStore, engine: Engine) -> None:
+def test_a_report_is_shown_in_the_thread_of_its_change_and_read_back(store: ModeStore, engine: Engine) -> None:
     change_id = changed(store)
     assert store.verifications.reports([change_id]) == []
     assert store.verifications.report(report_of(change_id), 0, [change_id])
@@ -56,14 +56,14 @@ def test_a_report_is_told_in_the_thread_of_its_change_and_read_back_as_it_was(st
     assert AlertStore(engine).notices.undelivered() == 2
 
 
-def test_of_two_copies_that_look_at_once_one_tells(store: ModeStore) -> None:
+def test_of_two_copies_that_look_at_once_one_reports(store: ModeStore) -> None:
     change_id = changed(store)
     assert store.verifications.report(report_of(change_id), 0, [change_id])
     assert not store.verifications.report(report_of(change_id), 0, [change_id])
     assert len(store.verifications.reports([change_id])) == 1
 
 
-def test_of_a_change_that_is_over_nothing_is_told_and_nothing_dismissed(store: ModeStore) -> None:
+def test_of_a_change_that_is_over_nothing_is_reported_and_nothing_dismissed(store: ModeStore) -> None:
     change_id = changed(store)
     assert store.verifications.report(report_of(change_id), 0, [change_id])
     newer = changed(store, "normal", "degraded")
@@ -71,7 +71,7 @@ def test_of_a_change_that_is_over_nothing_is_told_and_nothing_dismissed(store: M
     assert store.verifications.dismiss(change_id, [newer], "U1", NOW) == "over"
 
 
-def test_what_is_dismissed_is_told_no_more_and_dismissed_once(store: ModeStore) -> None:
+def test_a_dismissed_report_is_not_repeated_and_dismissed_once(store: ModeStore) -> None:
     change_id = changed(store)
     assert store.verifications.dismiss(change_id, [change_id], "U1", NOW) == "unknown"
     assert store.verifications.report(report_of(change_id), 0, [change_id])

@@ -58,7 +58,7 @@ async def test_a_deleted_message_can_be_neither_edited_nor_linked_to(
     assert await refusal(client.chat_getPermalink(channel=ALERTS, message_ts=ts)) == "message_not_found"
 
 
-async def test_a_reply_to_a_deleted_message_lands_in_the_channel_and_only_the_answer_tells(
+async def test_a_reply_to_a_deleted_message_lands_in_the_channel_and_only_the_response_says_so(
     client: AsyncWebClient, slack: SlackSandbox
 ) -> None:
     parent = await post(client, "soft")

@@ -306,12 +306,12 @@ async def test_the_error_page_of_a_proxy_is_an_api_error(client: AsyncWebClient,
     assert caught.value.response.status_code == 502
 
 
-async def test_whoever_subscribes_is_told_of_every_change(client: AsyncWebClient, slack: SlackSandbox) -> None:
+async def test_every_change_reaches_each_subscriber(client: AsyncWebClient, slack: SlackSandbox) -> None:
     with slack.subscribe() as changes:
         ts = (await client.chat_postMessage(channel=ALERTS, text="a"))["ts"]
         await client.chat_update(channel=ALERTS, ts=ts, text="b")
-        told = [changes.get_nowait() for _ in range(2)]
-    assert [(change.kind, change.message) for change in told] == [
+        reported = [changes.get_nowait() for _ in range(2)]
+    assert [(change.kind, change.message) for change in reported] == [
         ("posted", slack.messages[0]),
         ("edited", slack.messages[0]),
     ]

@@ -19,6 +19,7 @@ from bot.digests.model import Digest
 from bot.display import USD, Display
 from bot.fallback.targets.base import Target
 from bot.language import in_language, tr, tr_noop
+from bot.listed import all_of
 from bot.messages import Message, PlainMessage, Tone, in_utc
 from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, VerificationReport
 from bot.notify.languages import Spoken
@@ -161,8 +162,8 @@ class Rendering:
 def _for_its_channel(message: Message, notice: Notice) -> Message:
     """Owners are mentioned by a new message alone, so that no edit and no reply calls them again."""
     more = []
-    if notice.meant_for is not None and notice.action in ("post", "update"):
-        meant = channel_mention(notice.meant_for)
+    if notice.meant_for and notice.action in ("post", "update"):
+        meant = all_of(list(map(channel_mention, notice.meant_for)))
         more.append(paragraph(tr("Meant for {channel}, which I cannot reach: invite me there.", channel=meant)))
     if notice.action == "post" and notice.mention:
         more.append(paragraph(tr("Owners: {owners}", owners=" ".join(map(mention, notice.mention)))))

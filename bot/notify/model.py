@@ -62,7 +62,7 @@ class Notice:
     `content`: the renderer's input, opaque to delivery. `address`: the message to edit or to reply to.
     `reposts`: an edit becomes a new message where the old one cannot be edited. `attempted_at`: when the last attempt
     began. `reached`: hashes of the destination's recipients that have it already. `channel`: of its own in Slack; None
-    for the main one. `meant_for`: the channel that could not be reached, instead of which it goes to the main one.
+    for the main one. `meant_for`: the channels that could not be reached, instead of which it goes to the main one.
     `mention`: ids of the owners that a new message names.
     """
 
@@ -78,7 +78,7 @@ class Notice:
     attempted_at: datetime | None = None
     reached: frozenset[str] = frozenset()
     channel: str | None = None
-    meant_for: str | None = None
+    meant_for: tuple[str, ...] = ()
     mention: tuple[str, ...] = ()
 
 

@@ -273,9 +273,12 @@ class Outbox:
             await self._finish(notice, number, outcome.address, without_details=outcome.without_details)
             return None
         if isinstance(outcome, Unreachable):
-            log.warning("%s: notice %d goes to the main channel: %s", self.name, notice.id, outcome.sentence)
             now = self._clock()
-            await self._in_thread(self._store.divert, notice.id, now, outcome.sentence, attempts=number)
+            if await self._in_thread(self._store.divert, notice.id, now, outcome.sentence, attempts=number):
+                log.warning("%s: notice %d goes to the main channel: %s", self.name, notice.id, outcome.sentence)
+            elif await self._in_thread(self._store.give_up, notice.id, outcome.sentence, attempts=number):
+                # The main channel was another one when its message was posted.
+                log.warning("%s: notice %d is dropped: %s", self.name, notice.id, outcome.sentence)
             return None
         if isinstance(outcome, NotEditable):
             log.warning("%s: notice %d is dropped: %s", self.name, notice.id, outcome.sentence)
@@ -362,7 +365,7 @@ class Outbox:
 
     async def _call(self, notice: Notice, message: Any, may_send: May) -> SendResult:
         outcome = await self._called(notice, message, may_send)
-        if notice.channel is not None and isinstance(outcome, NotEditable) and outcome.unreachable:
+        if isinstance(outcome, NotEditable) and outcome.unreachable:
             return Unreachable(outcome.sentence)
         return outcome
 

@@ -120,7 +120,7 @@ class NoticeStore:
                 )
             except UnreadableContentError as error:
                 raise UnreadableNoticeError(row.id, row.attempts, row.status == NoticeStatus.SENDING) from error
-            return _notice(row, content, _address(connection, row))
+            return _notice(row, content, _address(connection, row), _meant_for(connection, row))
 
     def undelivered(self) -> int:
         """How many notices wait for delivery, due or not."""
@@ -181,12 +181,15 @@ class NoticeStore:
         """Let the main channel have what one that cannot be reached does not take, with its edits and replies.
 
         Where the main channel has the same alert anyway, its message is edited instead: it says for whom it was meant.
+        False, and nothing changed, where another copy has taken it, or what it edits was in the main channel before.
         """
         with self._engine.begin() as connection:
             query = select(notices).where(notices.c.id == notice_id).with_for_update()
             row = connection.execute(query).one()
-            if row.channel is None or row.attempts != attempts or row.status not in UNDELIVERED:
+            if row.attempts != attempts or row.status not in UNDELIVERED:
                 return False
+            if row.channel is None:
+                return _move_to_main(connection, row, now, error)
             _note_unreachable(connection, row.channel, now, error)
             whole = notices.c.id == row.id if row.alert_id is None else notices.c.alert_id == row.alert_id
             mine = and_(whole, notices.c.destination == row.destination, notices.c.channel == row.channel)
@@ -331,7 +334,7 @@ def insert_in_one_channel(
         insert_notice(connection, action, about, content, now, channel=channel, **owner)
         return
     posts = [notices.c[column] == id_ for column, id_ in owner.items()]
-    query = select(notices.c.meant_for).where(*posts, notices.c.action == "post").limit(1)
+    query = select(notices.c.meant_for).where(*posts, notices.c.action == "post").order_by(notices.c.id.desc()).limit(1)
     meant_for = connection.execute(query).scalar_one_or_none()
     insert_notice(connection, action, about, content, now, meant_for=meant_for, **owner)
 
@@ -406,7 +409,8 @@ def _leave_to_main(connection: Connection, row: Row[Any], mine: ColumnElement[bo
     main = and_(
         notices.c.alert_id == row.alert_id, notices.c.destination == row.destination, notices.c.channel.is_(None)
     )
-    connection.execute(update(notices).where(main).values(meant_for=row.channel))
+    # Of several that cannot be reached, one is noted here; those of dropped copies are known by their rows.
+    connection.execute(update(notices).where(main, notices.c.meant_for.is_(None)).values(meant_for=row.channel))
     unsent = and_(main, notices.c.action == "post", notices.c.status.in_(UNDELIVERED))
     for post in connection.execute(select(notices.c.id, notices.c.mention).where(unsent)).all():
         both = list(dict.fromkeys([*post.mention, *row.mention]))
@@ -421,10 +425,53 @@ def _leave_to_main(connection: Connection, row: Row[Any], mine: ColumnElement[bo
         newest.facts,
         now,
         destination=row.destination,
-        meant_for=row.channel,
+        meant_for=newest.meant_for,
         reposts=newest.reposts,
         alert_id=row.alert_id,
     )
+
+
+def _move_to_main(connection: Connection, row: Row[Any], now: datetime, error: str) -> bool:
+    """Post a message anew in the main channel, since the one of its own that it is in takes nothing any more.
+
+    What was to be done to it is done there.
+    """
+    owner = {column: row._mapping[column] for column, _ in _OWNERS if row._mapping[column] is not None}
+    mine = [notices.c[column] == id_ for column, id_ in owner.items()]
+    own = select(notices.c.channel).where(*mine, notices.c.action == "post", notices.c.channel.is_not(None))
+    channel = connection.execute(own.limit(1)).scalar_one_or_none()
+    if not owner or row.alert_id is not None or channel is None:
+        return False
+    _note_unreachable(connection, channel, now, error)
+    for column, table in _OWNERS:
+        if column in owner:
+            connection.execute(update(table).where(table.c.id == owner[column]).values(channel=None, ts=None))
+    shown = select(notices).where(*mine, notices.c.action.in_(("post", "update")), notices.c.id <= row.id)
+    newest = connection.execute(shown.order_by(notices.c.id.desc()).limit(1)).one()
+    free = {"attempts": 0, "error": None, "next_attempt_at": now, "status": NoticeStatus.PENDING, "meant_for": channel}
+    connection.execute(update(notices).where(*mine, notices.c.status.in_(UNDELIVERED)).values(**free))
+    again = {"action": "post", "about": newest.about, "facts": newest.facts, "step": newest.step}
+    connection.execute(update(notices).where(notices.c.id == row.id).values(**again))
+    if row.action != "update":
+        insert_notice(connection, row.action, row.about, row.facts, now, step=row.step, meant_for=channel, **owner)
+    return True
+
+
+def _meant_for(connection: Connection, row: Row[Any]) -> tuple[str, ...]:
+    """The channels that could not be reached, instead of which a message is in the main one."""
+    if row.meant_for is None:
+        return ()
+    if row.alert_id is None:
+        return (row.meant_for,)
+    dropped = select(notices.c.channel).where(
+        notices.c.alert_id == row.alert_id,
+        notices.c.destination == row.destination,
+        notices.c.channel.is_not(None),
+        notices.c.action == "post",
+        notices.c.status == NoticeStatus.OBSOLETE,
+    )
+    others = connection.execute(dropped.order_by(notices.c.id)).scalars()
+    return tuple(dict.fromkeys((row.meant_for, *others)))
 
 
 def _keep_address(connection: Connection, notice_id: int, address: Address | None) -> None:
@@ -461,7 +508,7 @@ def address_of(owner: Row[Any]) -> Address | None:
     return None if owner.channel is None or owner.ts is None else Address(owner.channel, owner.ts)
 
 
-def _notice(row: Row[Any], content: Any, address: Address | None) -> Notice:
+def _notice(row: Row[Any], content: Any, address: Address | None, meant_for: tuple[str, ...]) -> Notice:
     return Notice(
         id=row.id,
         action=row.action,
@@ -475,6 +522,6 @@ def _notice(row: Row[Any], content: Any, address: Address | None) -> Notice:
         attempted_at=row.attempted_at,
         reached=frozenset(row.reached),
         channel=row.channel,
-        meant_for=row.meant_for,
+        meant_for=meant_for,
         mention=tuple(row.mention),
     )

@@ -10,6 +10,7 @@ from bot.clock import DAY, HOUR, MINUTE
 from bot.sandbox.anthropic_usage import Attribution
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER, Channel, Message
 from handlers.render.asking import ASK_ACTION
@@ -25,7 +26,7 @@ from tests.scenario.test_budget_channels import CONFIG, NOTE, SEARCH, posts, rep
 from tests.scenario.test_home import home_of
 from tests.scenario.test_logged_budgets import budget, record, send, set_budget
 from tests.scenario.test_mentions import answers_to
-from tests.scenario.test_raised_limits import hard_alerts
+from tests.scenario.test_raised_limits import hard_alerts, raised
 
 OWNER = "U0ADA"
 
@@ -108,6 +109,57 @@ async def test_a_raise_whose_channel_cannot_be_reached_stands_in_the_main_one_an
         assert f"Approved by <@{ADMIN}>" in request.text
         # Nothing has reached the channel since.
         assert f"<#{SEARCH}> cannot be reached since" in (await typed(world, "status")).text
+
+
+async def test_a_raise_goes_on_in_the_main_channel_once_the_bot_is_thrown_out_of_its_own(
+    configured: Callable[[str], World], clock: HandClock
+) -> None:
+    world = configured(CONFIG)
+    world.spend(60)
+    async with world.connected_bot() as bot:
+        await bot.cycle()
+        await typed(world, "budget raise search to=80 until=2d", OWNER)
+        await bot.cycle()
+        request = posts(world, SEARCH)[-1]
+        refused = await clicked(world, request, APPROVE_ACTION, DEVELOPER)
+        world.slack.workspace.channels[SEARCH].has_bot = False
+        # Somebody's question and the admin's click come while the bot cannot say so there.
+        await clicked(world, refused, ASK_ACTION, DEVELOPER)
+        await clicked(world, request, APPROVE_ACTION)
+        await bot.cycle()
+        [moved] = raised(world)
+        assert f"Approved by <@{ADMIN}>" in moved.text
+        assert NOTE in moved.text
+        assert [text for text in replies(world, moved) if "asks for a decision" in text]
+        clock.advance(2 * DAY)
+        await bot.cycle()
+        await bot.cycle()
+        assert "the raise has ended" in moved.text
+        assert NOTE in moved.text
+        assert any("the raise has ended" in text for text in replies(world, moved))
+        assert raised(world) == [moved]
+        assert f"<#{SEARCH}> cannot be reached since" in (await typed(world, "status")).text
+
+
+async def test_a_budget_that_is_set_back_says_so_in_the_main_channel_once_its_own_is_closed(
+    configured: Callable[[str], World],
+) -> None:
+    world = configured(CONFIG)
+    async with world.connected_bot() as bot:
+        await bot.cycle()
+        shown = await typed(world, f"budget set crawl scope=organization hard=90 channel={SEARCH}")
+        await clicked(world, shown, SET_ACTION)
+        await bot.deliver()
+        change = posts(world, SEARCH)[-1]
+        world.slack.workspace.channels[SEARCH].has_bot = False
+        world.slack.faults.add("chat.update", Fault("error", error="not_in_channel"))
+        await clicked(world, change, UNDO_ACTION)
+        await bot.deliver()
+        undone, removed = posts(world, ALERTS)
+        assert f"<@{ADMIN}> has undone this." in undone.text
+        assert NOTE in undone.text
+        assert "was removed" in removed.text
+        assert NOTE in removed.text
 
 
 async def test_changes_of_a_budget_are_announced_and_undone_in_its_channel(configured: Callable[[str], World]) -> None:

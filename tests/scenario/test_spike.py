@@ -14,7 +14,9 @@ from bot.pricing.tokens import TokenCounts
 from bot.runner.cycle import Bot
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.clock import HandClock
-from bot.sandbox.slack_workspace import ADMIN, Message
+from bot.sandbox.slack_workspace import ADMIN, Channel, Message
+from handlers.render.budget import SET_ACTION
+from handlers.render.lifecycle import ACKNOWLEDGE_ACTION
 from tests.scenario.conftest import OPUS, World
 
 MINUTE = timedelta(minutes=1)
@@ -275,3 +277,26 @@ def stored_spikes(database_url: str) -> list[tuple[object, ...]]:
             return [tuple(row) for row in connection.execute(query.where(alerts.c.kind == "spike"))]
     finally:
         engine.dispose()
+
+
+async def test_a_spike_of_two_budgets_names_both_channels_that_cannot_be_reached(
+    simulated: World, clock: HandClock
+) -> None:
+    quiet_days(simulated, clock.now)
+    for channel in ("C0ONE", "C0TWO"):
+        simulated.slack.workspace.channels[channel] = Channel(channel, channel.lower(), has_bot=False)
+    async with simulated.connected_bot(**FAR) as bot:
+        for words in ("everything scope=organization channel=C0ONE", "opus scope=model:opus channel=C0TWO"):
+            shown = await (await simulated.slack.command(f"budget set {words} hard=9000", ADMIN)).first_reply()
+            await (await simulated.slack.click(shown, SET_ACTION, ADMIN)).first_reply()
+        await bot.cycle()
+        await runs_away(simulated, bot, clock, 60)
+        await bot.deliver()
+        (spike,) = spikes(simulated)
+        note = "Meant for <#C0ONE> and <#C0TWO>, which I cannot reach: invite me there."
+        assert spike.text.count("which I cannot reach") == 1
+        assert note in spike.text
+        await (await simulated.slack.click(spike, ACKNOWLEDGE_ACTION, ADMIN)).first_reply()
+        await bot.deliver()
+        assert "Acknowledged by" in spike.text
+        assert note in spike.text

@@ -73,7 +73,7 @@ def test_no_channel_gets_it_twice_and_no_owner_is_called_twice(words: list[tuple
     assert not hard or places[-1] is None
 
 
-def notice(action: str, *mention: str, meant_for: str | None = None) -> Notice:
+def notice(action: str, *mention: str, meant_for: tuple[str, ...] = ()) -> Notice:
     known = {"id": 1, "about": "x", "content": Content(HARD), "attempts": 0, "outcome_unknown": False}
     return Notice(**known, action=action, created_at=NOW, address=None, mention=mention, meant_for=meant_for)  # type: ignore[arg-type]
 
@@ -84,9 +84,10 @@ def test_a_new_message_calls_the_owners_and_no_edit_and_no_reply_does() -> None:
     drawn = rendering.blocks(notice("post", *hostile), NOW)
     assert "Owners: <@U0ADA> !everyone &lt;!channel&gt; <!subteam^S0TEAM>" in drawn.text
     assert all("U0ADA" not in rendering.blocks(notice(action, *hostile), NOW).text for action in ("update", "reply"))
-    meant = rendering.blocks(notice("update", meant_for="C0OWN"), NOW)
+    meant = rendering.blocks(notice("update", meant_for=("C0OWN",)), NOW)
     assert "Meant for <#C0OWN>, which I cannot reach: invite me there." in meant.text
-    assert "Meant for &lt;!here&gt;" in rendering.blocks(notice("post", meant_for="<!here>"), NOW).text
+    several = rendering.blocks(notice("post", meant_for=("<!here>", "C0OWN", "C0TOO")), NOW).text
+    assert "Meant for &lt;!here&gt;, <#C0OWN> and <#C0TOO>, which I cannot reach: invite me there." in several
 
 
 def test_destinations_that_mention_nobody_name_the_owners() -> None:

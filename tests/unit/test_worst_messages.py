@@ -240,7 +240,17 @@ def notices(content: Payload) -> Iterator[Notice]:
         found = Content(content, related, 7 if is_alert else None, life, expected=expected if is_alert else None)
         owners = ("U0ADA", "S0TEAM") * 5
         yield Notice(
-            7, action, "", found, 0, False, NOW - HOUR, None, channel="C0TEAM", meant_for="C0GONE", mention=owners
+            7,
+            action,
+            "",
+            found,
+            0,
+            False,
+            NOW - HOUR,
+            None,
+            channel="C0TEAM",
+            meant_for=("C0GONE", "C0CLOSED"),
+            mention=owners,
         )
 
 

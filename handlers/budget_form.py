@@ -14,7 +14,17 @@ from bot.threads import InFlight
 from handlers.budget import budget_command
 from handlers.render.budget_form import BUDGET_FORM, Known, budget_form, filled_budget, mistakes, words_of
 from handlers.render.parts import said
-from handlers.requests import Request, answering, dated, in_time, open_view, person_of, reply, response_url_of
+from handlers.requests import (
+    Request,
+    answering,
+    dated,
+    form_taken,
+    in_time,
+    open_view,
+    person_of,
+    reply,
+    response_url_of,
+)
 
 
 async def open_budget_form(services: Services, body: Mapping[str, Any], client: AsyncWebClient) -> None:
@@ -39,14 +49,10 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     """Listen to the submitted form. Rights are checked with the preview, and again at its button."""
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
+        filled = filled_budget(body["view"]["state"])
+        if not await form_taken(services, body, ack, lambda: mistakes(filled)):
+            return
         async with answering(services, in_flight, body):
-            # Slack waits three seconds here: the database is asked afterwards.
-            filled = filled_budget(body["view"]["state"])
-            errors = mistakes(filled)
-            if errors:
-                await ack(response_action="errors", errors=errors)
-                return
-            await ack()
             answer = await budget_command(services, Request(person_of(body), f"set {words_of(filled)}"))
             await reply(services, body, await dated(services, answer))
 

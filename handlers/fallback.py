@@ -51,6 +51,7 @@ from handlers.requests import (
     answering,
     click_of,
     dated,
+    form_taken,
     in_time,
     on_click,
     open_view,
@@ -292,18 +293,14 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
                 )
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        values = filled_fields(body["view"]["state"])
+        # There is no channel to answer in.
+        from_home = response_url_of(body) is None
+        shows = (lambda: text_view(tr(TITLE), said(tr("Changing …")))) if from_home else None
+        if not await form_taken(services, body, ack, lambda: _mistakes(services, values)[0], shows):
+            return
         async with answering(services, in_flight, body):
-            # Slack waits three seconds here: what needs the database is answered by message afterwards.
-            values = filled_fields(body["view"]["state"])
-            errors, lasts = _mistakes(services, values)
-            if errors:
-                await ack(response_action="errors", errors=errors)
-                return
-            from_home = response_url_of(body) is None
-            # There is no channel to answer in.
-            await (
-                ack(response_action="update", view=text_view(tr(TITLE), said(tr("Changing …")))) if from_home else ack()
-            )
+            _, lasts = _mistakes(services, values)
             mode, reason, words = values[MODE], values.get(REASON, ""), _as_typed(values)
             switched_to = await switch_to(services, person_of(body), mode, reason, lasts=lasts, words=words)
             answer = await dated(services, switched_to)

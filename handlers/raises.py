@@ -57,6 +57,7 @@ from handlers.requests import (
     answering,
     click_of,
     dated,
+    form_taken,
     in_time,
     on_click,
     open_view,
@@ -115,19 +116,16 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
             await _open(services, body, click_of(body, action), client)
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
-        async with answering(services, in_flight, body):
-            values = filled_fields(body["view"]["state"])
-            try:
-                form = carried(body["view"])
-                shown_as = budget_of(*split_budget_words(form.words))
-            except (ValueError, BudgetWordsError):
-                await ack()
-                return
-            errors = _mistakes(services, shown_as, form.limit, values)
-            if errors:
-                await ack(response_action="errors", errors=errors)
-                return
+        values = filled_fields(body["view"]["state"])
+        try:
+            form = carried(body["view"])
+            shown_as = budget_of(*split_budget_words(form.words))
+        except (ValueError, BudgetWordsError):
             await ack()
+            return
+        if not await form_taken(services, body, ack, lambda: _mistakes(services, shown_as, form.limit, values)):
+            return
+        async with answering(services, in_flight, body):
             answer = await _submitted(services, person_of(body), shown_as.name, form.limit, values)
             await reply(services, body, await dated(services, answer))
 

@@ -160,6 +160,32 @@ async def in_time(content: Awaitable[Content]) -> Content | None:
     return None
 
 
+async def form_taken(
+    services: Services,
+    body: Mapping[str, Any],
+    ack: AsyncAck,
+    mistakes: Callable[[], dict[str, str]],
+    shows: Callable[[], Block] | None = None,
+) -> bool:
+    """Acknowledge a submitted form; False where it stays open with what `mistakes` finds, by field.
+
+    Where nothing is wrong and nothing is to be read, Slack is not even asked for the person's language before.
+    `shows`: the view that takes the form's place.
+    """
+    if shows is None and not mistakes():
+        await ack()
+        return True
+    async with services.languages.reader(person_of(body).id):
+        errors = mistakes()
+        if errors:
+            await ack(response_action="errors", errors=errors)
+        elif shows is None:
+            await ack()
+        else:
+            await ack(response_action="update", view=shows())
+    return not errors
+
+
 async def open_view(client: AsyncWebClient, body: Mapping[str, Any], view: Block) -> bool:
     """Open a form for the person whose request this is; False where Slack refuses it, which the log then says."""
     try:

@@ -8,8 +8,11 @@ from bot.clock import DAY
 from bot.db.engine import connect
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
+from bot.sandbox.server import Fault
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
+from handlers.render.fallback import FORM_ACTION
 from tests.scenario.conftest import World
+from tests.scenario.test_acknowledged_first import opened
 
 REFUSED = "`now` is not known here: `limits` takes no words."
 REFUSED_IN_JAPANESE = "`now` は分かりません。`limits` のあとには何も書きません。"
@@ -70,3 +73,21 @@ async def test_a_fault_is_shown_in_the_readers_language_and_logged_in_english(
 async def test_the_configured_language_stands_in_for_an_unknown_one(simulated: World) -> None:
     async with simulated.connected_bot(CLAUDE_COST_LANGUAGE="ja"):
         assert (await answer_to(simulated, DEVELOPER)).startswith(REFUSED_IN_JAPANESE)
+
+
+@pytest.mark.parametrize(
+    ("words", "button", "values"),
+    [
+        ("budget set", None, {"name": "walk", "soft": "80", "hard": "100"}),
+        ("fallback status", FORM_ACTION, {"mode": "degraded", "for": "2h", "because": "of a test"}),
+    ],
+)
+async def test_a_form_without_a_mistake_is_acknowledged_before_slack_says_the_language(
+    simulated: World, bot: Bot, clock: HandClock, words: str, button: str | None, values: dict[str, str]
+) -> None:
+    await opened(simulated, words, button)
+    clock.advance(DAY)
+    simulated.slack.faults.add("users.info", Fault("slow", seconds=3))
+    simulated.slack.sockets.ack_seconds = 1.5
+    bot.services.languages.answer_seconds = 3
+    assert (await simulated.slack.submit_view(values)).ack is not None

@@ -23,6 +23,7 @@ from bot.notify.slack_connection import SlackRefusedError, SlackUnreachableError
 from bot.runner.cycle import Bot, Cycle
 from bot.runner.ending import Ending
 from bot.runner.lifecycle import CredentialsRefusedError, Lifecycle
+from bot.runner.service_manager import ServiceManager
 from bot.steady_clock import SteadyClock
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def _read_env_file() -> list[str]:
 async def _for_ever(settings: Settings, ending: Ending) -> int:
     async with bot_from(settings, SteadyClock()) as bot:
         log.info("fallback file %s, database %s", settings.fallback_file, shown_database(settings.database_url))
-        lifecycle = Lifecycle(bot, timedelta(seconds=settings.poll_seconds))
+        lifecycle = Lifecycle(bot, timedelta(seconds=settings.poll_seconds), ServiceManager(os.environ))
         ending.when_asked(lifecycle.stop)
         await lifecycle.run()
     return 0

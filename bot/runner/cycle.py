@@ -111,6 +111,8 @@ class Bot:
     """Set where applications may have logged something that is not decided on."""
     faults: dict[str, str] = field(default_factory=dict)
     """A sentence for each part whose last run failed."""
+    progress_at: float = field(default_factory=time.monotonic)
+    """When a cycle last began, ended, or went on beside a long poll, by `time.monotonic`."""
 
     _reconciling: asyncio.Task[object] | None = None
     _rolling_up: asyncio.Task[object] | None = None
@@ -134,6 +136,13 @@ class Bot:
 
         While a poll takes long, decisions go on with the stored data at every interval.
         """
+        self.progress_at = time.monotonic()
+        try:
+            return await self._cycle()
+        finally:
+            self.progress_at = time.monotonic()
+
+    async def _cycle(self) -> Cycle:
         # One more attempt, so that a copy whose leader has just ended does not miss a whole poll.
         leads = await self.leadership.still_held()
         await self._follow_modes(leads)
@@ -147,6 +156,7 @@ class Bot:
                     # The new holder of the lease polls as well.
                     return Cycle(None, None)
                 await self._follow_modes(leads)
+                self.progress_at = time.monotonic()
                 # After a long pause the bot has to read first; that is not missing data.
                 await self._decide(judges_age=time.monotonic() - began >= self.patience.hangs)
         finally:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -20,6 +21,7 @@ from bot.notify.slack_connection import SlackUnreachableError, SocketMode, check
 from bot.runner.cycle import Bot
 from bot.runner.ending import close_within
 from bot.runner.schedule import Job, schedule
+from bot.runner.service_manager import ALIVE, READY, STOPPING, ServiceManager
 from bot.steady_clock import SteadyClock
 from bot.usage.model import is_stale
 from bot.web.connections import Connections
@@ -35,6 +37,9 @@ DRAIN_SECONDS = 2.5
 """Seconds for polls and posts in flight at shutdown; half as long for listeners that started meanwhile."""
 
 CLOSE_SECONDS = 1
+STUCK_SECONDS = 600
+"""A cycle without progress for so long is stuck: the process should be restarted."""
+
 READINESS_SECONDS = 2
 """Seconds that a readiness check waits for the database."""
 
@@ -46,11 +51,15 @@ class CredentialsRefusedError(Exception):
 
 
 class Lifecycle:
-    """Runs one bot until `stop` is called. `tick`: real time between two polls."""
+    """Runs one bot until `stop` is called. `tick`: real time between two polls. `manager`: systemd, if it asks."""
 
-    def __init__(self, bot: Bot, tick: timedelta) -> None:
+    def __init__(
+        self, bot: Bot, tick: timedelta, manager: ServiceManager | None = None, stuck_seconds: float = STUCK_SECONDS
+    ) -> None:
         self._bot = bot
         self._tick = tick
+        self._manager = manager or ServiceManager({})
+        self._stuck_seconds = stuck_seconds
         self._stopping = asyncio.Event()
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.socket: SocketMode | None = None
@@ -76,6 +85,8 @@ class Lifecycle:
             stopped = asyncio.ensure_future(self._stopping.wait())
             connected = asyncio.ensure_future(self.connect())
             reacting = asyncio.ensure_future(self._react())
+            pinging = asyncio.ensure_future(self._ping())
+            self._manager.tell(READY)
             waiting: set[asyncio.Future[object]] = {stopped, connected, reacting, self._refused}  # type: ignore[arg-type]
             try:
                 while not stopped.done():
@@ -83,9 +94,15 @@ class Lifecycle:
                     for finished in done:
                         finished.result()
             finally:
-                for task in (stopped, connected, reacting):
+                for task in (stopped, connected, reacting, pinging):
                     task.cancel()
+                self._manager.tell(STOPPING)
             log.info("stopping: finishing work in progress")
+
+    def is_alive(self) -> bool:
+        """Whether cycles go on. The event loop is alive if anybody can ask."""
+        idle = time.monotonic() - self._bot.progress_at
+        return idle <= self._tick.total_seconds() + self._stuck_seconds
 
     async def problems(self) -> list[str]:
         """Why the bot is not ready, for the readiness check. Never raises, and returns within seconds."""
@@ -189,6 +206,7 @@ class Lifecycle:
             self._bot.services,
             settings.read_token,
             notes=self.notes,
+            alive=self.is_alive,
             signing_secret=settings.slack_signing_secret,
             host=settings.http_host,
             connections=connections,
@@ -233,6 +251,13 @@ class Lifecycle:
             async with self._bot.in_flight.work():
                 await self._bot.react()
             await asyncio.sleep(REACTION_SECONDS)
+
+    async def _ping(self) -> None:
+        """Give systemd a sign of life, as long as there is one."""
+        while (seconds := self._manager.ping_seconds) is not None:
+            if self.is_alive():
+                self._manager.tell(ALIVE)
+            await asyncio.sleep(seconds)
 
     async def _deliver(self) -> None:
         async with self._bot.in_flight.work():

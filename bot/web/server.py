@@ -64,11 +64,18 @@ class Readiness:
         return found
 
 
-def health_routes(problems: Problems, notes: Callable[[], Sequence[str]], access: BearerAccess) -> list[web.RouteDef]:
-    """Both checks, without a token. `notes`: sentences that do not affect readiness."""
+def health_routes(
+    problems: Problems,
+    notes: Callable[[], Sequence[str]],
+    access: BearerAccess,
+    alive: Callable[[], bool] = lambda: True,
+) -> list[web.RouteDef]:
+    """Both checks, without a token. `notes`: sentences that do not affect readiness. `alive`: whether cycles go on."""
     readiness = Readiness(problems)
 
     async def healthz(request: web.Request) -> web.StreamResponse:
+        if not alive():
+            return web.json_response({"status": "stuck: restart the process"}, status=503)
         return web.json_response({"status": "ok"})
 
     async def readyz(request: web.Request) -> web.StreamResponse:
@@ -89,6 +96,7 @@ def web_app(
     host: str = "",
     connections: Connections | None = None,
     notes: Callable[[], Sequence[str]] = tuple,
+    alive: Callable[[], bool] = lambda: True,
     ingest_tokens: Mapping[str, SecretStr] | None = None,
     stored: Callable[[], None] = lambda: None,
     look_seconds: float = LOOK_SECONDS,
@@ -96,9 +104,9 @@ def web_app(
     """`slack` is None in Socket Mode, where Slack sends nothing over HTTP; otherwise it needs `signing_secret`.
 
     `read_token`: the token for reading; None only on the loopback. Health needs none. `host`: the configured address.
-    `connections`: their bounds, on a real port. `notes`: further sentences of the readiness check. `ingest_tokens`: of
-    those who may send usage, by name. `stored`: called when usage was stored. `look_seconds`: between two looks
-    for a mode that another copy has changed.
+    `connections`: their bounds, on a real port. `notes`: further sentences of the readiness check. `alive`: whether
+    cycles go on. `ingest_tokens`: of those who may send usage, by name. `stored`: called when usage was stored.
+    `look_seconds`: between two looks for a mode that another copy has changed.
     """
     connections = connections or Connections()
     app = web.Application(middlewares=[connections.whole_request])
@@ -108,7 +116,7 @@ def web_app(
     streams = Streams(
         current, services.fallback.changes, min(MOST_STREAMS, connections.most // 2), look_seconds=look_seconds
     )
-    app.add_routes(health_routes(problems, notes, readers))
+    app.add_routes(health_routes(problems, notes, readers, alive))
     app.add_routes([*fallback_routes(current, streams, readers), *ofrep_routes(current, readers)])
     app.add_routes([budgets_route(services, readers)])
     app.add_routes([metrics_route(lambda: measured(services), readers, services.threads.web)])

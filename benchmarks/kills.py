@@ -26,15 +26,15 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.scenario.kills import (
+    ForkServer,
     Stormy,
     Undisturbed,
-    Zygote,
     at_calls,
     at_commits,
+    fork_server_in,
     kill,
     play_through_a_storm,
     undisturbed_in,
-    zygote_in,
 )
 
 KILLS_OF_A_STORY = 5
@@ -51,7 +51,7 @@ class Series:
 
     @property
     def kills(self) -> int:
-        return sum(storm.deaths for storm in self.storms)
+        return sum(storm.crashes for storm in self.storms)
 
     @property
     def swallowed(self) -> int:
@@ -75,17 +75,17 @@ class Series:
         return not self.lost and len(self.doubled) <= self.most_doubled
 
 
-async def _play(folder: Path, zygote: Zygote, arguments: argparse.Namespace) -> int:
-    undisturbed = await undisturbed_in(folder, zygote)
+async def _play(folder: Path, fork_server: ForkServer, arguments: argparse.Namespace) -> int:
+    undisturbed = await undisturbed_in(folder, fork_server)
     if arguments.every:
-        return await _at_every_moment(folder, zygote, undisturbed)
+        return await _at_every_moment(folder, fork_server, undisturbed)
     sys.stdout.write(
         f"seeds from {arguments.seed}\n{'channels:history':18}{'kills':>7}{'stories':>9}{'swallowed':>11}{'lost':>6}"
         f"{'doubled':>9}{'at most':>9}\n"
     )
     well = True
     for history in arguments.history:
-        series = await _series(folder / history, zygote, undisturbed, arguments, history)
+        series = await _series(folder / history, fork_server, undisturbed, arguments, history)
         sys.stdout.write(
             f"{history:18}{series.kills:7}{len(series.storms):9}{series.swallowed:11}{len(series.lost):6}"
             f"{len(series.doubled):9}{series.most_doubled:9}{'' if series.well else '  BROKEN'}\n"
@@ -98,7 +98,7 @@ async def _play(folder: Path, zygote: Zygote, arguments: argparse.Namespace) -> 
     return 0 if well else 1
 
 
-async def _at_every_moment(folder: Path, zygote: Zygote, undisturbed: Undisturbed) -> int:
+async def _at_every_moment(folder: Path, fork_server: ForkServer, undisturbed: Undisturbed) -> int:
     well = True
     for name, moments in (
         ("before commits", at_commits(undisturbed, after=False)),
@@ -109,12 +109,12 @@ async def _at_every_moment(folder: Path, zygote: Zygote, undisturbed: Undisturbe
             broken = []
             for index, moment in enumerate(moments):
                 found = await kill(
-                    folder / f"{name} {readable} {index}", zygote, undisturbed, moment, readable=readable
+                    folder / f"{name} {readable} {index}", fork_server, undisturbed, moment, readable=readable
                 )
                 wrong = [*found.difference.lost, *found.difference.strange]
                 doubled = len(found.difference.doubled)
-                if found.deaths != 1 or wrong or not found.remembers or doubled > (0 if readable else 1):
-                    broken.append(f"  step {moment.step}, {moment.death}: {found}\n")
+                if found.crashes != 1 or wrong or not found.keeps_state or doubled > (0 if readable else 1):
+                    broken.append(f"  step {moment.step}, {moment.crash}: {found}\n")
             history = "with" if readable else "without"
             sys.stdout.write(f"{name}, {history} channels:history: {len(moments)} kills, {len(broken)} broken\n")
             sys.stdout.writelines(broken)
@@ -124,20 +124,20 @@ async def _at_every_moment(folder: Path, zygote: Zygote, undisturbed: Undisturbe
 
 
 async def _series(
-    folder: Path, zygote: Zygote, undisturbed: Undisturbed, arguments: argparse.Namespace, history: str
+    folder: Path, fork_server: ForkServer, undisturbed: Undisturbed, arguments: argparse.Namespace, history: str
 ) -> Series:
     found: list[Stormy] = []
     for seed in count(arguments.seed):
-        left = arguments.kills - sum(storm.deaths for storm in found)
+        left = arguments.kills - sum(storm.crashes for storm in found)
         if not left:
             break
         storm = await play_through_a_storm(
             folder / str(seed),
-            zygote,
+            fork_server,
             undisturbed.scenes[-1].posted,
             Random(seed),
             seconds=undisturbed.seconds,
-            deaths=min(KILLS_OF_A_STORY, left),
+            crashes=min(KILLS_OF_A_STORY, left),
             readable=history != "without",
             looks_fail=history == "failing",
         )
@@ -164,8 +164,8 @@ def main(words: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         certificates = Path(folder) / "no certificates"
         certificates.mkdir()
-        with zygote_in(certificates) as zygote:
-            return asyncio.run(_play(Path(folder), zygote, arguments))
+        with fork_server_in(certificates) as fork_server:
+            return asyncio.run(_play(Path(folder), fork_server, arguments))
 
 
 if __name__ == "__main__":

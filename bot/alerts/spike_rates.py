@@ -1,7 +1,7 @@
 """Spikes: dollars an hour in two windows, held against what is usual at that hour of such a day.
 
 Two windows as in multi-window burn-rate alerts (Google, The Site Reliability Workbook, "Alerting on SLOs"): the long
-one tells that it matters, the short one that it is still going on. Pure, with `now` passed in.
+one shows that it matters, the short one that it still goes on. Pure, with `now` passed in.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

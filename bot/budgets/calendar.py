@@ -85,7 +85,7 @@ class Window:
         return self.scope in (None, ORGANIZATION, scope)
 
     def touches(self, scope: Scope) -> bool:
-        """Whether the scope counts some of it, as far as scopes alone tell."""
+        """Whether the scope counts some of it, as far as scopes alone show."""
         return self.covers(scope) or scope == ORGANIZATION
 
     def holds(self, moment: datetime) -> bool:

@@ -154,7 +154,7 @@ class Event:
 def largest(counts: TokenCounts, unsplit: int, other: TokenCounts, other_unsplit: int) -> tuple[TokenCounts, int]:
     """The largest of each count of two states of one response, and how many of the 5-minute writes are unsplit then.
 
-    Writes without a lifetime are those that the other state may tell lifetimes of: the larger sum of writes counts.
+    The other state may know the lifetimes of writes without one: the larger sum of writes counts.
     """
     found = TokenCounts(*map(max, counts, other))
     if not unsplit and not other_unsplit:

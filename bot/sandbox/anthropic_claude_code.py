@@ -32,7 +32,7 @@ class CodeDay:
 
 @dataclass(slots=True)
 class CodeDays:
-    """What the endpoint answers with."""
+    """What the endpoint returns."""
 
     days: list[CodeDay] = field(default_factory=list)
 

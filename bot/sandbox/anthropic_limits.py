@@ -36,7 +36,7 @@ class LimitGroup:
 
 @dataclass(slots=True)
 class LimitTable:
-    """What the endpoint answers with. `most_per_page`: the server's own bound on a page; None: all on one page."""
+    """What the endpoint returns. `most_per_page`: the server's own bound on a page; None: all on one page."""
 
     groups: list[LimitGroup] = field(default_factory=list)
     shape: Shape = "both"
@@ -132,7 +132,7 @@ class SpendLimit:
 
 @dataclass(slots=True)
 class SpendLimitTable:
-    """What the endpoint answers with. `open_to_us`: whether the organization has the early access."""
+    """What the endpoint returns. `open_to_us`: whether the organization has the early access."""
 
     limits: list[SpendLimit] = field(default_factory=list)
     open_to_us: bool = True

@@ -35,10 +35,10 @@ def usage(number: int) -> dict[str, Any]:
 
 
 class MessagesApi:
-    """`troubles`: model → what its next requests get, in order; with none left they are answered."""
+    """`faults`: model → what its next requests get, in order; with none left they are answered."""
 
     def __init__(self) -> None:
-        self.troubles: dict[str, list[Answer]] = {}
+        self.faults: dict[str, list[Answer]] = {}
         self.asked: list[str] = []
         self.paths: list[str] = []
         self.sent: list[tuple[str, dict[str, Any]]] = []
@@ -49,7 +49,7 @@ class MessagesApi:
         body = await request.json()
         self.asked.append(body["model"])
         self.paths.append(request.path_qs)
-        waiting = self.troubles.get(body["model"])
+        waiting = self.faults.get(body["model"])
         answer = waiting.pop(0) if waiting else self.ok
         response = await answer(request, body)
         assert isinstance(response, web.StreamResponse)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_cost_client.follower import MOST_ANSWERS
+from claude_cost_client.follower import MOST_MODELS
 from tests.client.applications import CHAIN, HAIKU, MODES, OPUS, QUICK, SONNET, eventually, following
 from tests.client.mode_server import ModeServer
 
@@ -112,7 +112,7 @@ def test_a_bot_that_takes_the_question_and_never_answers_holds_no_request_up(han
             with connection:
                 assert connection.recv(9999).startswith(b"GET /v1/fallback ")
                 connection.sendall(hangs_behind)
-                for number in range(2 * MOST_ANSWERS):
+                for number in range(2 * MOST_MODELS):
                     assert follower.answer(f"claude-opus-{number}") == SONNET
                 # The question is still open: had any answer waited for it, it would have been given up before.
                 connection.setblocking(False)

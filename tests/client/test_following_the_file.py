@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bot.fallback.targets.env_file import EnvFile
 from claude_cost_client import current_model
-from claude_cost_client.follower import MOST_ANSWERS
+from claude_cost_client.follower import MOST_MODELS
 from claude_cost_client.source import EnvFileSource, variables_in
 from tests.client.applications import HAIKU, MODES, OPUS, SONNET, environ, eventually, following, following_here
 
@@ -46,7 +46,7 @@ def test_the_file_is_known_at_the_first_question_and_followed_from_then_on(tmp_p
     target.write(MODES["degraded"].variables)
     with following(CLAUDE_COST_FALLBACK_FILE=str(target.path)) as follower:
         assert follower.answer(OPUS) == SONNET
-        assert follower.answers == {OPUS: SONNET}
+        assert follower.models == {OPUS: SONNET}
         target.write(MODES["minimal"].variables)
         eventually(lambda: follower.answer(OPUS) == HAIKU)
         target.write(MODES["normal"].variables)
@@ -101,9 +101,9 @@ def test_current_model_reads_the_default_file_in_the_working_directory(
 
 def test_many_different_questions_do_not_fill_the_memory(tmp_path: Path) -> None:
     with following(CLAUDE_COST_FALLBACK_FILE=str(tmp_path / "none.env")) as follower:
-        for number in range(MOST_ANSWERS + 10):
+        for number in range(MOST_MODELS + 10):
             assert follower.answer(f"model-{number}") == f"model-{number}"
-        assert len(follower.answers) == MOST_ANSWERS
+        assert len(follower.models) == MOST_MODELS
 
 
 def test_a_forked_child_follows_on_its_own(tmp_path: Path) -> None:

@@ -126,15 +126,15 @@ async def test_tasks_at_once_have_labels_of_their_own(make: Make, sender: UsageS
 
 @pytest.mark.parametrize("manner", ["create", "stream", "async_create", "async_stream", "raw_response"])
 @pytest.mark.parametrize(
-    ("trouble", "outcome"), [(LIMITED, "rate_limited"), (OVERLOADED, "error"), (REFUSED, "error"), (dropped, "error")]
+    ("fault", "outcome"), [(LIMITED, "rate_limited"), (OVERLOADED, "error"), (REFUSED, "error"), (dropped, "error")]
 )
 async def test_a_refused_request_is_a_record_of_its_own_without_tokens(
-    api: MessagesApi, make: Make, sender: UsageSender, bot: IngestServer, manner: str, trouble: Any, outcome: str
+    api: MessagesApi, make: Make, sender: UsageSender, bot: IngestServer, manner: str, fault: Any, outcome: str
 ) -> None:
     team = make()
     team.sync = team.sync.with_options(max_retries=0)
     team.asynchronous = team.asynchronous.with_options(max_retries=0)
-    api.troubles = {OPUS: [trouble]}
+    api.faults = {OPUS: [fault]}
     with usage_labels(feature="support"), pytest.raises(anthropic.APIError):
         await team.ask(manner)
     (record,) = await sent(sender, bot)
@@ -146,7 +146,7 @@ async def test_each_attempt_of_the_chain_is_a_record(
     api: MessagesApi, make: Make, sender: UsageSender, bot: IngestServer
 ) -> None:
     team = make(wrap=with_fallback)
-    api.troubles = {OPUS: [LIMITED, OVERLOADED]}
+    api.faults = {OPUS: [LIMITED, OVERLOADED]}
     assert [(await team.ask(manner))[1] for manner in ("create", "async_stream")] == [SONNET, OPUS]
     found = [(each["model"], each["outcome"], each.get("preferred_model")) for each in await sent(sender, bot)]
     refused = [(OPUS, "rate_limited", None), (OPUS, "error", None)]
@@ -167,7 +167,7 @@ async def test_a_stream_that_breaks_is_recorded_with_what_it_reported(
     api: MessagesApi, make: Make, sender: UsageSender, bot: IngestServer, manner: str, break_: str, outcome: str
 ) -> None:
     team = make()
-    api.troubles = {OPUS: [api.breaking(break_)]}
+    api.faults = {OPUS: [api.breaking(break_)]}
     with contextlib.suppress(anthropic.APIError, Exception):
         await team.ask(manner)
     (record,) = await sent(sender, bot)
@@ -180,7 +180,7 @@ async def test_a_stream_that_breaks_before_it_begins_is_recorded_as_refused(
     api: MessagesApi, make: Make, sender: UsageSender, bot: IngestServer, manner: str
 ) -> None:
     team = make()
-    api.troubles = {OPUS: [api.breaking("message_start:overloaded_error")]}
+    api.faults = {OPUS: [api.breaking("message_start:overloaded_error")]}
     with pytest.raises(anthropic.APIError):
         await team.ask(manner)
     (record,) = await sent(sender, bot)
@@ -285,7 +285,7 @@ async def test_the_usage_log_has_the_same_records_of_responses(
 ) -> None:
     monkeypatch.setenv("CLAUDE_COST_USAGE_LOG", str(tmp_path / "usage.jsonl"))
     team = make()
-    api.troubles = {OPUS: [OVERLOADED]}
+    api.faults = {OPUS: [OVERLOADED]}
     await team.ask("create")
     refused, answered = await sent(sender, bot)
     assert refused["outcome"] == "error"
@@ -299,7 +299,7 @@ async def test_a_client_that_is_wrapped_again_records_once(
         return with_fallback(with_usage(with_fallback(client, sender=sender), sender=sender), **options)
 
     team = make(wrap=twice, feature="search")
-    api.troubles = {OPUS: [OVERLOADED, OVERLOADED]}
+    api.faults = {OPUS: [OVERLOADED, OVERLOADED]}
     assert [(await team.ask(manner))[1] for manner in ("create", "async_create")] == [SONNET, SONNET]
     found = [(each["model"], each["outcome"], each["feature"]) for each in await sent(sender, bot)]
     assert found == [(OPUS, "error", "search"), (SONNET, "ok", "search")] * 2

@@ -65,7 +65,7 @@ def test_milliseconds_count_more_than_seconds_if_they_can_be_read() -> None:
     assert refusal_of(429, {"retry-after-ms": "250"}, "enforced_spend_limit_reached", NOW).final
 
 
-def test_in_a_stream_only_trouble_of_the_model_leads_to_another() -> None:
+def test_in_a_stream_only_a_fault_of_the_model_leads_to_another() -> None:
     assert not refusal_in_stream("overloaded_error").final
     assert not refusal_in_stream("api_error").final
     assert refusal_in_stream("rate_limit_error").final

@@ -71,12 +71,12 @@ class Sender:
 
 
 async def kill_while_ingesting(environ: Mapping[str, str], kills: int, seed: int) -> Outcome:
-    """`environ`: the bot's settings. After each death what was acknowledged is looked for in the database."""
+    """`environ`: the bot's settings. After each crash what was acknowledged is looked for in the database."""
     outcome, random = Outcome(), Random(seed)
     engine = open_database(environ["CLAUDE_COST_DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://"))
     senders = [Sender(chr(ord("a") + number), Random(random.random())) for number in range(SENDERS)]
     try:
-        async with _zygote(environ) as (process, port):
+        async with _fork_server(environ) as (process, port):
             for _ in range(kills):
                 await _life(process, port, senders, random.uniform(0, LONGEST_LIFE))
                 outcome.kills += 1
@@ -89,11 +89,11 @@ async def kill_while_ingesting(environ: Mapping[str, str], kills: int, seed: int
 
 
 @asynccontextmanager
-async def _zygote(environ: Mapping[str, str]) -> AsyncIterator[tuple[Process, int]]:
+async def _fork_server(environ: Mapping[str, str]) -> AsyncIterator[tuple[Process, int]]:
     port = free_port()
     inherited = {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE") if name in os.environ}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.scenario.ingest_mortal", str(port)),
+        *(sys.executable, "-m", "tests.scenario.ingest_fork_server", str(port)),
         cwd=ROOT,
         env={**inherited, **environ, "CLAUDE_COST_INGEST_TOKEN": TOKEN},
         stdin=PIPE,

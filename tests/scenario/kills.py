@@ -30,7 +30,7 @@ from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import SlackSandbox
 from bot.sandbox.slack_workspace import Message
 from tests.scenario.conftest import World, world_at
-from tests.scenario.mortal import LONGEST_MESSAGE
+from tests.scenario.fork_server import LONGEST_MESSAGE
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN = datetime.fromisoformat("2026-11-27T09:00:00+00:00")
@@ -38,7 +38,7 @@ POST, EDIT = "chat.postMessage", "chat.update"
 LOOKS = ("conversations.history", "conversations.replies")
 READ = "channels:history"
 MOST_LIVES = 20
-REMEMBERED = (
+STATE_QUERIES = (
     "SELECT kind, subject, key, limit_kind, limit_usd, status, acknowledged_by, ts IS NULL FROM alerts ORDER BY id",
     "SELECT mode, changed_by, ts IS NULL FROM mode_changes ORDER BY id",
     "SELECT count(*) FROM notices WHERE status IN ('pending', 'sending')",
@@ -77,7 +77,7 @@ LAST = len(STORY) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
+class Crash:
     """Of a process: at its commit of this number, at its call of this number, or so many real seconds after its begin.
 
     `after`: the commit. `edge`: of the call. None of them: it lives to the end. Numbers begin with 1.
@@ -90,10 +90,10 @@ class Death:
     seconds: float | None = None
 
 
-LIVES = Death()
+NO_CRASH = Crash()
 
 
-class Zygote:
+class ForkServer:
     """The process that forks the bot."""
 
     def __init__(self, certificates: Path) -> None:
@@ -101,7 +101,7 @@ class Zygote:
         self._socket.setblocking(False)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.scenario.mortal", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.scenario.fork_server", str(theirs.fileno())],
                 cwd=ROOT,
                 # Reading the world's certificates takes longer than a cycle, and no server here has one.
                 env={"PATH": os.environ["PATH"], "SSL_CERT_DIR": str(certificates)},
@@ -115,7 +115,7 @@ class Zygote:
         self._process.wait(60)
 
     async def say(self, **said: object) -> None:
-        """To the process of the bot, or to the zygote where there is none."""
+        """To the process of the bot, or to the fork_server where there is none."""
         await asyncio.get_running_loop().sock_sendall(self._socket, json.dumps(said).encode())
 
     async def hear(self) -> dict[str, Any]:
@@ -126,13 +126,13 @@ class Zygote:
 
 
 @contextmanager
-def zygote_in(folder: Path) -> Iterator[Zygote]:
+def fork_server_in(folder: Path) -> Iterator[ForkServer]:
     """The process that forks the bot, ended at the end. The folder is an empty one."""
-    zygote = Zygote(folder)
+    fork_server = ForkServer(folder)
     try:
-        yield zygote
+        yield fork_server
     finally:
-        zygote.close()
+        fork_server.close()
 
 
 class Line:
@@ -142,14 +142,14 @@ class Line:
         self.pid: int | None = None
         self.calls: Counter[str] = Counter()
         self._since_begin: list[str] = []
-        self._death = LIVES
+        self._crash = NO_CRASH
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def begin(self, death: Death) -> None:
+    def begin(self, crash: Crash) -> None:
         """A new process is about to begin, which is to die like this."""
-        self.pid, self._since_begin, self._death = None, [], death
+        self.pid, self._since_begin, self._crash = None, [], crash
 
     @property
     def since_begin(self) -> list[str]:
@@ -163,7 +163,7 @@ class Line:
             return await handler(request)
         self.calls[method] += 1
         self._since_begin.append(f"{method} in a thread" if b"thread_ts" in await request.read() else method)
-        edge = self._death.edge if len(self._since_begin) == self._death.call else None
+        edge = self._crash.edge if len(self._since_begin) == self._crash.call else None
         if edge == "arrived":
             self.kill()
             raise ConnectionResetError("the process that has called is dead")
@@ -211,12 +211,12 @@ class Scene:
     messages: list[Message]
     history: UsageHistory
     posted: list[PostedAlert]
-    remembered: list[str]
+    state: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Undisturbed:
-    """The story without a death. `scenes`: what stood before each step, and at the end.
+    """The story without a crash. `scenes`: what stood before each step, and at the end.
 
     `commits` and `calls`: those of a process that plays one step alone: what each commit writes, and of which kind each
     call is. `seconds`: how long all steps take.
@@ -230,39 +230,39 @@ class Undisturbed:
 
 @dataclass(slots=True)
 class Play:
-    """The story in one world. `at`: the step that is under way. `deaths`: how many processes were killed.
+    """The story in one world. `at`: the step that is under way. `crashes`: how many processes were killed.
 
     `commits`: of the last process that came to its end. `scenes`: where to keep what stood before each step.
     """
 
     world: World
     clock: HandClock
-    zygote: Zygote
+    fork_server: ForkServer
     line: Line
     at: int = 0
-    deaths: int = 0
+    crashes: int = 0
     commits: list[list[str]] = field(default_factory=list)
     scenes: list[Scene] = field(default_factory=list)
     _prepared: int = -1
 
     async def alone(self, number: int) -> None:
-        """Play one step in the zygote itself, which has done everything once by then."""
+        """Play one step in the fork_server itself, which has done everything once by then."""
         self.at = number
-        await self._life(number, LIVES, forks=False)
+        await self._run_process(number, NO_CRASH, forks=False)
 
-    async def until(self, last: int, deaths: Iterator[Death]) -> None:
-        """Begin a process anew until one has come to the end of step `last`. Those after `deaths` live."""
+    async def until(self, last: int, crashes: Iterator[Crash]) -> None:
+        """Begin a process anew until one has come to the end of step `last`. Those after `crashes` live."""
         for _ in range(MOST_LIVES):
-            if await self._life(last, next(deaths, LIVES)):
+            if await self._run_process(last, next(crashes, NO_CRASH)):
                 return
-            self.deaths += 1
+            self.crashes += 1
         raise AssertionError("the story does not end")
 
     def scene(self, folder: Path) -> Scene:
         """Everything as it stands, while no process is at work. `folder`: where to keep the files."""
         shutil.copytree(self.world.folder, folder)
         messages, history = copy.deepcopy(self.world.slack.messages), copy.deepcopy(self.world.anthropic.history)
-        return Scene(self.clock.now, folder, messages, history, self.posted(), self.remembered())
+        return Scene(self.clock.now, folder, messages, history, self.posted(), self.state())
 
     def go_to(self, number: int, scene: Scene) -> None:
         """Be where the story was before this step."""
@@ -279,30 +279,30 @@ class Play:
             for post in self.world.posts()
         ]
 
-    def remembered(self) -> list[str]:
-        """What the bot has kept of alerts and modes, and how much it still has to tell: later steps rest on this."""
+    def state(self) -> list[str]:
+        """What the bot has kept of alerts and modes, and how much it still has to send: later steps rest on this."""
         path = self.world.folder / "claude-cost.db"
         if not path.exists():
             return []
         with closing(sqlite3.connect(path)) as database:
-            return [str(row) for query in REMEMBERED for row in database.execute(query)]
+            return [str(row) for query in STATE_QUERIES for row in database.execute(query)]
 
-    async def _life(self, last: int, death: Death, *, forks: bool = True) -> bool:
-        self.line.begin(death)
-        await self.zygote.say(
+    async def _run_process(self, last: int, crash: Crash, *, forks: bool = True) -> bool:
+        self.line.begin(crash)
+        await self.fork_server.say(
             forks=forks,
             environ=self.world.environ,
             deeds=[step.deed for step in STORY[: last + 1]],
             first=self.at,
             now=self.clock.now.isoformat(),
-            fatal_commit=death.commit,
-            after=death.after,
+            fatal_commit=crash.commit,
+            after=crash.after,
         )
-        self.line.pid = int((await self.zygote.hear())["pid"])
+        self.line.pid = int((await self.fork_server.hear())["pid"])
         timer = None
-        if death.seconds is not None:
-            timer = asyncio.get_running_loop().call_later(death.seconds, self.line.kill)
-        while "ended" not in (heard := await self.zygote.hear()):
+        if crash.seconds is not None:
+            timer = asyncio.get_running_loop().call_later(crash.seconds, self.line.kill)
+        while "ended" not in (heard := await self.fork_server.hear()):
             if "step" in heard:
                 await self._begin(heard["step"])
             self.commits = heard.get("commits", self.commits)
@@ -319,7 +319,7 @@ class Play:
             self.clock.now = BEGIN + sum((step.after for step in STORY[: number + 1]), timedelta(0))
             STORY[number].prepare(self.world)
             self._prepared = number
-        await self.zygote.say(now=self.clock.now.isoformat())
+        await self.fork_server.say(now=self.clock.now.isoformat())
 
 
 def _incident(message: Message) -> str:
@@ -331,7 +331,7 @@ def _line(message: Message) -> str:
 
 
 @asynccontextmanager
-async def play_in(folder: Path, zygote: Zygote, *, readable: bool) -> AsyncIterator[Play]:
+async def play_in(folder: Path, fork_server: ForkServer, *, readable: bool) -> AsyncIterator[Play]:
     """A new world whose story has not begun. `readable`: whether the bot may read the channel back."""
     clock, line = HandClock(BEGIN), Line()
     slack = SlackSandbox(clock)
@@ -341,7 +341,7 @@ async def play_in(folder: Path, zygote: Zygote, *, readable: bool) -> AsyncItera
         if readable:
             slack.workspace.scopes.add(READ)
         world.environ["CLAUDE_COST_CONFIG"] = str(config)
-        yield Play(world, clock, zygote, line)
+        yield Play(world, clock, fork_server, line)
 
 
 def _configured(folder: Path) -> Path:
@@ -352,17 +352,17 @@ def _configured(folder: Path) -> Path:
     return config
 
 
-async def undisturbed_in(folder: Path, zygote: Zygote) -> Undisturbed:
-    """Play the story without a death, step by step, and then once more in one go."""
+async def undisturbed_in(folder: Path, fork_server: ForkServer) -> Undisturbed:
+    """Play the story without a crash, step by step, and then once more in one go."""
     scenes, commits, calls = [], [], []
-    async with play_in(folder / "undisturbed", zygote, readable=False) as play:
+    async with play_in(folder / "undisturbed", fork_server, readable=False) as play:
         for number in range(len(STORY)):
             scenes.append(play.scene(folder / f"scene {number}"))
             await play.alone(number)
             commits.append(play.commits)
             calls.append(play.line.since_begin)
         scenes.append(play.scene(folder / "the end"))
-    async with play_in(folder / "in one go", zygote, readable=False) as play:
+    async with play_in(folder / "in one go", fork_server, readable=False) as play:
         begun_at = time.monotonic()
         await play.until(LAST, iter(()))
         seconds = time.monotonic() - begun_at
@@ -372,7 +372,7 @@ async def undisturbed_in(folder: Path, zygote: Zygote) -> Undisturbed:
 
 @dataclass(slots=True)
 class Difference:
-    """What is not as in the story without a death: what is missing or stale, and what stands there twice."""
+    """What is not as in the story without a crash: what is missing or stale, and what stands there twice."""
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
@@ -402,10 +402,10 @@ def difference(wanted: Sequence[PostedAlert], found: Sequence[PostedAlert], *, i
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A death in a step. `turn`: neighbours differ in it by 1. `kinds`: which statements or which call it cuts off."""
+    """A crash in a step. `turn`: neighbours differ in it by 1. `kinds`: which statements or which call it cuts off."""
 
     step: int
-    death: Death
+    crash: Crash
     turn: int
     kinds: frozenset[str]
 
@@ -413,7 +413,7 @@ class Moment:
 def at_commits(undisturbed: Undisturbed, *, after: bool) -> list[Moment]:
     """Before or after each commit of each step."""
     return [
-        Moment(step, Death(commit=number, after=after), step + number, frozenset(kinds))
+        Moment(step, Crash(commit=number, after=after), step + number, frozenset(kinds))
         for step, commits in enumerate(undisturbed.commits)
         for number, kinds in enumerate(commits, 1)
     ]
@@ -422,7 +422,7 @@ def at_commits(undisturbed: Undisturbed, *, after: bool) -> list[Moment]:
 def at_calls(undisturbed: Undisturbed) -> list[Moment]:
     """At each edge of each call of Slack of each step."""
     return [
-        Moment(step, Death(call=number, edge=edge), step + number + index, frozenset({f"{kind}, {edge}"}))
+        Moment(step, Crash(call=number, edge=edge), step + number + index, frozenset({f"{kind}, {edge}"}))
         for step, calls in enumerate(undisturbed.calls)
         for number, kind in enumerate(calls, 1)
         for index, edge in enumerate(EDGES)
@@ -444,24 +444,26 @@ def spread(moments: Sequence[Moment], offset: int, every: int) -> list[Moment]:
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """What one death has changed. `remembers`: whether the bot does, afterwards, as without it."""
+    """What one crash has changed. `keeps_state`: whether the bot does, afterwards, as without it."""
 
-    deaths: int
-    remembers: bool
+    crashes: int
+    keeps_state: bool
     difference: Difference
 
 
-async def kill(folder: Path, zygote: Zygote, undisturbed: Undisturbed, moment: Moment, *, readable: bool) -> Killed:
+async def kill(
+    folder: Path, fork_server: ForkServer, undisturbed: Undisturbed, moment: Moment, *, readable: bool
+) -> Killed:
     """Kill the bot at this moment, begin it anew, and play the step to its end.
 
-    Where the bot remembers and the channel shows the same as without a death, so will they after all later steps.
+    Where the bot keeps_state and the channel shows the same as without a crash, so will they after all later steps.
     """
-    async with play_in(folder, zygote, readable=readable) as play:
+    async with play_in(folder, fork_server, readable=readable) as play:
         play.go_to(moment.step, undisturbed.scenes[moment.step])
-        await play.until(moment.step, iter([moment.death]))
+        await play.until(moment.step, iter([moment.crash]))
         wanted = undisturbed.scenes[moment.step + 1]
-        remembers = play.remembered() == wanted.remembered
-        return Killed(play.deaths, remembers, difference(wanted.posted, play.posted()))
+        keeps_state = play.state() == wanted.state
+        return Killed(play.crashes, keeps_state, difference(wanted.posted, play.posted()))
 
 
 NO_FAULT = Fault("slow")
@@ -486,21 +488,21 @@ ESCALATED = "Nobody has acknowledged this"
 
 @dataclass(frozen=True, slots=True)
 class Stormy:
-    """A story among faults and deaths at random moments. `unanswered`: posts that Slack has without having said so."""
+    """A story among faults and crashes at random moments. `unanswered`: posts that Slack has without having said so."""
 
-    deaths: int
+    crashes: int
     unanswered: int
     difference: Difference
 
 
 async def play_through_a_storm(
     folder: Path,
-    zygote: Zygote,
+    fork_server: ForkServer,
     wanted: Sequence[PostedAlert],
     random: Random,
     *,
     seconds: float,
-    deaths: int,
+    crashes: int,
     readable: bool,
     looks_fail: bool = False,
 ) -> Stormy:
@@ -508,20 +510,20 @@ async def play_through_a_storm(
 
     `looks_fail`: reading the channel back fails now and then too.
     """
-    async with play_in(folder, zygote, readable=readable) as play:
+    async with play_in(folder, fork_server, readable=readable) as play:
         script = {name: [random.choice((NO_FAULT, *FAULTS)) for _ in range(CALLS_WITH_FAULTS)] for name in (POST, EDIT)}
-        all_deaths = [Death(seconds=random.uniform(0, seconds)) for _ in range(deaths)]
+        all_crashes = [Crash(seconds=random.uniform(0, seconds)) for _ in range(crashes)]
         if looks_fail:
             for name in LOOKS:
                 script[name] = [random.choice((NO_FAULT, *LOOK_FAULTS)) for _ in range(CALLS_WITH_FAULTS)]
         for name, faults in script.items():
             for fault in faults:
                 play.world.slack.faults.add(name, fault)
-        await play.until(LAST, iter(all_deaths))
+        await play.until(LAST, iter(all_crashes))
         met = script[POST][: play.line.calls[POST]]
         unanswered = sum(1 for fault in met if fault.after_doing or fault.kind == "drop_after")
         found = [_without_escalations(posted) for posted in play.posted()]
-        return Stormy(play.deaths, unanswered, difference(wanted, found, in_order=not looks_fail))
+        return Stormy(play.crashes, unanswered, difference(wanted, found, in_order=not looks_fail))
 
 
 def _without_escalations(posted: PostedAlert) -> PostedAlert:

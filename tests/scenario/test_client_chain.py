@@ -112,7 +112,7 @@ async def team(api: MessagesApi) -> AsyncIterator[Team]:
 
 
 @pytest.mark.parametrize("manner", MANNERS)
-async def test_without_trouble_the_preferred_model_answers(api: MessagesApi, team: Team, manner: str) -> None:
+async def test_without_fault_the_preferred_model_answers(api: MessagesApi, team: Team, manner: str) -> None:
     assert await team.ask(manner) == (f"I am {OPUS}", OPUS)
     assert api.asked == [OPUS]
 
@@ -126,11 +126,11 @@ async def test_every_request_obeys_the_teams_mode(api: MessagesApi, team: Team, 
 
 
 @pytest.mark.parametrize("manner", MANNERS)
-@pytest.mark.parametrize("trouble", UNAVAILABLE)
+@pytest.mark.parametrize("fault", UNAVAILABLE)
 async def test_an_unavailable_model_is_followed_by_the_next_of_the_chain(
-    api: MessagesApi, team: Team, manner: str, trouble: str
+    api: MessagesApi, team: Team, manner: str, fault: str
 ) -> None:
-    api.troubles = {OPUS: [UNAVAILABLE[trouble]], SONNET: [UNAVAILABLE[trouble]]}
+    api.faults = {OPUS: [UNAVAILABLE[fault]], SONNET: [UNAVAILABLE[fault]]}
     assert await team.ask(manner) == (f"I am {HAIKU}", HAIKU)
     assert api.asked == [OPUS, SONNET, HAIKU]
 
@@ -139,7 +139,7 @@ async def test_an_unavailable_model_is_followed_by_the_next_of_the_chain(
 async def test_a_model_that_does_not_answer_in_time_is_followed_by_the_next(
     api: MessagesApi, team: Team, manner: str
 ) -> None:
-    api.troubles = {OPUS: [silent]}
+    api.faults = {OPUS: [silent]}
     assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
 
 
@@ -147,7 +147,7 @@ async def test_a_model_that_does_not_answer_in_time_is_followed_by_the_next(
 async def test_when_every_model_is_overloaded_each_was_asked_once_and_the_last_ones_error_is_raised(
     api: MessagesApi, team: Team, manner: str
 ) -> None:
-    api.troubles = {model: [OVERLOADED] * 9 for model in CHAIN}
+    api.faults = {model: [OVERLOADED] * 9 for model in CHAIN}
     with pytest.raises(anthropic.OverloadedError):
         await team.ask(manner)
     assert api.asked == list(CHAIN)
@@ -155,7 +155,7 @@ async def test_when_every_model_is_overloaded_each_was_asked_once_and_the_last_o
 
 @pytest.mark.parametrize("manner", ["create", "async_stream"])
 async def test_when_no_connection_is_left_its_error_is_raised(api: MessagesApi, team: Team, manner: str) -> None:
-    api.troubles = {model: [dropped] for model in CHAIN}
+    api.faults = {model: [dropped] for model in CHAIN}
     with pytest.raises(anthropic.APIConnectionError):
         await team.ask(manner)
     assert api.asked == list(CHAIN)
@@ -165,9 +165,9 @@ async def test_when_no_connection_is_left_its_error_is_raised(api: MessagesApi, 
 async def test_an_answer_that_breaks_off_half_way_is_given_by_the_next_model(
     api: MessagesApi, team: Team, manner: str
 ) -> None:
-    api.troubles = {OPUS: [half_an_answer]}
+    api.faults = {OPUS: [half_an_answer]}
     assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
-    api.troubles = {model: [half_an_answer] for model in CHAIN}
+    api.faults = {model: [half_an_answer] for model in CHAIN}
     # Who reads the body without the client's help sees the connection's own error, as without a chain.
     with pytest.raises(httpx2.TransportError if manner == "streaming_response" else anthropic.APIConnectionError):
         await team.ask(manner)
@@ -175,16 +175,16 @@ async def test_an_answer_that_breaks_off_half_way_is_given_by_the_next_model(
 
 
 @pytest.mark.parametrize("manner", MANNERS)
-@pytest.mark.parametrize("trouble", SPENT)
+@pytest.mark.parametrize("fault", SPENT)
 async def test_a_spent_budget_is_raised_as_it_is_and_nothing_is_asked_again(
-    api: MessagesApi, team: Team, manner: str, trouble: str
+    api: MessagesApi, team: Team, manner: str, fault: str
 ) -> None:
-    api.troubles = {model: [SPENT[trouble]] * 9 for model in CHAIN}
+    api.faults = {model: [SPENT[fault]] * 9 for model in CHAIN}
     with pytest.raises(anthropic.APIStatusError) as raised:
         await team.ask(manner)
     assert api.asked == [OPUS]
     with pytest.raises(anthropic.APIStatusError) as plain:
-        # The same trouble without the chain around the client.
+        # The same fault without the chain around the client.
         await asyncio.to_thread(lambda: team.raw.with_options(max_retries=0).messages.create(**PLAIN))
     assert type(raised.value) is type(plain.value)
     assert (raised.value.status_code, raised.value.body) == (plain.value.status_code, plain.value.body)
@@ -194,10 +194,10 @@ async def test_a_spent_budget_is_raised_as_it_is_and_nothing_is_asked_again(
 async def test_a_rate_limit_is_waited_for_and_the_same_model_asked_once_more(
     api: MessagesApi, team: Team, manner: str
 ) -> None:
-    api.troubles = {OPUS: [LIMITED]}
+    api.faults = {OPUS: [LIMITED]}
     assert await team.ask(manner) == (f"I am {OPUS}", OPUS)
     assert api.asked == [OPUS, OPUS]
-    api.troubles = {OPUS: [LIMITED, LIMITED]}
+    api.faults = {OPUS: [LIMITED, LIMITED]}
     assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
     assert api.asked[2:] == [OPUS, OPUS, SONNET]
 
@@ -213,7 +213,7 @@ async def test_a_rate_limit_is_waited_for_and_the_same_model_asked_once_more(
 async def test_the_pause_is_as_long_as_asked_for_and_the_next_model_is_asked_at_once(
     api: MessagesApi, team: Team, caplog: pytest.LogCaptureFixture, manner: str, headers: dict[str, str], least: float
 ) -> None:
-    api.troubles = {OPUS: [error(429, "rate_limit_error", headers=headers), OVERLOADED]}
+    api.faults = {OPUS: [error(429, "rate_limit_error", headers=headers), OVERLOADED]}
     began = time.monotonic()
     assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
     assert least <= time.monotonic() - began < 9
@@ -223,7 +223,7 @@ async def test_the_pause_is_as_long_as_asked_for_and_the_next_model_is_asked_at_
 
 @pytest.mark.parametrize("manner", ["create", "async_stream"])
 async def test_a_rate_limit_of_an_hour_is_not_waited_for(api: MessagesApi, team: Team, manner: str) -> None:
-    api.troubles = {OPUS: [LIMITED_FOR_LONG], SONNET: [LIMITED_FOR_LONG], HAIKU: [LIMITED_FOR_LONG]}
+    api.faults = {OPUS: [LIMITED_FOR_LONG], SONNET: [LIMITED_FOR_LONG], HAIKU: [LIMITED_FOR_LONG]}
     with pytest.raises(anthropic.RateLimitError) as raised:
         await team.ask(manner)
     assert api.asked == list(CHAIN)
@@ -235,7 +235,7 @@ async def test_a_rate_limit_of_an_hour_is_not_waited_for(api: MessagesApi, team:
 async def test_a_stream_that_breaks_before_its_first_token_is_begun_anew_by_the_next_model(
     api: MessagesApi, team: Team, manner: str, break_: str
 ) -> None:
-    api.troubles = {OPUS: [api.breaking(BROKEN_EARLY[break_])]}
+    api.faults = {OPUS: [api.breaking(BROKEN_EARLY[break_])]}
     assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
     assert api.asked == [OPUS, SONNET]
 
@@ -244,7 +244,7 @@ async def test_a_stream_that_breaks_before_its_first_token_is_begun_anew_by_the_
 async def test_a_stream_without_any_event_is_begun_anew_by_the_next_model(
     api: MessagesApi, team: Team, manner: str
 ) -> None:
-    api.troubles = {OPUS: [empty_stream]}
+    api.faults = {OPUS: [empty_stream]}
     assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
 
 
@@ -252,11 +252,11 @@ async def test_a_stream_without_any_event_is_begun_anew_by_the_next_model(
 async def test_when_every_stream_breaks_early_the_application_sees_the_last_one_break(
     api: MessagesApi, team: Team, manner: str
 ) -> None:
-    api.troubles = {model: [api.breaking("content_block_delta:overloaded_error")] for model in CHAIN}
+    api.faults = {model: [api.breaking("content_block_delta:overloaded_error")] for model in CHAIN}
     with pytest.raises(anthropic.APIStatusError) as raised:
         await team.ask(manner)
     assert raised.value.type == "overloaded_error"
-    api.troubles = {model: [api.breaking("content_block_delta:drop")] for model in CHAIN}
+    api.faults = {model: [api.breaking("content_block_delta:drop")] for model in CHAIN}
     with pytest.raises(httpx2.TransportError):
         await team.ask(manner)
     assert api.asked == [*CHAIN, *CHAIN]
@@ -266,7 +266,7 @@ async def test_when_every_stream_breaks_early_the_application_sees_the_last_one_
 async def test_an_error_in_a_stream_that_is_the_requests_own_is_raised_as_it_is(
     api: MessagesApi, team: Team, manner: str
 ) -> None:
-    api.troubles = {OPUS: [api.breaking("content_block_delta:invalid_request_error")]}
+    api.faults = {OPUS: [api.breaking("content_block_delta:invalid_request_error")]}
     with pytest.raises(anthropic.APIStatusError) as raised:
         await team.ask(manner)
     assert raised.value.type == "invalid_request_error"
@@ -277,7 +277,7 @@ async def test_an_error_in_a_stream_that_is_the_requests_own_is_raised_as_it_is(
 async def test_after_the_first_token_a_broken_stream_is_raised_and_no_other_model_is_asked(
     api: MessagesApi, team: Team, manner: str
 ) -> None:
-    api.troubles = {OPUS: [api.breaking("content_block_stop:overloaded_error"), api.breaking("message_delta:drop")]}
+    api.faults = {OPUS: [api.breaking("content_block_stop:overloaded_error"), api.breaking("message_delta:drop")]}
     with pytest.raises(anthropic.APIStatusError) as raised:
         await team.ask(manner)
     assert raised.value.type == "overloaded_error"
@@ -303,7 +303,7 @@ async def test_a_stream_is_passed_on_token_by_token(api: MessagesApi, team: Team
                 await go_on.wait()
         return response
 
-    api.troubles = {OPUS: [hesitating]}
+    api.faults = {OPUS: [hesitating]}
     async with team.asynchronous.messages.stream(model=OPUS, max_tokens=9, messages=HELLO) as stream:
         parts = aiter(stream.text_stream)
         assert await anext(parts) == "I am"
@@ -314,14 +314,14 @@ async def test_a_stream_is_passed_on_token_by_token(api: MessagesApi, team: Team
 async def test_a_chain_of_ones_own_stays_below_the_teams_ceiling(api: MessagesApi, target: EnvFile) -> None:
     target.write(modes_from_chain(CHAIN, {})["degraded"].variables)
     team = Team(api, chain=[OPUS, "claude-opus-4-8", "claude-haiku-4-5"])
-    api.troubles = {SONNET: [OVERLOADED]}
+    api.faults = {SONNET: [OVERLOADED]}
     assert await team.ask("create") == ("I am claude-haiku-4-5", "claude-haiku-4-5")
     await team.close()
 
 
 async def test_what_is_no_message_passes_untouched(api: MessagesApi, team: Team, target: EnvFile) -> None:
     target.write(modes_from_chain(CHAIN, {})["degraded"].variables)
-    api.troubles = {OPUS: [OVERLOADED]}
+    api.faults = {OPUS: [OVERLOADED]}
     with pytest.raises(anthropic.OverloadedError):
         await asyncio.to_thread(team.sync.messages.count_tokens, model=OPUS, messages=HELLO)
     assert api.asked == [OPUS]
@@ -337,7 +337,7 @@ async def test_the_clients_own_middleware_and_settings_stay(api: MessagesApi) ->
 
     raw = Anthropic(api_key="key", base_url=api.url, middleware=[watch], max_retries=5)
     wrapped = with_fallback(raw)
-    api.troubles = {OPUS: [OVERLOADED]}
+    api.faults = {OPUS: [OVERLOADED]}
     message = await asyncio.to_thread(lambda: wrapped.messages.create(**PLAIN))
     assert isinstance(wrapped, Anthropic)
     assert (message.model, seen, api.asked) == (SONNET, [OPUS], [OPUS, SONNET])
@@ -350,7 +350,7 @@ async def test_what_is_logged_is_priced_as_what_was_used(
     api: MessagesApi, usage_log: Path, capsys: pytest.CaptureFixture[str], manner: str
 ) -> None:
     team = Team(api, feature="search")
-    api.troubles = {OPUS: [OVERLOADED]}
+    api.faults = {OPUS: [OVERLOADED]}
     for user in ("ann", "ben"):
         await team.ask(manner, metadata={"user_id": user})
     await team.ask(manner, HAIKU)
@@ -376,13 +376,13 @@ async def test_many_at_once_share_one_client_and_each_has_its_own_chain(
     api: MessagesApi, usage_log: Path, manner: str
 ) -> None:
     team = Team(api, feature="search")
-    api.troubles = {OPUS: [OVERLOADED, LIMITED, error(500, "api_error"), OVERLOADED] * 3, SONNET: [OVERLOADED] * 2}
+    api.faults = {OPUS: [OVERLOADED, LIMITED, error(500, "api_error"), OVERLOADED] * 3, SONNET: [OVERLOADED] * 2}
     answers = await asyncio.gather(*(team.ask(manner, metadata={"user_id": f"u{number}"}) for number in range(40)))
     await team.close()
     assert all(text == f"I am {model}" for text, model in answers)
     models = Counter(model for _, model in answers)
     assert models[HAIKU] == 2
-    # Nine of the twelve troubles led to the next model; a limit leads there too if the second attempt meets trouble.
+    # Nine of the twelve faults led to the next model; a limit leads there too if the second attempt fails.
     assert models.total() == 40
     lines = lines_of(usage_log)
     assert sorted(line["user_id"] for line in lines) == sorted(f"u{number}" for number in range(40))
@@ -415,7 +415,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 async def test_a_broken_stream_leaves_a_line_with_what_it_reported(
     api: MessagesApi, team: Team, usage_log: Path, manner: str
 ) -> None:
-    api.troubles = {OPUS: [api.breaking("message_delta:drop")]}
+    api.faults = {OPUS: [api.breaking("message_delta:drop")]}
     with pytest.raises(httpx2.TransportError):
         await team.ask(manner)
     (line,) = lines_of(usage_log)
@@ -482,7 +482,7 @@ async def test_readmes_example_runs_as_it_is_and_its_own_thread_never_connects_t
 ) -> None:
     target.write(modes_from_chain(CHAIN, {})["degraded"].variables)
     (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    api.troubles = {SONNET: [OVERLOADED]}
+    api.faults = {SONNET: [OVERLOADED]}
     bot = IngestServer()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", WATCHED + example),

@@ -162,7 +162,7 @@ async def test_priority_tier_is_named(simulated: World, clock: HandClock) -> Non
 async def test_a_standing_discount_is_reported_once_and_its_message_is_closed_with_the_day(
     simulated: World, clock: HandClock
 ) -> None:
-    """Fifteen per cent off, which this API's bill does not tell; on the last day it is forty."""
+    """Fifteen per cent off, which this API's bill does not name; on the last day it is forty."""
     async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as bot:
         for day in range(11):
             simulated.spend(20)

@@ -13,44 +13,44 @@ import pytest
 
 from tests.scenario.kills import (
     STORY,
+    ForkServer,
     Moment,
     PostedAlert,
     Undisturbed,
-    Zygote,
     at_calls,
     at_commits,
+    fork_server_in,
     kill,
     play_through_a_storm,
     spread,
     undisturbed_in,
-    zygote_in,
 )
 
 RANDOM_MOMENTS = 5
 """With the right to read the channel back, and as many without."""
-DEATHS_OF_A_STORY = 5
+CRASHES_OF_A_STORY = 5
 OF_COMMITS, OF_EDGES = 6, 3
 """The bot is killed at one of so many commits, and at one edge of each call."""
 
 
 @pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    with zygote_in(tmp_path_factory.mktemp("no-certificates")) as zygote:
-        yield zygote
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    with fork_server_in(tmp_path_factory.mktemp("no-certificates")) as fork_server:
+        yield fork_server
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Undisturbed:
-    return asyncio.run(undisturbed_in(tmp_path_factory.mktemp("undisturbed"), zygote))
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer) -> Undisturbed:
+    return asyncio.run(undisturbed_in(tmp_path_factory.mktemp("undisturbed"), fork_server))
 
 
 async def kill_at_each(
-    folder: Path, zygote: Zygote, undisturbed: Undisturbed, moments: Iterable[Moment], *, readable: bool
+    folder: Path, fork_server: ForkServer, undisturbed: Undisturbed, moments: Iterable[Moment], *, readable: bool
 ) -> None:
     for index, moment in enumerate(moments):
-        killed = await kill(folder / str(index), zygote, undisturbed, moment, readable=readable)
-        assert (killed.deaths, killed.difference.lost, killed.difference.strange) == (1, [], []), moment
-        assert killed.remembers, moment
+        killed = await kill(folder / str(index), fork_server, undisturbed, moment, readable=readable)
+        assert (killed.crashes, killed.difference.lost, killed.difference.strange) == (1, [], []), moment
+        assert killed.keeps_state, moment
         assert len(killed.difference.doubled) <= (0 if readable else 1), moment
 
 
@@ -85,8 +85,8 @@ def test_the_chosen_moments_cut_off_each_kind_of_statement_and_each_call(undistu
             chosen = spread(moments, offset, every)
             assert {moment.step for moment in chosen} == set(range(len(STORY)))
             assert {kind for one in chosen for kind in one.kinds} == {kind for one in moments for kind in one.kinds}
-            assert {(one.step, one.death.call) for one in chosen} >= {
-                (one.step, one.death.call) for one in moments if one.death.call
+            assert {(one.step, one.crash.call) for one in chosen} >= {
+                (one.step, one.crash.call) for one in moments if one.crash.call
             }
     written = {kind for moment in at_commits(undisturbed, after=False) for kind in moment.kinds}
     assert {"INSERT INTO alerts", "INSERT INTO mode_changes", "INSERT INTO notices", "UPDATE alerts"} <= written
@@ -97,23 +97,23 @@ def test_the_chosen_moments_cut_off_each_kind_of_statement_and_each_call(undistu
 @pytest.mark.parametrize("number", range(len(STORY)))
 @pytest.mark.parametrize(("after", "readable"), [(False, False), (True, True)], ids=["before", "after"])
 async def test_killed_before_or_after_any_commit_the_bot_reports_everything(
-    tmp_path: Path, zygote: Zygote, undisturbed: Undisturbed, number: int, after: bool, readable: bool
+    tmp_path: Path, fork_server: ForkServer, undisturbed: Undisturbed, number: int, after: bool, readable: bool
 ) -> None:
     # After a commit the database is as before the next one: with this offset both meet a third of the states.
     moments = spread(at_commits(undisturbed, after=after), 3 * int(after), OF_COMMITS)
     chosen = [moment for moment in moments if moment.step == number]
-    await kill_at_each(tmp_path, zygote, undisturbed, chosen, readable=readable)
+    await kill_at_each(tmp_path, fork_server, undisturbed, chosen, readable=readable)
 
 
 @pytest.mark.parametrize("number", range(len(STORY)))
 @pytest.mark.parametrize("readable", [True, False], ids=["readable", "unreadable"])
 async def test_killed_at_any_call_of_slack_the_bot_reports_everything(
-    tmp_path: Path, zygote: Zygote, undisturbed: Undisturbed, number: int, readable: bool
+    tmp_path: Path, fork_server: ForkServer, undisturbed: Undisturbed, number: int, readable: bool
 ) -> None:
     # With the right another edge of each call than without.
     moments = spread(at_calls(undisturbed), int(readable), OF_EDGES)
     chosen = [moment for moment in moments if moment.step == number]
-    await kill_at_each(tmp_path, zygote, undisturbed, chosen, readable=readable)
+    await kill_at_each(tmp_path, fork_server, undisturbed, chosen, readable=readable)
 
 
 @pytest.mark.parametrize(
@@ -122,22 +122,22 @@ async def test_killed_at_any_call_of_slack_the_bot_reports_everything(
     ids=["readable", "readable now and then", "unreadable"],
 )
 async def test_killed_at_random_moments_among_faults_of_slack_the_bot_reports_everything(
-    tmp_path: Path, zygote: Zygote, undisturbed: Undisturbed, readable: bool, looks_fail: bool
+    tmp_path: Path, fork_server: ForkServer, undisturbed: Undisturbed, readable: bool, looks_fail: bool
 ) -> None:
     wanted, seconds = undisturbed.scenes[-1].posted, undisturbed.seconds
-    deaths = 0
+    crashes = 0
     for seed in count():
-        wished = min(DEATHS_OF_A_STORY, RANDOM_MOMENTS - deaths)
+        wished = min(CRASHES_OF_A_STORY, RANDOM_MOMENTS - crashes)
         if not wished:
             break
         random = Random(seed)
         storm = await play_through_a_storm(
-            *(tmp_path / str(seed), zygote, wanted, random),
+            *(tmp_path / str(seed), fork_server, wanted, random),
             seconds=seconds,
-            deaths=wished,
+            crashes=wished,
             readable=readable,
             looks_fail=looks_fail,
         )
-        deaths += storm.deaths
+        crashes += storm.crashes
         assert (storm.difference.lost, storm.difference.strange) == ([], [])
-        assert len(storm.difference.doubled) <= (0 if readable else storm.deaths + storm.unanswered)
+        assert len(storm.difference.doubled) <= (0 if readable else storm.crashes + storm.unanswered)

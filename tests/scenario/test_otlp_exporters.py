@@ -126,7 +126,7 @@ def expected(cached: TokenCounts, beyond: int = 0) -> dict[str, TokenCounts]:
 
 
 REPORTED: tuple[tuple[tuple[str, ...], dict[str, str], dict[str, TokenCounts]], ...] = (
-    # OpenLLMetry adds what the first event of a stream tells to what the last one tells, which includes it.
+    # OpenLLMetry adds the usage in a stream's first event to that in the last one, which includes it.
     (("openllmetry",), {}, expected(WITHOUT_LIFETIMES, AT_START)),
     (("openinference",), {}, expected(WITH_LIFETIMES)),
     (("official", "openllmetry", "openinference"), HIDING, expected(WITH_LIFETIMES)),

@@ -1,4 +1,4 @@
-"""A poll that hangs or fails in any way stops nothing else, and readiness tells."""
+"""A poll that hangs or fails in any way stops nothing else, and readiness reports it."""
 
 import asyncio
 import threading

@@ -407,7 +407,7 @@ async def test_hours_that_are_missing_in_the_store_are_not_taken_for_hours_witho
     await polled(bot, clock, OCTOBER_ENDS, MONDAY)
     forget(bot, MONDAY - 10 * DAY, MONDAY - 6 * DAY)
     lines = lines_of(await ask(bot, "forecast"))
-    # What was spent in those days the bill still tells.
+    # The bill still has what was spent in those days.
     assert lines[0].startswith("$144.00 expected by")
     assert lines[1].endswith("in November; spent so far $73.80.")
     message = await ask(bot, "report")

@@ -157,7 +157,7 @@ async def test_a_database_that_is_deleted_stops_the_bot_and_readiness_says_so(
         found = {check.name: check for check in await bot.services.examine()}
         assert found["lease"].sentence.startswith(sentence)
     assert len([line for line in caplog.messages if sentence in line]) == 1
-    # A restart on a new file tells what is true then.
+    # After a restart on a new file it reads what is true then.
     async with simulated.bot() as bot:
         assert await told_limits(simulated, bot) == 1
 

@@ -2,7 +2,7 @@
 //   prefix    begins the ids of its elements in this page
 //   kept      values by the key of their control, typed before the place was drawn anew
 //   controls  every element that holds a value, in order; the elements add themselves
-//   act       tells the app that an element was used: ({ block_id, action_id, chosen }) => promise
+//   act       reports to the app that an element was used: ({ block_id, action_id, chosen }) => promise
 import { $, channels, names, node, textOf } from "./text.js";
 
 const keyOf = (element, block) => JSON.stringify([block.block_id, element.action_id, element.type]);

@@ -214,7 +214,7 @@ def located(rows: Sequence[UsageRow], whole: Sequence[UsageRow]) -> list[UsageRo
 
     What `whole` has of a bucket, model and terms beyond the rows of known workspaces is theirs. Where that is in
     one workspace, they are of it; rows of one key, or of none, may be in several. What stays open, such as two keys in
-    two workspaces or usage that came in between the two answers, keeps its workspace unknown: no token is lost or made.
+    two workspaces or usage that came between the two responses, keeps its workspace unknown: no token is lost or made.
     """
     unknown: dict[_Place, list[UsageRow]] = {}
     for row in rows:

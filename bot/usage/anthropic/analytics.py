@@ -158,7 +158,7 @@ def _by_having_a_key(rows: ReportRows) -> tuple[ReportRows, ReportRows]:
 
 
 def _is_without_key(answered: ReportRows, keyless: ReportRows, with_key: ReportRows) -> bool:
-    """Whether the separate answer holds the traffic without a key; some may have come in between the two answers.
+    """Whether the separate response holds the traffic without a key; some may have come in between the two responses.
 
     A server that ignored the filter would answer with all traffic, and so double the bill; one that took it for the
     name of a key would answer with none, and so lose it.

@@ -179,7 +179,7 @@ class Transport:
         return await asyncio.get_running_loop().run_in_executor(self._worker, partial(job, *arguments))
 
     async def get(self, path: str, query: Query, betas: Sequence[str] = ()) -> dict[str, Any]:
-        """The JSON object at `path`; for small answers. Raises `SourceError`."""
+        """The JSON object at `path`; for small responses. Raises `SourceError`."""
         return json_object(await self.body(path, query, betas), path)
 
     async def body(self, path: str, query: Query, betas: Sequence[str] = (), most: int | None = None) -> bytes:

@@ -89,7 +89,7 @@ MOST_EMPTY_PAGES = 100
 
 
 class Collector(Protocol):
-    """Takes the pages of one answer in turn, outside the event loop."""
+    """Takes the pages of one response in turn, outside the event loop."""
 
     def take(self, page: PageParts) -> None: ...
 

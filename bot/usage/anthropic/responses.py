@@ -1,4 +1,4 @@
-"""The documented shapes of Anthropic's answers: open to new fields and values, strict about numbers.
+"""The documented shapes of Anthropic's responses: open to new fields and values, strict about numbers.
 
 New fields and values appear without notice. What can be read of such a row counts; its hour is marked, so that sums
 over it are "at least". An answer in which no row at all has its main counts is another matter: it is refused.

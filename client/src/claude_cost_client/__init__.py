@@ -39,7 +39,7 @@ def current_model(preferred: str) -> str:
     own `CLAUDE_FALLBACK_MODE` and `CLAUDE_MODEL` count. See `Ceiling` for which models are cheaper.
     """
     try:
-        return _follower.answers[preferred]
+        return _follower.models[preferred]
     except KeyError:
         return _follower.answer(preferred)
 

@@ -18,14 +18,14 @@ FILE_VARIABLE = "CLAUDE_COST_FALLBACK_FILE"
 TOKEN_VARIABLE = "CLAUDE_COST_READ_TOKEN"
 DEFAULT_FILE = "claude-cost.env"
 
-MOST_ANSWERS = 1000
+MOST_MODELS = 1000
 """More models than there are; bounds the memory of an application that passes on whatever it is asked for."""
 
 
 class Follower:
     """What is known of the mode now. Nothing is read and no thread runs before the first question.
 
-    `answers`: preferred model → model to use, of the mode that is known now; replaced as a whole with the mode.
+    `models`: preferred model → model to use, of the mode that is known now; replaced as a whole with the mode.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ, pace: Pace = PACE) -> None:
@@ -36,18 +36,18 @@ class Follower:
 
     def _reset(self) -> None:
         """As before the first question; also in a child process, which has none of its parent's threads."""
-        self.answers: dict[str, str] = {}
+        self.models: dict[str, str] = {}
         self._known: tuple[Ceiling, dict[str, str]] | None = None
         self._stopped = threading.Event()
         self._starting = threading.Lock()
 
     def answer(self, preferred: str) -> str:
-        """The model to use now, worked out from the ceiling and kept in `answers`."""
-        ceiling, answers = self._known or self._start()
+        """The model to use now, worked out from the ceiling and kept in `models`."""
+        ceiling, models = self._known or self._start()
         model = ceiling.applied_to(preferred)
-        if len(answers) < MOST_ANSWERS:
+        if len(models) < MOST_MODELS:
             # Into the dictionary that belongs to this ceiling: a newer mode has another one.
-            answers[preferred] = model
+            models[preferred] = model
         return model
 
     def ceiling(self) -> Ceiling:
@@ -105,5 +105,5 @@ class Follower:
             if self._known is not None:
                 log.info("fallback mode %s: at most %s", variables[MODE_VARIABLE], ceiling.model or "any model")
             self._known = ceiling, {}
-            self.answers = self._known[1]
+            self.models = self._known[1]
         return self._known

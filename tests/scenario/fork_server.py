@@ -1,4 +1,4 @@
-"""The bot in processes that can be killed at a chosen moment: `python -m tests.scenario.mortal FD`.
+"""The bot in processes that can be killed at a chosen moment: `python -m tests.scenario.fork_server FD`.
 
 The product is imported once. For every life that is asked for on the socket FD a process is forked that builds the bot,
 plays the steps of a story in order and ends. Before each step it asks for the time, so that the world can be made

@@ -1,7 +1,7 @@
-"""The bot's port in processes that can be killed: `python -m tests.scenario.ingest_mortal PORT`.
+"""The bot's port in processes that can be killed: `python -m tests.scenario.ingest_fork_server PORT`.
 
 The product is imported once. For every line on standard input a process is forked that takes usage in until it dies;
-its id is printed first, and `ended` after its death. The settings are those of the environment.
+its id is printed first, and `ended` after it was killed. The settings are those of the environment.
 """
 
 import asyncio

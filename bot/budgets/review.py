@@ -163,11 +163,18 @@ class BudgetReview:
 
     def _report_unmatched(self, found: Iterable[Budget | Unmatched]) -> None:
         with in_language(ENGLISH):
-            unmatched = {each.budget.name: each.sentence for each in found if isinstance(each, Unmatched)}
-        for name, sentence in unmatched.items():
-            if self._reported.get(name) != sentence:
+            unmatched = {
+                each.budget.name: (each.sentence, each.unread) for each in found if isinstance(each, Unmatched)
+            }
+        for name, (sentence, unread) in unmatched.items():
+            if self._reported.get(name) == sentence:
+                continue
+            if unread:
+                # The next poll may read what it is about.
+                log.info("budget %s has no data yet: %s", name, sentence)
+            else:
                 log.warning("budget %s counts nothing: %s", name, sentence)
-        self._reported = unmatched
+        self._reported = {name: sentence for name, (sentence, _) in unmatched.items()}
 
     def needed_since(self, now: datetime) -> datetime:
         """From when on usage has to be known: every period that is reviewed, and two days for what moved."""

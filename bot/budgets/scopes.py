@@ -30,22 +30,24 @@ _DIMENSIONS: Mapping[ScopeKind, Dimension] = {
 class NoMatchError(Exception):
     """Nothing in the organization is meant by a scope; the text is one sentence with the remedy.
 
-    `certain`: False where the lists of workspaces and keys have not been read, so that it may exist after all.
+    `certain`: False where it may exist after all. `unread`: since the lists of what there is have not been read.
     """
 
-    def __init__(self, why: str | Text, *, certain: bool) -> None:
+    def __init__(self, why: str | Text, *, certain: bool, unread: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.certain = certain
+        self.unread = unread
 
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """A budget whose scope matches nothing: it counts nothing, and says so. `certain`: as in `NoMatchError`."""
+    """A budget whose scope matches nothing: it counts nothing, and says so. `certain`, `unread`: as the error."""
 
     budget: Budget
     why: str | Text
     certain: bool
+    unread: bool = False
 
     @property
     def sentence(self) -> str:
@@ -72,7 +74,7 @@ def matched(budgets: Sequence[Budget], names: Names, is_used: IsUsed, card: Rate
         try:
             found.append(replace(budget, scope=_resolved(budget.scope, lookup, is_used, card)))
         except NoMatchError as error:
-            found.append(Unmatched(budget, error.why, error.certain))
+            found.append(Unmatched(budget, error.why, error.certain, error.unread))
     return found
 
 
@@ -138,6 +140,7 @@ def _resolved(scope: Scope, lookup: _Lookup, is_used: IsUsed, card: RateCard) ->
                 value=value,
             ),
             certain=False,
+            unread=True,
         )
     raise NoMatchError(_not_there(scope, known), certain=True)
 
@@ -204,7 +207,7 @@ def attributed(scope: Scope, known: AttributedNames | None) -> Scope:
             "What Anthropic attributes to each {kind} has not been read yet: the bot reads it at its next poll.",
             kind=scope.kind,
         )
-        raise NoMatchError(error or yet, certain=False)
+        raise NoMatchError(error or yet, certain=False, unread=True)
     value, names = scope.value or "", known.names
     by_id = [id_ for id_ in names if _same(id_, value)]
     for found in (by_id, [id_ for id_, name in names.items() if _same(name, value)]):

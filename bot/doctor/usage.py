@@ -131,12 +131,14 @@ def _exactness(findings: UsageFindings) -> Check:
 def _scopes(unmatched: Sequence[Unmatched]) -> Check:
     if not unmatched:
         return Check("scopes", State.OK, tr("Every budget's scope is known in this organization."))
-    said = " ".join(f"{each.budget.name}: {each.sentence}" for each in unmatched)
-    if any(each.certain for each in unmatched):
+    certain = [each for each in unmatched if each.certain]
+    in_order = sorted(unmatched, key=lambda each: not each.certain)
+    said = " ".join(f"{each.budget.name}: {each.sentence}" for each in in_order)
+    if certain:
         text = ntr(
             "{number} budget counts nothing: {which}",
             "{number} budgets count nothing: {which}",
-            len(unmatched),
+            len(certain),
             which=said,
         )
         return Check("scopes", State.FAIL, text, tr("Correct the scope where the budget is set."))

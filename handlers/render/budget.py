@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bot.alerts.asks import Ask
 from bot.amounts import usd
-from bot.budgets.budget import ATTRIBUTED, CHAT, LIMITS, Budget, LimitKind, PeriodKind, ScopeKind, Weekday, in_period
+from bot.budgets.budget import CHAT, LIMITS, Budget, LimitKind, PeriodKind, ScopeKind, Weekday, in_period
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.owners import MENTIONED_BY_DEFAULT, Team, Teams
 from bot.budgets.scopes import Unmatched
@@ -101,7 +101,7 @@ def described(budget: Budget) -> str:
 
 def unmatched_line(unmatched: Unmatched) -> str:
     """A budget that counts nothing, or of which nothing is known, and why."""
-    if unmatched.budget.scope.kind in ATTRIBUTED and not unmatched.certain:
+    if unmatched.unread:
         why = sentence(unmatched.sentence)
         return tr("Budget {name} has no data: {why}", name=shown(unmatched.budget.name), why=why)
     return tr(

@@ -151,3 +151,36 @@ async def test_doctor_looks_for_what_is_logged_in_the_log(simulated: World, conf
     assert found["database"].state == "ok"
     assert found["scopes"].sentence.startswith("none: No usage is logged with the feature none yet")
     assert "care" not in found["scopes"].sentence
+
+
+@pytest.mark.parametrize("scope", ["workspace:Search", "key:ingest", "team:search", "workspace:nope"])
+async def test_what_is_not_read_yet_is_no_warning_and_nothing_false_is_said_of_it(
+    simulated: World, config: Callable[[str], str], scope: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    team = '[[team]]\nname = "search"\nscopes = ["workspace:Search"]\n'
+    text = team + f'[[budget]]\nname = "new"\nscope = "{scope}"\nhard_usd = "100"\n'
+    async with simulated.bot(CLAUDE_COST_CONFIG=config(text)) as bot:
+        for words in ("status", "budget list"):
+            before = await ask(bot, words)
+            assert "counts nothing" not in before
+        assert "Budget new has no data: Whether there is a " in await ask(bot, "status")
+        await bot.cycle()
+        await bot.cycle()
+        standing = await ask(bot, "status")
+    warned = [each.getMessage() for each in caplog.records if "budget new" in each.getMessage() and each.levelno > 20]
+    assert len(warned) == ("nope" in scope)
+    assert ("counts nothing" in standing) == ("nope" in scope)
+    assert "has no data" not in standing
+
+
+async def test_doctor_counts_as_wrong_only_what_certainly_is(simulated: World, config: Callable[[str], str]) -> None:
+    text = "".join(
+        f'[[budget]]\nname = "{name}"\nscope = "{scope}"\nhard_usd = "100"\n'
+        for name, scope in (("later", "feature:later"), ("typo", "model:opsu"))
+    )
+    simulated.spend(3)
+    async with simulated.bot(CLAUDE_COST_CONFIG=config(text)) as bot:
+        await bot.cycle()
+        found = {check.name: check for check in await bot.services.examine()}
+    assert found["scopes"].text.startswith("1 budget counts nothing: typo: There is no model opsu")
+    assert "later: No usage is logged with the feature later yet" in found["scopes"].text

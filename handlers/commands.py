@@ -11,6 +11,7 @@ from bot.actor import Person
 from bot.budgets.calendar import EXAMPLE as CALENDAR_EXAMPLE
 from bot.budgets.parsing import EXAMPLE as BUDGET_EXAMPLE
 from bot.budgets.raises import EXAMPLE as RAISE_EXAMPLE
+from bot.digests.words import EXAMPLE as DIGEST_EXAMPLE
 from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.pricing.words import EXAMPLES
@@ -21,6 +22,7 @@ from handlers.alerts import TEST_ALERT, test_alert_command
 from handlers.budget import budget_command
 from handlers.budget_form import open_budget_form
 from handlers.digest import digest_command
+from handlers.digest_settings import asks_for_form, open_digest_form
 from handlers.estimate import estimate_command, open_form
 from handlers.expected import calendar_command
 from handlers.fallback import fallback_command
@@ -170,10 +172,21 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     ),
     Subcommand(
         "digest",
-        "[today | yesterday | week | month | last week | last month]",
-        tr_noop("what was spent, what changed and why, the budgets, and what would save money; only you see it"),
+        "[today | yesterday | week | month | last week | last month | settings | list | "
+        "on [daily | weekly | month] [at=TIME] [on=DAY] [zone=ZONE] [for=team:NAME] | off]",
+        tr_noop(
+            "what was spent, what changed and why, the budgets, and what would save money; only you see it. "
+            "`digest on` posts it to this channel, `settings` opens a form"
+        ),
         digest_command,
-        ("digest last week", "digest last month"),
+        (
+            "digest last week",
+            "digest settings",
+            f"digest on {DIGEST_EXAMPLE}",
+            "digest on month at=10:00 lang=ja",
+            "digest list",
+            "digest off weekly",
+        ),
         says_age=True,
     ),
     Subcommand("doctor", "", tr_noop("what keeps the bot from its work, and what to do about it"), doctor_command),
@@ -181,8 +194,11 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
 )
 
 
-async def answer(services: Services, person: Person, text: str) -> Message:
-    """The answer to `/claude-cost TEXT`, in whatever way a phone or Slack has changed what was typed."""
+async def answer(services: Services, person: Person, text: str, channel: str = "") -> Message:
+    """The answer to `/claude-cost TEXT`, in whatever way a phone or Slack has changed what was typed.
+
+    `channel`: the id of the channel where it was typed.
+    """
     name, typed = split_command(text)
     row = _row(name or "help")
     if row is None:
@@ -195,7 +211,7 @@ async def answer(services: Services, person: Person, text: str) -> Message:
             services,
             said(tr("{word} is not known here: `{command}` takes no words.", word=code(words[0]), command=row.name)),
         )
-    message = await row.run(services, Request(person, typed))
+    message = await row.run(services, Request(person, typed, channel))
     return message if row.says_age else await dated(services, message)
 
 
@@ -250,6 +266,10 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
             if name == "budget" and cleaned(words).lower() == "set":
                 await open_budget_form(services, command, client)
                 return
-            await reply(services, command, await answer(services, person_of(command), text))
+            if name == "digest" and asks_for_form(words):
+                await open_digest_form(services, command, client)
+                return
+            channel = command.get("channel_id") or ""
+            await reply(services, command, await answer(services, person_of(command), text, channel))
 
     app.command(COMMAND)(on_command)

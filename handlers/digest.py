@@ -8,6 +8,7 @@ from bot.language import tr
 from bot.listed import comma_list
 from bot.messages import Message
 from bot.services import Services
+from handlers.digest_settings import settings_action, settings_command
 from handlers.render.digest import digest_message
 from handlers.render.parts import code, said, shown
 from handlers.requests import Request, dated
@@ -24,7 +25,10 @@ KINDS = {
 
 
 async def digest_command(services: Services, request: Request) -> Message:
-    """`digest [today | yesterday | week | month | last week | last month]`: today when left out."""
+    """`digest [today | yesterday | week | month | last week | last month]`: today when left out; its settings too."""
+    settings = settings_action(request.typed)
+    if settings is not None:
+        return await settings_command(services, request, *settings)
     words = request.words or "today"
     try:
         asked = report_words(words, services.clock())
@@ -37,7 +41,13 @@ async def digest_command(services: Services, request: Request) -> Message:
 
 def _refused(word: str) -> Message:
     known = comma_list([f"`{name}`" for name in PERIODS])
-    return said(tr("{word} is not known here: `digest` takes one of {known}.", word=code(word), known=known))
+    return said(
+        tr(
+            "{word} is not known here: `digest` takes one of {known}; `digest settings` is about the posted ones.",
+            word=code(word),
+            known=known,
+        )
+    )
 
 
 def _digest(services: Services, asked: ReportWords) -> Message:

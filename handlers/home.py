@@ -31,6 +31,7 @@ from bot.threads import InFlight
 from bot.usage.model import is_stale
 from handlers.asking import command_ask, refused
 from handlers.budget import budget_command
+from handlers.digest_settings import abouts
 from handlers.estimate import open_form
 from handlers.fallback import change_view
 from handlers.kept_estimates import newest_with_pace
@@ -83,6 +84,7 @@ class Viewer:
 
     user: str
     is_admin: bool
+    sets_digests: bool
     client: AsyncWebClient
     until: float
     content: HomeContent | None = None
@@ -103,11 +105,13 @@ class HomeTabs:
 
     async def show(self, person: Person, client: AsyncWebClient) -> None:
         """Draw the tab for somebody, and keep it fresh from now on."""
-        content, permission = await asyncio.gather(
-            self._services.threads.commands(home_content, self._services), self._services.admins.may_switch(person)
+        content, permission, mine = await asyncio.gather(
+            self._services.threads.commands(home_content, self._services),
+            self._services.admins.may_switch(person),
+            abouts(self._services, person),
         )
         until = asyncio.get_running_loop().time() + self._viewed_for
-        viewer = Viewer(person.id, permission.allowed, client, until)
+        viewer = Viewer(person.id, permission.allowed, mine.any, client, until)
         self._viewers.pop(person.id, None)
         self._viewers[person.id] = viewer
         if len(self._viewers) > MOST_VIEWERS:
@@ -151,7 +155,9 @@ class HomeTabs:
         drawn = [not native.refused] if native.refused else [True, False]
         for index, with_charts in enumerate(drawn):
             async with self._services.languages.reader(viewer.user):
-                view = home_view(content, for_admin=viewer.is_admin, native=with_charts)
+                view = home_view(
+                    content, for_admin=viewer.is_admin, native=with_charts, sets_digests=viewer.sets_digests
+                )
             try:
                 await call(viewer.client.views_publish(user_id=viewer.user, view=view))
             except LimitedCallError as error:

@@ -100,7 +100,8 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
         async with answering(services, in_flight, asking):
             words = command_of(str(event.get("text") or ""), _bot_user(body))
             asked = services if _is_private(event) else in_public
-            message = _not_understood() if words is None else await answer(asked, person_of(asking), words)
+            channel = str(event.get("channel") or "")
+            message = _not_understood() if words is None else await answer(asked, person_of(asking), words, channel)
             await _say(services, client, event, message)
 
     app.event("app_mention")(on_message)

@@ -15,7 +15,7 @@ from bot.amounts import span
 from bot.budgets.change_store import BudgetChange
 from bot.budgets.greeting import Greeting
 from bot.budgets.raises import Raise
-from bot.digests.model import Digest
+from bot.digests.model import Digest, DigestChange
 from bot.display import USD, Display
 from bot.fallback.targets.base import Target
 from bot.language import in_language, tr, tr_noop
@@ -28,6 +28,7 @@ from bot.notify.slack_connection import Workspace
 from handlers.render.asking import ask_message
 from handlers.render.budget_changes import change_message
 from handlers.render.digest import digest_message
+from handlers.render.digest_settings import change_message as digest_change_message
 from handlers.render.expected import with_expected
 from handlers.render.fallback import announcement, end_warning
 from handlers.render.greeting import greeting_message
@@ -85,6 +86,7 @@ RENDERERS: Mapping[type[Payload], Callable[[Any, Situation], Message]] = {
     Raise: lambda payload, at: raise_message(payload),
     BudgetChange: lambda payload, at: change_message(payload),
     Digest: lambda payload, at: digest_message(payload, at.display),
+    DigestChange: lambda payload, at: digest_change_message(payload),
     Greeting: lambda payload, at: greeting_message(payload),
 }
 """Every kind of notice, as a message of its own."""
@@ -118,7 +120,9 @@ class Rendering:
     def blocks(self, notice: Notice, now: datetime) -> Message:
         """For Slack, in the language of the channel."""
         arrived = notice.channel if notice.address is None else notice.address.channel
-        with in_language(self._spoken.in_channel(arrived or self._channel)):
+        payload = notice.content.payload
+        chosen = payload.language if isinstance(payload, Digest) else None
+        with in_language(chosen or self._spoken.in_channel(arrived or self._channel)):
             return self._drawn(notice, now)
 
     def _drawn(self, notice: Notice, now: datetime) -> Message:

@@ -39,10 +39,14 @@ _ID = re.compile(r"[0-9]{1,18}")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One typed command: who typed it, and the words after the subcommand, as they were typed."""
+    """One typed command: who typed it, and the words after the subcommand, as they were typed.
+
+    `channel`: the id of the channel where; empty where that is none.
+    """
 
     person: Person
     typed: str
+    channel: str = ""
 
     @property
     def words(self) -> str:

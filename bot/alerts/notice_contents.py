@@ -22,7 +22,7 @@ from bot.budgets.change_store import BudgetChange
 from bot.budgets.greeting import Greeting
 from bot.budgets.raises import Raise
 from bot.db.schema import alerts, mode_changes, notices
-from bot.digests.model import Digest
+from bot.digests.model import Digest, DigestChange
 from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, VerificationReport
 from bot.notify.model import SLACK, Action, Address, NoticeStatus, UnreadableContentError
 from bot.notify.store import NoticeStore, address_of, insert_notice
@@ -70,6 +70,7 @@ Payload = (
     | Raise
     | BudgetChange
     | Digest
+    | DigestChange
     | Greeting
 )
 
@@ -84,6 +85,7 @@ OTHERS = (
     Raise,
     BudgetChange,
     Digest,
+    DigestChange,
     Greeting,
 )
 
@@ -289,7 +291,7 @@ def life_of(alert: Row[Any]) -> Life:
 def _about(payload: Payload) -> str:
     if isinstance(payload, LifecycleEvent):
         return payload.about.incident
-    if isinstance(payload, Raise | BudgetChange):
+    if isinstance(payload, Raise | BudgetChange | DigestChange):
         return payload.about
     return (
         payload.incident

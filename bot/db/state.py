@@ -58,19 +58,20 @@ def locked(connection: Connection, key: str, first: Any) -> Any:
 
 ALERTS: Literal["alerts_version"] = "alerts_version"
 BUDGETS: Literal["budgets_version"] = "budgets_version"
+DIGESTS: Literal["digests_version"] = "digests_version"
 USAGE: Literal["usage_version"] = "usage_version"
 DATA: Literal["data"] = "data"
 NAMES: Literal["names_read_at"] = "names_read_at"
 LEDGER: Literal["ledger"] = "ledger"
 ATTRIBUTION: Literal["attribution"] = "attribution"
 
-KEYS = (ALERTS, BUDGETS, USAGE, DATA, NAMES, LEDGER, ATTRIBUTION)
+KEYS = (ALERTS, BUDGETS, DIGESTS, USAGE, DATA, NAMES, LEDGER, ATTRIBUTION)
 
 CHECK_SECONDS = 0.5
 """The longest delay until a change of another copy is seen. This copy's own changes are seen at once."""
 
 
-def bump(connection: Connection, what: Literal["alerts_version", "budgets_version"]) -> None:
+def bump(connection: Connection, what: Literal["alerts_version", "budgets_version", "digests_version"]) -> None:
     """Count a change in its own transaction."""
     save_state(connection, what, locked(connection, what, 0) + 1)
 

@@ -1,13 +1,13 @@
 """Makes a digest: what the stores know of some UTC days, through the functions that reports and `status` use."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from bot.budgets.account import Detail
-from bot.budgets.budget import LOGGED, ORGANIZATION, Budget, Period, PeriodKind, Scope, ScopeKind, parse_scope
+from bot.budgets.budget import ORGANIZATION, Budget, Period, PeriodKind, Scope, ScopeKind, parse_scope
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover, named_cause, named_mover
 from bot.budgets.logged_requests import group_of
 from bot.budgets.model_news import (
@@ -20,19 +20,22 @@ from bot.budgets.model_news import (
     retiring,
     stretch_in_use,
 )
+from bot.budgets.owners import team_name
 from bot.budgets.recent import recent_spend
 from bot.budgets.report import GroupBy, Report, report_of
 from bot.budgets.review import Reviews
-from bot.budgets.scopes import is_of_user
+from bot.budgets.scopes import NoMatchError, is_of_user
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.spend import ZERO, Spend, in_scope, is_settled, price_usage
 from bot.budgets.trend import LEAST_USD, MOST_MOVERS, Mover, Recent, RecentUsage, causes
-from bot.clock import DAY
+from bot.clock import DAY, floor_day
 from bot.digests.cheaper import Cheaper, Use, cheaper
 from bot.digests.model import Digest, DigestRow, EstimatePace
 from bot.digests.schedule import MOST_BUDGETS, DigestRule
+from bot.language import tr_lazy
+from bot.ledger.model import Dimensions
 from bot.ledger.store import SqlLedger
-from bot.pricing.card import RateCard
+from bot.pricing.card import Model, RateCard
 from bot.pricing.store import EstimateStore
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.usage.model import DayUsage
@@ -84,10 +87,15 @@ class _Maker:
     def __init__(self, sources: DigestSources, rule: DigestRule, period: Period, before: Period, now: datetime) -> None:
         self._sources, self._rule, self._now = sources, rule, now
         self._period, self._before = period, before
-        self._scope = ORGANIZATION if rule.scope is None else sources.review.scope_of(rule.scope)
-        self._is_logged = self._scope.kind in LOGGED
+        self._budget = None if rule.budget is None else _budget(sources.review, rule.budget)
+        if self._budget is not None:
+            self._scope = self._budget.scope
+        else:
+            self._scope = ORGANIZATION if rule.scope is None else sources.review.scope_of(rule.scope)
+        self._is_whole = self._scope == ORGANIZATION
+        self._is_logged = self._scope.is_logged
         self._usage, self._logged = sources.snapshots.current(), sources.logged.current()
-        self._snapshot = self._logged if self._is_logged else self._usage
+        self._snapshot = sources.review.of(self._scope).snapshot
 
     def made(self) -> Digest | None:
         report = report_of(self._snapshot, self._period, self._before, GroupBy.MODEL)
@@ -96,14 +104,16 @@ class _Maker:
         by, rows, rows_usd = self._rows(report)
         movers, why = self._changes(report)
         computed, before = self._compared(report)
-        used = models_in_use(self._usage, *stretch_in_use(self._usage.as_of or self._now)).values()
-        tokens = self._sources.usage.tokens_of(None, *stretch_in_use(self._usage.as_of or self._now))
+        used, tokens = self._in_use()
         card, today, days = self._sources.card, self._now.astimezone(UTC).date(), IN_USE_FOR // DAY
         first, last = self._period.starts_at.date(), max(self._period.ends_at, self._now).date() + AHEAD
         return Digest(
             every=_every(self._rule.every),
             rule=self._rule.key,
-            scope=None if self._rule.scope is None else str(self._rule.scope),
+            scope=self._said_scope(),
+            budget=self._rule.budget,
+            logged=self._is_logged,
+            language=self._rule.language,
             period=self._period,
             as_of=self._snapshot.as_of,
             decided_at=self._now,
@@ -126,22 +136,27 @@ class _Maker:
             retirements=tuple(retirement_of(model, tokens, days, card, today) for model in retiring(used, today)),
         )
 
+    def _said_scope(self) -> str | None:
+        if self._budget is not None and not self._is_whole:
+            return str(self._budget.scope)
+        return None if self._rule.scope is None else str(self._rule.scope)
+
     def _spend(self, report: Report) -> Spend:
-        if self._is_logged:
+        if self._snapshot is not self._usage:
             return self._snapshot.spend(self._scope, self._period)
         return self._sources.review.usage.live.beside(self._usage).spend(self._scope, report.period)
 
     def _compared(self, report: Report) -> tuple[Decimal, Decimal | None]:
         """Computed dollars, and those of the stretch before, where every hour of both is known."""
         before = report.before
-        if self._rule.scope is None:
+        if self._is_whole:
             return report.computed_usd, None if before is None else before.usd
         computed = self._snapshot.usd(self._scope, self._period.starts_at, self._period.ends_at)
         return computed, None if before is None else self._snapshot.usd(self._scope, before.starts_at, before.until)
 
     def _rows(self, by_model: Report) -> tuple[Literal["model", "feature"], tuple[DigestRow, ...], Decimal]:
         """The largest of them, and one that adds up the others. None where the digest is about a part."""
-        if self._rule.scope is not None:
+        if not self._is_whole:
             return "model", (), ZERO
         by_feature = None
         if self._logged.as_of is not None:
@@ -161,7 +176,7 @@ class _Maker:
 
     def _changes(self, report: Report) -> tuple[tuple[NamedMover, ...], tuple[NamedCause, ...]]:
         """Who spent more or less than before, and why; of days that still run as of the last 24 hours."""
-        if self._is_logged or self._usage.as_of is None:
+        if self._snapshot is not self._usage or self._usage.as_of is None:
             return (), ()
         if self._of_last_day(report):
             recent = recent_spend(self._usage)
@@ -215,7 +230,7 @@ class _Maker:
 
     def _unbilled(self) -> int:
         """Days of the period that are over or run, and whose bill may still change."""
-        if self._is_logged:
+        if self._snapshot is not self._usage:
             return 0
         read_at = self._usage.data.billed_read_at
         until = min(self._period.ends_at, self._now)
@@ -225,16 +240,46 @@ class _Maker:
     def _budgets(self) -> Iterator[BudgetSpend]:
         """Each in its period of the digest's last day: as `status` says it where that runs, or else its sum."""
         last = self._period.ends_at - self._period.ends_at.resolution
-        wanted = self._rule.budgets
-        chosen = [
-            budget
-            for budget in self._sources.review.budgets
-            if (not wanted or budget.name in wanted) and (self._rule.scope is None or budget.scope == self._scope)
-        ]
+        chosen = [budget for budget in self._sources.review.budgets if self._shows(budget)]
         for review in self._sources.review.all:
             mine = [each for each in chosen if self._sources.review.of(each.scope) is review][:MOST_BUDGETS]
             asked: list[tuple[Budget, Period]] = [(each, each.period_at(min(last, self._now))) for each in mine]
             yield from review.spends_in(asked, self._now, Detail.ENDS) if asked else ()
+
+    def _shows(self, budget: Budget) -> bool:
+        """Whether it is one of those that the digest is about: of a team, those that belong to it."""
+        if self._rule.budget is not None:
+            return budget.name == self._rule.budget
+        if self._rule.budgets and budget.name not in self._rule.budgets:
+            return False
+        if self._is_whole or budget.scope == self._scope:
+            return True
+        team = team_name(budget)
+        return self._scope.kind is ScopeKind.TEAM and (team or "").casefold() == (self._scope.value or "").casefold()
+
+    def _in_use(self) -> tuple[Collection[Model], Mapping[tuple[str, Terms], TokenCounts]]:
+        """The models that were used in the last two weeks by those whom it is about, and for what."""
+        since, until = stretch_in_use(self._usage.as_of or self._now)
+        if self._is_whole:
+            return models_in_use(self._usage, since, until).values(), self._sources.usage.tokens_of(None, since, until)
+        tokens: dict[tuple[str, Terms], TokenCounts] = {}
+        if self._is_logged:
+            uses = [
+                (each.model, each.terms, sums.counts)
+                for each, sums in self._sources.ledger.totals(since, until).items()
+                if self._counts(each)
+            ]
+        elif self._snapshot is self._usage:
+            days = Period("", floor_day(until) - IN_USE_FOR + DAY, floor_day(until) + DAY)
+            usages = (row.priced.usage for row in self._day_usage(days))
+            uses = [(usage.model, usage.terms, usage.counts) for usage in usages]
+        else:
+            # Anthropic attributes dollars, not tokens.
+            uses = []
+        for model, terms, counts in uses:
+            tokens[model, terms] = tokens.get((model, terms), TokenCounts()) + counts
+        models = {found.id: found for id_, _ in tokens if (found := self._sources.card.find(id_)) is not None}
+        return models.values(), tokens
 
     def _cheaper(self) -> tuple[Cheaper, ...]:
         """By feature where applications log usage, by key otherwise."""
@@ -242,12 +287,12 @@ class _Maker:
         on = (min(ends_at, self._now) - ends_at.resolution).date()
         callers: dict[str, list[Use]] = {}
         for dimensions, sums in self._sources.ledger.totals(starts_at, ends_at).items():
-            if self._rule.scope is None or self._counts(dimensions.feature, self._scope):
+            if self._is_whole or (self._is_logged and self._counts(dimensions)):
                 feature = group_of(dimensions, GroupBy.FEATURE)
                 if feature is not None:
                     use = Use(dimensions.model, dimensions.terms, sums.counts, sums.requests or None)
                     callers.setdefault(feature, []).append(use)
-        if not callers and not self._is_logged:
+        if not callers and self._snapshot is self._usage:
             names = self._usage.names
             for row in self._day_usage(self._period):
                 usage = row.priced.usage
@@ -257,17 +302,31 @@ class _Maker:
                 callers.setdefault(label, []).append(Use(usage.model, usage.terms, usage.counts))
         return cheaper(callers, self._sources.card, on)
 
-    @staticmethod
-    def _counts(feature: str | None, scope: Scope) -> bool:
-        return scope.kind is ScopeKind.FEATURE and feature == scope.value
+    def _counts(self, dimensions: Dimensions) -> bool:
+        """Whether the scope, of what applications log, counts what has these."""
+        tags = (Scope(ScopeKind.TAG, f"{name}={value}") for name, value in dimensions.tags)
+        mine = {
+            Scope(ScopeKind.FEATURE, dimensions.feature),
+            Scope(ScopeKind.USER, dimensions.user_id),
+            Scope(ScopeKind.MODEL, dimensions.model),
+            *tags,
+        }
+        return any(part in mine for part in self._scope.parts or (self._scope,))
+
+    def _is_within(self, scope: Scope | None) -> bool:
+        try:
+            found = None if scope is None else self._sources.review.scope_of(scope)
+        except NoMatchError:
+            return False
+        return found is not None and (found == self._scope or found in self._scope.parts)
 
     def _estimates(self) -> Iterator[EstimatePace]:
         """Of kept estimates with usage to compare with, as `estimate show` says it."""
-        if self._rule.scope is not None:
-            return
         shown = 0
         for kept in self._sources.estimates.all():
             scope = None if kept.scope is None else parse_scope(kept.scope)
+            if not self._is_whole and not self._is_within(scope):
+                continue
             # What single users spend is for admins alone, and a digest is for everybody.
             measured = None if scope is None or is_of_user(scope) else self._sources.review.measured(scope)
             if measured is None or isinstance(measured, str) or shown == MOST_ESTIMATES:
@@ -277,6 +336,16 @@ class _Maker:
             if monthly is not None:
                 shown += 1
                 yield EstimatePace(name=kept.name, estimated_usd=kept.monthly_usd, monthly_usd=monthly)
+
+
+def _budget(review: Reviews, name: str) -> Budget:
+    """Raises `NoMatchError`."""
+    found = next((budget for budget in review.budgets if budget.name == name), None)
+    if found is not None:
+        return found
+    unmatched = next((each for each in review.unmatched() if each.budget.name == name), None)
+    why = tr_lazy("There is no budget {budget} any more.", budget=name) if unmatched is None else unmatched.why
+    raise NoMatchError(why, certain=True)
 
 
 def _moved(last: Iterable[RecentUsage], before: Iterable[RecentUsage]) -> list[Mover]:

@@ -47,6 +47,9 @@ class Digest:
     every: DigestKind
     rule: str
     scope: str | None
+    budget: str | None = None
+    logged: bool = False
+    language: str | None = None
     period: Period
     as_of: datetime
     decided_at: datetime
@@ -76,4 +79,26 @@ class Digest:
     @property
     def incident(self) -> str:
         """The visible id, by which a repeat is known: `digest/week/2026-W47`."""
-        return f"digest/{self.every}/{self.period.key}" + (f"/{self.scope}" if self.scope else "")
+        about = self.scope if self.budget is None else f"budget:{self.budget}"
+        return f"digest/{self.every}/{self.period.key}" + (f"/{about}" if about else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestChange:
+    """A change of a digest in chat, as its channel is notified of it. `before`, `after`: the words, None for none.
+
+    `undone_by`: who has set it back.
+    """
+
+    kind: Literal["digest_change"] = "digest_change"
+    change_id: int
+    by: str
+    at: datetime
+    before: str | None
+    after: str | None
+    undone_by: str | None = None
+
+    @property
+    def about(self) -> str:
+        """The visible id."""
+        return f"digest/change/{self.change_id}"

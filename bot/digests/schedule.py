@@ -5,6 +5,7 @@ Monday's date is about the UTC days before that Monday. It is due at the hour th
 once those UTC days are over.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -21,9 +22,16 @@ WAITS = 3 * HOUR
 """For data of all its hours; after that it says that some are missing."""
 
 NINE = time(9)
+DEFAULT_EVERY = PeriodKind.WEEK
 
 MOST_BUDGETS = 10
 """That one digest shows."""
+
+OF_BUDGET = "budget:"
+"""Before the name of a budget that a digest is about."""
+
+LONGEST_AHEAD = 70 * DAY
+"""Within which every digest is due twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,7 @@ class DigestRule:
     """One scheduled digest. `channel`: None for the alert channel. `at`: by the wall clock of `zone`. `on`: of a week.
 
     `budgets`: names of those that it shows, all of them where empty. `scope`: whose spend it is about; None for the
-    organization.
+    organization. `budget`: the name of the one that it is about instead. `language`: None for that of the channel.
     """
 
     every: PeriodKind
@@ -41,12 +49,34 @@ class DigestRule:
     on: Weekday = Weekday.MONDAY
     budgets: tuple[str, ...] = ()
     scope: Scope | None = None
+    budget: str | None = None
+    language: str | None = None
+
+    @property
+    def about(self) -> str:
+        """What it is about, as people write it; empty for the organization."""
+        if self.budget is not None:
+            return f"{OF_BUDGET}{self.budget}"
+        return "" if self.scope is None else str(self.scope)
 
     @property
     def key(self) -> str:
         """By what it is known beside its period: where it goes and what it is about, but not at which hour."""
-        about = "" if self.scope is None else str(self.scope)
-        return "|".join([self.every.value, self.channel or "", about, ",".join(self.budgets)])
+        return "|".join([self.every.value, self.channel or "", self.about, ",".join(self.budgets)])
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A digest in force. `since`: when it was set in chat, and by whom; both are None for one of the TOML file."""
+
+    rule: DigestRule
+    since: datetime | None = None
+    by: str | None = None
+
+    def newest_due(self, now: datetime) -> "DueDigest | None":
+        """As `newest_due`. What was due before it was set in this way is never made up for."""
+        due = newest_due(self.rule, now)
+        return None if due is None or (self.since is not None and due.at <= self.since) else due
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +95,29 @@ def newest_due(rule: DigestRule, now: datetime) -> DueDigest | None:
     oldest = day - TOO_OLD - 3 * DAY
     while day >= oldest:
         if _posts_on(rule, day):
-            due_at = max(_moment(day, rule), datetime.combine(day, time(), UTC))
-            if due_at <= now:
-                return None if now - due_at > TOO_OLD else DueDigest(rule, period_until(rule.every, day), due_at)
+            due = _due_on(rule, day)
+            if due.at <= now:
+                return None if now - due.at > TOO_OLD else due
         day -= DAY
     return None
+
+
+def next_due(rule: DigestRule, now: datetime, is_posted: Callable[[str], bool] = lambda key: False) -> datetime:
+    """When it is due for the first time after `now`. `is_posted`: whether that of a period was, by the period's key."""
+    day = now.astimezone(rule.zone).date() - DAY
+    last = day + LONGEST_AHEAD
+    while day <= last:
+        if _posts_on(rule, day):
+            due = _due_on(rule, day)
+            if due.at > now and not is_posted(due.period.key):
+                return due.at
+        day += DAY
+    raise LookupError("a digest is due within two months")
+
+
+def _due_on(rule: DigestRule, day: date) -> DueDigest:
+    at = max(_moment(day, rule), datetime.combine(day, time(), UTC))
+    return DueDigest(rule, period_until(rule.every, day), at)
 
 
 def is_ready(due: DueDigest, as_of: datetime | None, now: datetime) -> bool:

@@ -1,7 +1,6 @@
 """Which digests were posted: each is recorded with its notice in one transaction, so that nobody posts it again."""
 
 import logging
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +12,8 @@ from bot.budgets.scopes import NoMatchError
 from bot.db.schema import digests
 from bot.digests.content import DigestSources, digest_of
 from bot.digests.model import Digest
-from bot.digests.schedule import DigestRule, DueDigest, is_ready, newest_due, stretch_before
+from bot.digests.schedule import DueDigest, is_ready, stretch_before
+from bot.digests.settings_store import DigestBook
 from bot.notify.store import insert_notice
 
 log = logging.getLogger(__name__)
@@ -50,17 +50,14 @@ class DigestStore:
 
 
 class DigestPoster:
-    """Posts every scheduled digest once. `channel`: the alert channel, which a rule may also name by its id."""
+    """Posts every scheduled digest once. What is set otherwise meanwhile counts from its next due time on."""
 
     name = "digests"
 
-    def __init__(
-        self, rules: Sequence[DigestRule], sources: DigestSources, store: DigestStore, channel: str = ""
-    ) -> None:
-        self._rules = rules
+    def __init__(self, book: DigestBook, sources: DigestSources, store: DigestStore) -> None:
+        self._book = book
         self._sources = sources
         self._store = store
-        self._channel = channel
         self._posted: dict[str, str] = {}
         """By rule, the key of the period that was posted last."""
         self._reported: dict[str, str] = {}
@@ -68,19 +65,18 @@ class DigestPoster:
     def look(self, now: datetime, mode: str) -> int:
         """Post what is due; returns how many."""
         posted = 0
-        for rule in self._rules:
-            due = newest_due(rule, now)
+        for scheduled in self._book.in_force():
+            rule, due = scheduled.rule, scheduled.newest_due(now)
             if due is None or self._posted.get(rule.key) == due.period.key:
                 continue
             if not is_ready(due, self._sources.snapshots.current().as_of, now):
                 continue
-            if not self._store.is_posted(rule.key, due.period.key):
+            if not any(self._store.is_posted(key, due.period.key) for key in self._book.keys(rule)):
                 digest = self._digest(due, now)
                 if digest is None:
                     # Nothing is known of those days, which is said elsewhere.
                     continue
-                channel = None if rule.channel == self._channel else rule.channel
-                posted += self._store.post(digest, channel, now)
+                posted += self._store.post(digest, self._book.placed(rule).channel, now)
             self._posted[rule.key] = due.period.key
         return posted
 
@@ -90,6 +86,6 @@ class DigestPoster:
             return digest_of(self._sources, due.rule, due.period, before, now)
         except NoMatchError as error:
             if self._reported.get(due.rule.key) != str(error):
-                log.warning("the %s digest of %s is not posted: %s", due.rule.every, due.rule.scope, error)
+                log.warning("the %s digest of %s is not posted: %s", due.rule.every, due.rule.about, error)
                 self._reported[due.rule.key] = str(error)
             return None

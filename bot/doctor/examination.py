@@ -31,7 +31,16 @@ OLD_CARD = timedelta(days=90)
 ORDER = (
     "paths",
     "env_file",
-    *("slack_token", "slack_scopes", "slack_connection", "channel", "budget_channels", "sample_alert", "admins"),
+    *(
+        "slack_token",
+        "slack_scopes",
+        "slack_connection",
+        "channel",
+        "budget_channels",
+        "digest_channels",
+        "sample_alert",
+        "admins",
+    ),
     *("anthropic", "anthropic_analytics", "anthropic_admin", "cost_report", "console_limit"),
     *(
         "database",

@@ -11,8 +11,9 @@ from bot.digests.model import Digest, EstimatePace
 from bot.display import USD, Display
 from bot.language import ntr, tr, tr_noop
 from bot.messages import Message, Part
+from handlers.render.digest_settings import settings_button
 from handlers.render.logged_requests import NONE
-from handlers.render.parts import bullets, context, fitting, heading, lead, moment, paragraph, shown, table
+from handlers.render.parts import bullets, buttons, context, fitting, heading, lead, moment, paragraph, shown, table
 from handlers.render.raises import raised_note
 from handlers.render.retirement_alert import price_effect, price_line, retires_line, successor_line
 from handlers.render.spend import (
@@ -53,6 +54,7 @@ def digest_message(digest: Digest, display: Display = USD) -> Message:
             *_cheaper(digest.cheaper),
             bullets(tr("Estimates against use"), [_estimate_line(each) for each in digest.estimates]),
             bullets(tr("Models and prices"), _few(list(_news(digest)))),
+            buttons([settings_button(digest.rule)]),
             context(_small_print(digest)),
         ]
     )
@@ -72,7 +74,9 @@ def _period(digest: Digest) -> str:
 def _lead(digest: Digest) -> Iterator[str]:
     spend = digest.spend
     yield tr("{period}: {spent} spent", period=_period(digest), spent=total(spend))
-    if digest.scope is not None:
+    if digest.budget is not None:
+        yield tr("This is about budget {budget} alone.", budget=shown(digest.budget))
+    elif digest.scope is not None:
         yield tr("This is about {scope} alone.", scope=shown(digest.scope))
     if digest.missing_hours:
         yield ntr(
@@ -94,7 +98,7 @@ def _sure(digest: Digest) -> Iterator[str]:
     """Whether the sum can still change."""
     if digest.running:
         yield tr("These days still run: this is as of {moment}.", moment=moment(digest.as_of))
-    elif digest.scope is not None and parse_scope(digest.scope).kind in LOGGED:
+    elif digest.logged or (digest.scope is not None and parse_scope(digest.scope).kind in LOGGED):
         yield tr("This is what applications have logged; no bill is split that way.")
     elif digest.unbilled_days:
         yield ntr(

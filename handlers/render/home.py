@@ -18,6 +18,7 @@ from bot.messages import Block, Message, Part
 from bot.pricing.store import KeptEstimate
 from bot.pricing.tokens import TokenCounts
 from bot.usage.store_reads import Names
+from handlers.render.digest_settings import NEW, SETTINGS_ACTION
 from handlers.render.fallback import mode_line
 from handlers.render.lifecycle import open_line
 from handlers.render.parts import (
@@ -109,15 +110,15 @@ class HomeContent:
     display: Display = USD
 
 
-def home_view(content: HomeContent, *, for_admin: bool, native: bool = True) -> Block:
-    """`for_admin`: with what only admins may do. `native`: with a chart."""
+def home_view(content: HomeContent, *, for_admin: bool, native: bool = True, sets_digests: bool = False) -> Block:
+    """`for_admin`: with what only admins may do. `native`: with a chart. `sets_digests`: as owners of a team may."""
     message = Message(
         [
             heading(tr("What Claude costs")),
             *([lead(content.age)] if content.is_stale or not content.stretches else []),
             *(lead(*_stretch_lines(each, content.display)) for each in content.stretches),
             *_end_parts(content),
-            _buttons(for_admin=for_admin),
+            _buttons(for_admin=for_admin, sets_digests=sets_digests),
             _alerts(content.open_alerts),
             *_course(content),
             *_budgets(content),
@@ -157,7 +158,7 @@ def _end_parts(content: HomeContent) -> list[Part]:
     return [paragraph(end_line(ends))]
 
 
-def _buttons(*, for_admin: bool) -> Part:
+def _buttons(*, for_admin: bool, sets_digests: bool) -> Part:
     elements = [
         button(tr("Estimate a workload"), ESTIMATE_ACTION, "home", style="primary"),
         button(tr("Report"), REPORT_ACTION, "home"),
@@ -168,6 +169,8 @@ def _buttons(*, for_admin: bool) -> Part:
             button(tr("Fallback mode"), FALLBACK_ACTION, "home"),
             button(tr("Budgets"), BUDGETS_ACTION, "home"),
         ]
+    if for_admin or sets_digests:
+        elements.append(button(tr("Digests"), SETTINGS_ACTION, NEW))
     return buttons([*elements, button(tr("Refresh"), REFRESH_ACTION, "home")])
 
 

@@ -1,0 +1,234 @@
+"""Digests that are set in chat, beside those of the TOML file: kept rows, each change audited and announced once."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+
+from bot.clock import Clock
+from bot.db.engine import lock_for_writers
+from bot.db.schema import digest_changes, digest_settings, digests
+from bot.db.state import DIGESTS, bump, keep, versions_of
+from bot.digests.model import DigestChange
+from bot.digests.schedule import DigestRule, Scheduled, next_due
+from bot.digests.words import DigestWordsError, rule_from, rule_words
+from bot.notify.store import insert_in_one_channel
+
+log = logging.getLogger(__name__)
+
+ACTION = "digest"
+"""What the audit trail calls it."""
+
+MOST_KEPT = 100
+"""Digests that are set in chat."""
+
+MOST_LOOKED_AT = 20
+"""Posted digests, when it is asked which comes next."""
+
+Outcome = Literal["set", "changed", "removed", "undone", "same", "configured", "full", "missing", "since", "unknown"]
+"""What became of a change. `same`: it is so already. `configured`: the TOML file has it. `full`: there are `MOST_KEPT`.
+`missing`: there is no such digest. `since`: it was changed since. `unknown`: there is no such change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """`rule`: as it is now, or as it was before it was removed. `change_id`: by which it is undone."""
+
+    outcome: Outcome
+    rule: DigestRule | None = None
+    change_id: int = 0
+
+
+class DigestBook:
+    """Every digest in force. Synchronous; asynchronous callers use a thread.
+
+    One of the TOML file cannot be changed in chat. It also wins over one that was set there before. `main`: the id of
+    the alert channel, which a rule may also name by its id.
+    """
+
+    def __init__(self, configured: Sequence[DigestRule], engine: Engine, clock: Clock, main: str = "") -> None:
+        self._configured = tuple(Scheduled(rule) for rule in configured)
+        self._engine = engine
+        self._clock = clock
+        self.main = main
+        self._versions = versions_of(engine)
+        self._known: tuple[int, tuple[Scheduled, ...]] | None = None
+        self._unread: set[str] = set()
+
+    def in_force(self) -> tuple[Scheduled, ...]:
+        """Those of the TOML file first, then the others; the same value as long as nothing has changed."""
+        version, known = self._versions.current(self._engine).get(DIGESTS, 0), self._known
+        if known is None or known[0] != version:
+            mine = {self._place(each.rule) for each in self._configured}
+            with self._engine.connect() as connection:
+                rows = connection.execute(select(digest_settings).order_by(digest_settings.c.rule)).all()
+            found = [each for row in rows if (each := self._read(row)) is not None]
+            kept = tuple(each for each in found if self._place(each.rule) not in mine)
+            known = self._known = version, (*self._configured, *kept)
+        return known[1]
+
+    def find(self, key: str) -> Scheduled | None:
+        """The one in force of this key."""
+        return next((each for each in self.in_force() if each.rule.key == key), None)
+
+    def same_as(self, rule: DigestRule) -> Scheduled | None:
+        """The one in force that goes to the same channel as often and is about the same."""
+        place = self._place(rule)
+        return next((each for each in self.in_force() if self._place(each.rule) == place), None)
+
+    def placed(self, rule: DigestRule) -> DigestRule:
+        """With no channel where that is the alert channel."""
+        return replace(rule, channel=None) if rule.channel == self.main else rule
+
+    def keys(self, rule: DigestRule) -> tuple[str, ...]:
+        """Under which its digests may be recorded: the alert channel is also named by its id."""
+        placed = self.placed(rule)
+        return (rule.key, placed.key if placed != rule else replace(rule, channel=rule.channel or self.main).key)
+
+    def next_due(self, rule: DigestRule) -> datetime:
+        """When its next digest comes."""
+        query = select(digests.c.key).where(digests.c.rule.in_(self.keys(rule)))
+        with self._engine.connect() as connection:
+            posted = set(connection.execute(query.order_by(digests.c.id.desc()).limit(MOST_LOOKED_AT)).scalars())
+        return next_due(rule, self._clock(), posted.__contains__)
+
+    def set(self, rule: DigestRule, by: str, instead_of: str = "") -> Changed:
+        """Keep it, instead of the one that goes to the same channel as often and is about the same.
+
+        `instead_of`: the key of another that it takes the place of.
+        """
+        rule = self.placed(rule)
+        if self.is_configured(rule):
+            return Changed("configured", rule)
+        with self._engine.begin() as connection:
+            before = _present(connection, rule.key)
+            other = _present(connection, instead_of) if instead_of and instead_of != rule.key else None
+            if before == rule:
+                return Changed("same", rule)
+            if before is None and other is None and _count(connection) >= MOST_KEPT:
+                return Changed("full", rule)
+            if other is not None:
+                self._write(connection, other.key, other, None, by)
+            change_id = self._write(connection, rule.key, before, rule, by)
+        self._versions.changed()
+        return Changed("set" if before is None and other is None else "changed", rule, change_id)
+
+    def remove(self, key: str, by: str) -> Changed:
+        """Forget it."""
+        with self._engine.begin() as connection:
+            before = _present(connection, key)
+            if before is None:
+                found = self.find(key)
+                return Changed("missing") if found is None else Changed("configured", found.rule)
+            change_id = self._write(connection, key, before, None, by)
+        self._versions.changed()
+        return Changed("removed", before, change_id)
+
+    def change(self, change_id: int) -> tuple[DigestRule | None, DigestRule | None] | None:
+        """What a change has made of what; None where there is no such change, or where it cannot be read."""
+        query = select(digest_changes).where(digest_changes.c.id == change_id)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        try:
+            return None if row is None else (_rule(row.before), _rule(row.after))
+        except DigestWordsError:
+            return None
+
+    def undo(self, change_id: int, by: str) -> Changed:
+        """Set back what a change has made, once, where nothing was changed since."""
+        with self._engine.begin() as connection:
+            lock_for_writers(connection, digest_settings)
+            query = select(digest_changes).where(digest_changes.c.id == change_id)
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return Changed("unknown")
+            try:
+                before, after = _rule(row.before), _rule(row.after)
+            except DigestWordsError:
+                return Changed("unknown")
+            if row.undone_by is not None or _present(connection, row.rule) != after:
+                return Changed("since", after or before)
+            if before is not None and self.is_configured(before):
+                return Changed("configured", before)
+            _mark_undone(connection, row, by, self._clock())
+            made = self._write(connection, row.rule, after, before, by)
+        self._versions.changed()
+        return Changed("undone", before, made)
+
+    def _write(
+        self, connection: Connection, key: str, before: DigestRule | None, after: DigestRule | None, by: str
+    ) -> int:
+        """Replace a digest with all that goes with it: its audit entry, its line of history and its announcement."""
+        now = self._clock()
+        connection.execute(delete(digest_settings).where(digest_settings.c.rule == key))
+        if after is not None:
+            values = {"rule": key, "words": rule_words(after), "set_by": by, "set_at": now}
+            connection.execute(insert(digest_settings).values(**values))
+        was, will = (None if rule is None else rule_words(rule) for rule in (before, after))
+        keep(connection, now, by, ACTION, "done", f"{was or 'new'} -> {will or 'removed'}")
+        values = {"rule": key, "by": by, "at": now, "before": was, "after": will}
+        kept = insert(digest_changes).values(**values).returning(digest_changes.c.id)
+        change_id = int(connection.execute(kept).scalar_one())
+        concerned = after or before
+        channel = None if concerned is None else concerned.channel
+        change = DigestChange(change_id=change_id, by=by, at=now, before=was, after=will)
+        facts = _adapter().dump_python(change, mode="json")
+        insert_in_one_channel(connection, "post", change.about, facts, now, channel, digest_change_id=change_id)
+        bump(connection, DIGESTS)
+        return change_id
+
+    def is_configured(self, rule: DigestRule) -> bool:
+        """Whether the TOML file has it."""
+        return self._place(rule) in {self._place(each.rule) for each in self._configured}
+
+    def _place(self, rule: DigestRule) -> tuple[str, str, str]:
+        """Where it goes, how often, and what it is about; two digests of one place would be the same."""
+        about = "" if rule.about == "organization" else rule.about
+        return rule.every.value, self.placed(rule).channel or "", f"{about}|{','.join(rule.budgets)}"
+
+    def _read(self, row: Row[Any]) -> Scheduled | None:
+        try:
+            return Scheduled(rule_from(row.words), row.set_at, row.set_by)
+        except DigestWordsError as error:
+            if row.words not in self._unread:
+                log.warning("a digest that was set in chat is not posted: %s", error)
+                self._unread.add(row.words)
+            return None
+
+
+def _count(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(digest_settings)).scalar_one()
+
+
+def _rule(words: str | None) -> DigestRule | None:
+    return None if words is None else rule_from(words)
+
+
+def _present(connection: Connection, key: str) -> DigestRule | None:
+    lock_for_writers(connection, digest_settings)
+    words = connection.execute(
+        select(digest_settings.c.words).where(digest_settings.c.rule == key)
+    ).scalar_one_or_none()
+    try:
+        return _rule(words)
+    except DigestWordsError:
+        # Another version has written it; what is set now takes its place.
+        return None
+
+
+def _mark_undone(connection: Connection, row: Row[Any], by: str, now: datetime) -> None:
+    values = {"undone_by": by, "undone_at": now}
+    connection.execute(update(digest_changes).where(digest_changes.c.id == row.id).values(**values))
+    change = DigestChange(change_id=row.id, by=row.by, at=row.at, before=row.before, after=row.after, undone_by=by)
+    facts = _adapter().dump_python(change, mode="json")
+    insert_in_one_channel(connection, "update", change.about, facts, now, None, digest_change_id=row.id)
+
+
+@cache
+def _adapter() -> TypeAdapter[DigestChange]:
+    return TypeAdapter(DigestChange)

@@ -1,0 +1,402 @@
+"""Setting digests from chat: typed, or by the form that a button or `digest settings` opens.
+
+Admins may set any, owners those of their teams and budgets. Rights are checked at each change.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.actor import Person
+from bot.budgets.budget import ScopeKind
+from bot.budgets.owners import owners_of
+from bot.budgets.scopes import NoMatchError, is_of_user
+from bot.digests.schedule import DEFAULT_EVERY, DigestRule
+from bot.digests.settings_store import ACTION, Changed
+from bot.digests.words import DigestWordsError, Wish, about, digest_wish, of_wish
+from bot.fallback.admins import Admins, Permission
+from bot.language import tr, tr_noop
+from bot.messages import Message
+from bot.services import Services
+from bot.slack_api import CallError, as_object, call
+from bot.threads import InFlight
+from bot.typed_text import first_word, words_in
+from handlers.render.digest_settings import (
+    ABOUT,
+    EVERY,
+    FORM,
+    NEW,
+    OF_FILE,
+    SETTINGS_ACTION,
+    STOP_ACTION,
+    UNDO_ACTION,
+    Abouts,
+    Carried,
+    carried,
+    changed_answer,
+    digest_form,
+    digests_message,
+    filled_digest,
+    form_not_opened,
+    not_in_channel_note,
+    nothing_to_stop,
+    stopped_answer,
+    which_channel,
+)
+from handlers.render.fields import filled_fields
+from handlers.render.forms import text_view
+from handlers.render.parts import mention, plain, said, sentence, shown
+from handlers.requests import (
+    SETTLES_SECONDS,
+    Click,
+    Request,
+    answering,
+    click_of,
+    in_time,
+    on_click,
+    open_view,
+    person_of,
+    reply,
+    response_url_of,
+    update_view,
+)
+
+SETTINGS = ("settings", "setting", "set", "設定")
+LIST = ("list", "all", "一覧")
+ON = ("on", "add", "start", "開始")
+OFF = ("off", "stop", "remove", "停止")
+
+SET_DIGESTS = tr_noop("set digests")
+ERROR_LIMIT = 300
+NO_CHANGE = 0
+"""An id that no change has, for a made-up button."""
+
+
+def settings_action(typed: str) -> tuple[str, str] | None:
+    """What is to be done with the settings, and the words after it; None where the words are about something else."""
+    word, rest = first_word(typed)
+    for action, names in (("settings", SETTINGS), ("list", LIST), ("on", ON), ("off", OFF)):
+        if word.lower() in names:
+            return action, rest
+    return None
+
+
+def asks_for_form(typed: str) -> bool:
+    """Whether `digest …` opens the form."""
+    found = settings_action(typed)
+    return found is not None and found[0] == "settings" and not words_in(found[1])
+
+
+async def settings_command(services: Services, request: Request, action: str, rest: str) -> Message:
+    """`digest [settings | list | on … | off …]`. Where no form can open, `settings` lists them."""
+    try:
+        if action == "on":
+            return await _on(services, request, digest_wish(rest))
+        if action == "off":
+            return await _off(services, request, digest_wish(rest))
+    except DigestWordsError as error:
+        return said(sentence(str(error)))
+    return await services.threads.commands(_list, services)
+
+
+def _list(services: Services) -> Message:
+    book = services.digest_book
+    found = book.in_force()
+    return digests_message(found, {each.rule.key: book.next_due(each.rule) for each in found}, book.main)
+
+
+async def _on(services: Services, request: Request, wish: Wish) -> Message:
+    channel = wish.channel or request.channel
+    if not channel.startswith(("C", "G")):
+        return which_channel()
+    book = services.digest_book
+    rule = await services.threads.commands(_asked, services, wish, channel)
+    before = await services.threads.commands(book.same_as, rule)
+    start = rule if before is None or before.since is None else before.rule
+    return await _wanted(services, request.person, book.placed(of_wish(replace(wish, channel=channel), start)))
+
+
+def _asked(services: Services, wish: Wish, channel: str) -> DigestRule:
+    """How often is left out where the channel has one digest about the same: that one is meant.
+
+    Raises `DigestWordsError`.
+    """
+    book = services.digest_book
+    rule = _about(services, book.placed(DigestRule(wish.every or DEFAULT_EVERY, channel)), wish.about or "")
+    here = [
+        each.rule
+        for each in book.in_force()
+        if each.since is not None and each.rule.channel == rule.channel and each.rule.about == rule.about
+    ]
+    return replace(rule, every=here[0].every) if wish.every is None and len(here) == 1 else rule
+
+
+def _about(services: Services, rule: DigestRule, typed: str) -> DigestRule:
+    """Raises `DigestWordsError`."""
+    names = [budget.name for budget in services.budgets.in_force()]
+    return about(rule, typed, names, services.budgets.teams)
+
+
+async def _off(services: Services, request: Request, wish: Wish) -> Message:
+    book = services.digest_book
+    channel = wish.channel or request.channel
+    if not channel.startswith(("C", "G")):
+        return which_channel()
+    named = None
+    if wish.about is not None:
+        asked = DigestRule(wish.every or DEFAULT_EVERY)
+        named = await services.threads.commands(_about, services, asked, wish.about)
+    place = None if channel == book.main else channel
+    found = [
+        each
+        for each in await services.threads.commands(book.in_force)
+        if book.placed(each.rule).channel == place
+        and wish.every in (None, each.rule.every)
+        and (named is None or named.about == each.rule.about)
+    ]
+    if not found:
+        return nothing_to_stop(channel)
+    stopped: list[Changed] = []
+    refused: list[tuple[DigestRule, str]] = []
+    for each in found:
+        if each.since is None:
+            refused.append((each.rule, tr(OF_FILE)))
+            continue
+        why = await _refusal(services, request.person, each.rule)
+        if why is not None:
+            refused.append((each.rule, why))
+        else:
+            stopped.append(await services.threads.commands(book.remove, each.rule.key, request.person.id))
+    return stopped_answer(stopped, refused, book.main)
+
+
+async def _wanted(services: Services, person: Person, rule: DigestRule, instead_of: str = "") -> Message:
+    """Set a digest, where this person may; what it takes the place of is theirs to change too."""
+    book = services.digest_book
+    before = await services.threads.commands(book.find, instead_of) if instead_of else None
+    for each in (rule, *([] if before is None else [before.rule])):
+        why = await _refusal(services, person, each)
+        if why is not None:
+            return said(why)
+    if before is not None and before.since is None:
+        return changed_answer(Changed("configured", before.rule), book.main, None)
+    why_not = await _hides(services, person, rule) or await services.threads.commands(_counts_nothing, services, rule)
+    if why_not is not None:
+        return said(tr("Nothing was changed. {why}", why=sentence(why_not)))
+    changed = await services.threads.commands(book.set, rule, person.id, instead_of)
+    notes = []
+    if changed.outcome in ("set", "changed") and await _is_outside(services, rule.channel):
+        notes.append(not_in_channel_note(rule.channel or ""))
+    next_at = await services.threads.commands(book.next_due, changed.rule or rule)
+    return changed_answer(changed, book.main, next_at, notes)
+
+
+async def _refusal(services: Services, person: Person, rule: DigestRule) -> str | None:
+    """Why this person may not set such a digest; None where they may. A refusal is in the audit trail."""
+    permission = await may_set(services, person, rule)
+    if permission.refusal is None:
+        return None
+    services.fallback.refused(person.id, ACTION, f"{rule.key}: {permission.recorded}")
+    owners = await services.threads.commands(_owners, services, rule)
+    if not owners:
+        return permission.refusal
+    named = ", ".join(map(mention, owners))
+    return tr("{refusal} The owners may set this one too: {owners}.", refusal=permission.refusal, owners=named)
+
+
+async def may_set(services: Services, person: Person, rule: DigestRule) -> Permission:
+    """Admins may set every digest, owners those of their team or budget."""
+    admins = services.admins
+    permission = await admins.may_switch(person, SET_DIGESTS)
+    if permission.allowed:
+        return permission
+    owners = await services.threads.commands(_owners, services, rule)
+    if owners and (await Admins(frozenset(owners), admins.client, admins.workspace).may_switch(person)).allowed:
+        return Permission(None)
+    return permission
+
+
+def _owners(services: Services, rule: DigestRule) -> tuple[str, ...]:
+    if rule.budget is not None:
+        budget = services.budgets.effective(rule.budget)
+        return () if budget is None else owners_of(budget)
+    if rule.scope is None or rule.scope.kind is not ScopeKind.TEAM:
+        return ()
+    team = services.budgets.teams.find(rule.scope.value)
+    return () if team is None else team.owners
+
+
+async def _hides(services: Services, person: Person, rule: DigestRule) -> str | None:
+    """Why a channel may not read it: it would say what a single user spends."""
+    scope = rule.scope
+    if rule.budget is not None:
+        budget = await services.threads.commands(services.budgets.effective, rule.budget)
+        scope = None if budget is None else budget.scope
+    if scope is None:
+        return None
+    counted = services.budgets.teams.scope(scope)
+    if not any(map(is_of_user, (counted, *counted.parts))):
+        return None
+    return await services.user_spend.in_public.refusal(person)
+
+
+def _counts_nothing(services: Services, rule: DigestRule) -> str | None:
+    """Why there is nothing that it could be about; None where there is, or where that is not known yet."""
+    if rule.budget is not None and services.budgets.effective(rule.budget) is None:
+        return tr("There is no budget {budget} any more.", budget=shown(rule.budget))
+    try:
+        if rule.scope is not None:
+            services.review.scope_of(rule.scope)
+    except NoMatchError as error:
+        return str(error) if error.certain else None
+    return None
+
+
+async def _is_outside(services: Services, channel: str | None) -> bool:
+    """Whether the bot is not in the channel, as far as Slack says so."""
+    if channel is None:
+        return False
+    try:
+        answer = await call(services.admins.client.conversations_info(channel=channel), services.admins.answer_seconds)
+    except CallError as error:
+        return getattr(error, "code", "") == "channel_not_found"
+    return as_object(answer.data.get("channel")).get("is_member") is False
+
+
+async def abouts(services: Services, person: Person) -> Abouts:
+    """What this person may set digests about."""
+    admins = services.admins
+    budgets = await services.threads.commands(services.budgets.in_force)
+    teams = services.budgets.teams
+    if (await admins.may_switch(person)).allowed:
+        return Abouts(True, teams.names, [budget.name for budget in budgets])
+    owners = {("team", name): found.owners for name in teams.names if (found := teams.find(name)) is not None}
+    owners |= {("budget", budget.name): owners_of(budget) for budget in budgets}
+    groups = sorted({each for each in owners.values() if each})
+    asked = (Admins(frozenset(each), admins.client, admins.workspace).may_switch(person) for each in groups)
+    mine = {group for group, found in zip(groups, await asyncio.gather(*asked), strict=True) if found.allowed}
+    named = {kind: [name for (of, name), each in owners.items() if of == kind and each in mine] for kind in KINDS}
+    return Abouts(False, named["team"], named["budget"])
+
+
+KINDS = ("team", "budget")
+
+
+async def open_digest_form(
+    services: Services, body: Mapping[str, Any], client: AsyncWebClient, value: str = NEW
+) -> None:
+    """Open the form. `value`: the key of the digest that it changes, or `NEW`."""
+    person, book = person_of(body), services.digest_book
+    known = await in_time(asyncio.gather(abouts(services, person), services.threads.commands(book.in_force)))
+    if known is None:
+        await reply(services, body, form_not_opened())
+        return
+    mine, found = known
+    chosen = next((each for each in found if each.rule.key == value), None)
+    refusal = None
+    if not mine.any:
+        refusal = (await services.admins.may_switch(person, SET_DIGESTS)).refusal
+    elif chosen is not None and chosen.since is None:
+        refusal = tr("{why} `/claude-cost digest settings` sets another one.", why=tr(OF_FILE))
+    if refusal is not None:
+        await _say(services, body, client, refusal)
+        return
+    start = DigestRule(DEFAULT_EVERY, _channel_of(body)) if chosen is None else chosen.rule
+    if chosen is None:
+        zones = [each.rule.zone for each in found] or [each.zone for each in services.review.usage.budgets]
+        start = replace(start, zone=zones[-1] if zones else start.zone)
+    carry = Carried(response_url_of(body) or "", "" if chosen is None else chosen.rule.key)
+    if not await open_view(client, body, digest_form(start, carry, mine, found, book.main)):
+        await reply(services, body, form_not_opened())
+
+
+def _channel_of(body: Mapping[str, Any]) -> str | None:
+    """Where the form was opened; None outside of a channel."""
+    channel = str(body.get("channel_id") or as_object(body.get("channel")).get("id") or "")
+    return channel if channel.startswith(("C", "G")) else None
+
+
+async def _say(services: Services, body: Mapping[str, Any], client: AsyncWebClient, text: str) -> None:
+    """Answer where the person is: in the channel, or over the Home tab."""
+    if response_url_of(body) is not None:
+        await reply(services, body, said(text))
+    else:
+        await open_view(client, body, text_view(tr("Digests"), said(text)))
+
+
+def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
+    """Listen to the buttons that open the form, stop or undo, and to the form."""
+
+    async def on_open(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        async with answering(services, in_flight, body):
+            await open_digest_form(services, body, client, click_of(body, action).value)
+
+    async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
+        async with answering(services, in_flight, body):
+            # Slack waits three seconds here: the database is asked afterwards.
+            filled = filled_digest(filled_fields(body["view"]["state"]))
+            carry = carried(body["view"])
+            mistakes = dict(filled.mistakes)
+            named = None
+            try:
+                # Budgets were offered by name; what is not in force any more is found out below.
+                name = filled.about.removeprefix("budget:")
+                named = about(filled.rule, filled.about, [name], services.budgets.teams)
+            except DigestWordsError as error:
+                mistakes[ABOUT] = str(error)
+            if named is not None and EVERY not in mistakes and services.digest_book.is_configured(named):
+                mistakes[EVERY] = tr(OF_FILE)
+            if mistakes or named is None:
+                await ack(
+                    response_action="errors", errors={key: plain(text, ERROR_LIMIT) for key, text in mistakes.items()}
+                )
+                return
+            wanted = partial(_wanted, services, person_of(body), services.digest_book.placed(named), carry.key)
+            if carry.response_url:
+                await ack()
+                await reply(services, body, await wanted())
+                return
+            title = tr("Digests")
+            await ack(response_action="update", view=text_view(title, said(tr("One moment …"))))
+            answer = await wanted()
+            await asyncio.sleep(SETTLES_SECONDS)
+            await update_view(client, str(body["view"].get("id")), text_view(title, answer))
+
+    app.action(SETTINGS_ACTION)(on_open)
+    app.action(STOP_ACTION)(on_click(services, in_flight, _stopped))
+    app.action(UNDO_ACTION)(on_click(services, in_flight, _undone))
+    app.view(FORM)(on_submit)
+
+
+async def _stopped(services: Services, click: Click) -> Message:
+    book = services.digest_book
+    found = await services.threads.commands(book.find, click.value)
+    if found is None:
+        return changed_answer(Changed("missing"), book.main, None)
+    why = await _refusal(services, click.person, found.rule)
+    if why is not None:
+        return said(why)
+    changed = await services.threads.commands(book.remove, click.value, click.person.id)
+    return changed_answer(changed, book.main, None)
+
+
+async def _undone(services: Services, click: Click) -> Message:
+    book = services.digest_book
+    change = await services.threads.commands(book.change, click.id or NO_CHANGE)
+    if change is None:
+        return changed_answer(Changed("unknown"), book.main, None)
+    for rule in change:
+        why = None if rule is None else await _refusal(services, click.person, rule)
+        if why is not None:
+            return said(why)
+    changed = await services.threads.commands(book.undo, click.id or NO_CHANGE, click.person.id)
+    next_at = None
+    if changed.outcome == "undone" and changed.rule is not None:
+        next_at = await services.threads.commands(book.next_due, changed.rule)
+    return changed_answer(changed, book.main, next_at)

@@ -7,10 +7,15 @@ from contextvars import ContextVar
 from datetime import date, datetime, timedelta
 from decimal import MAX_PREC, ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
+from functools import lru_cache
 from math import floor
+from typing import TYPE_CHECKING
 
 from bot.clock import DAY, HOUR, MINUTE
 from bot.language import ENGLISH, language, locale, ntr, tr, tr_noop
+
+if TYPE_CHECKING:
+    from babel import Locale
 
 CENT = Decimal("0.01")
 
@@ -205,10 +210,16 @@ def day_name(day: date, now: datetime) -> str:
 
 def in_skeleton(day: date, skeleton: str) -> str:
     """A date as the language in force writes it; `skeleton`: the fields to name, such as `yMMMd` (UTS 35, dates)."""
+    return _in_skeleton(day, skeleton, locale())
+
+
+@lru_cache(maxsize=1_000)
+def _in_skeleton(day: date, skeleton: str, of: "Locale") -> str:
+    """Kept, since finding the pattern of a skeleton takes a millisecond, and a message names few days."""
     # Import lazily: English needs no Babel.
     from babel.dates import format_skeleton
 
-    return format_skeleton(skeleton, day, locale=locale())
+    return format_skeleton(skeleton, day, locale=of)
 
 
 def span(length: timedelta) -> str:

@@ -18,6 +18,9 @@ __all__ = ["database_url", "empty_database_url", "engine", "kept_postgres"]
 
 register_profiles()
 
+# Until all is collected: what is imported stays, and to scan it again and again takes longer than many a test.
+gc.disable()
+
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
@@ -39,9 +42,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Exempt what is imported and collected from garbage collection, which would scan it again and again."""
+    """Exempt what is imported and collected from garbage collection."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

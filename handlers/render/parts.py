@@ -49,7 +49,6 @@ MOST_NAMES = 5
 ELLIPSIS = "…"
 UNNAMED = tr_noop("(no name)")
 
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _PLAIN = str.maketrans("<>", "‹›")
 _HALF_MARKUP = re.compile(r"(?:&[a-z]{0,3}|<[^<>]*)$")
 _JOINER = "\u200d"
@@ -254,7 +253,7 @@ def _sections(lines: Iterable[str]) -> list[Block]:
 
 def escape(value: str) -> str:
     """The value with nothing changed but what mrkdwn would read as markup of links and mentions."""
-    return "".join(_ESCAPES.get(character, character) for character in value)
+    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def shown(value: str, limit: int = NAME_LIMIT) -> str:
@@ -265,7 +264,7 @@ def shown(value: str, limit: int = NAME_LIMIT) -> str:
         return escaped
     kept, length = [], len(ELLIPSIS)
     for character in line:
-        piece = _ESCAPES.get(character, character)
+        piece = escape(character)
         length += len(piece)
         if length > limit:
             break
@@ -330,8 +329,9 @@ def channel_mention(channel: str) -> str:
 
 
 def _one_line(value: str) -> str:
-    visible = "".join(character if character.isprintable() or character == _JOINER else " " for character in value)
-    return " ".join(visible.split()) or tr(UNNAMED)
+    if not value.isprintable():
+        value = "".join(character if character.isprintable() or character == _JOINER else " " for character in value)
+    return " ".join(value.split()) or tr(UNNAMED)
 
 
 def plain_text(mrkdwn: str) -> str:

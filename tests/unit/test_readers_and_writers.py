@@ -27,7 +27,7 @@ from bot.budgets.change_store import HistoryStore
 from bot.budgets.raise_store import RaiseStore
 from bot.budgets.store import BudgetStore
 from bot.clock import DAY, HOUR
-from bot.db.engine import connect, database_problem, migrate
+from bot.db.engine import connect, database_problem
 from bot.db.lease import lease_state
 from bot.db.schema import state
 from bot.db.state import StateStore
@@ -43,7 +43,7 @@ from bot.pricing.tokens import Terms, TokenCounts
 from bot.usage.attributed_store import AttributedStore
 from bot.usage.model import AttributedBy, DataState, Read, UsageReading, UsageRow
 from bot.usage.store import UsageStore
-from tests.databases import BUDGET, NOW, PERIOD, crossed, open_migrated, reported
+from tests.databases import BUDGET, NOW, PERIOD, crossed, migrate_by_copy, open_migrated, reported
 
 TODAY = NOW.replace(hour=0)
 
@@ -145,8 +145,8 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def impatient(path: Path) -> Iterator[Engine]:
     """A database with an open alert, through an engine that waits for no other writer."""
+    migrate_by_copy(f"sqlite:///{path}")
     engine = connect(f"sqlite:///{path}", Limits(busy=0.05))
-    migrate(engine)
     AlertStore(engine).record(reported([crossed(LimitKind.SOFT)]), NOW)
     yield engine
     engine.dispose()

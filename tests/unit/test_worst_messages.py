@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from itertools import cycle, islice
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 from zoneinfo import ZoneInfo
@@ -162,13 +162,18 @@ def _text(worst: Worst, name: str) -> str:
 
 def payload(kind: Any, worst: Worst, turn: int) -> Any:
     """A payload, or a part of one, with every field filled in."""
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     values = {}
     for each in fields(kind):
         if each.init and not (each.name == "kind" and each.default is not MISSING):
             values[each.name] = made(hints[each.name], _of_field(kind, each.name, worst), turn, each.name)
     found, fix = kind(**values), FIXED.get(kind)
     return found if fix is None else fix(found, worst)
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind, include_extras=True)
 
 
 def _of_field(kind: type, name: str, worst: Worst) -> Worst:

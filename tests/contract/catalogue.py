@@ -5,7 +5,8 @@ Texts that the code no longer has are removed, new ones are added without a tran
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -29,8 +30,13 @@ msgstr ""
 """
 
 
-def calls() -> Iterator[tuple[str, ast.Call]]:
+@cache
+def calls() -> Sequence[tuple[str, ast.Call]]:
     """Every call that translates, with its place: `handlers/status.py:12`."""
+    return list(_calls())
+
+
+def _calls() -> Iterator[tuple[str, ast.Call]]:
     for top in ("bot", "handlers"):
         for path in sorted((ROOT / top).rglob("*.py")):
             if path == ROOT / "bot/language.py":
@@ -43,7 +49,8 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
                     yield f"{path.relative_to(ROOT)}:{node.lineno}", node
 
 
-def texts() -> dict[str, str | None]:
+@cache
+def texts() -> Mapping[str, str | None]:
     """Every text that the code translates, with its plural where it is counted."""
     found: dict[str, str | None] = {}
     for _, call in calls():

@@ -145,14 +145,12 @@ def test_every_kind_has_what_its_name_leads_to(kind: AlertKind) -> None:
 def test_no_kind_is_named_in_a_list_besides() -> None:
     """Names of payloads stand in their two files, and in what is about that kind alone."""
     about_limits = {"bot.doctor.slack", "handlers.rendering"}
+    comments = re.compile(r'"""[\s\S]*?"""|#.*')
+    sources = {module: comments.sub("", path.read_text(encoding="utf-8")) for module, path in PATHS.items()}
     for kind in AlertKind:
         own = {f"bot.alerts.{kind.module}", f"handlers.render.{kind.module}_alert"}
         name = rf"\b{kind.class_prefix}(Alert|Detector)\b"
-        found = {
-            module
-            for module, path in PATHS.items()
-            if re.search(name, re.sub(r'"""[\s\S]*?"""|#.*', "", path.read_text(encoding="utf-8")))
-        }
+        found = {module for module, source in sources.items() if re.search(name, source)}
         assert found - own <= (about_limits if kind is AlertKind.LIMIT else set()), kind
 
 

@@ -27,6 +27,8 @@ def imported(tree: ast.AST) -> set[str]:
 
 def replaced(source: str) -> Iterator[str]:
     """What `setattr` of a pytest fixture replaces in the product, by the text of its first argument."""
+    if "setattr" not in source:
+        return
     tree = ast.parse(source)
     names = imported(tree)
     for node in ast.walk(tree):

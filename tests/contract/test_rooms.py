@@ -58,9 +58,14 @@ def room(module: str) -> str:
 
 
 @cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(PATHS[module].read_text(encoding="utf-8"))
+
+
+@cache
 def imports(module: str, *, at_start: bool = False) -> frozenset[str]:
     """The modules that a module names in its imports; `at_start`: without those within functions."""
-    tree = ast.parse(PATHS[module].read_text(encoding="utf-8"))
+    tree = tree_of(module)
     found: set[str] = set()
     for node in ast.iter_child_nodes(tree) if at_start else ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -116,8 +121,8 @@ def test_what_decides_does_no_io(module: str) -> None:
 def test_nothing_runs_at_import() -> None:
     """A module defines: it calls nothing for its effect."""
     calls: dict[str, list[int]] = defaultdict(list)
-    for module, path in PATHS.items():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for module in PATHS:
+        for node in tree_of(module).body:
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
                 calls[module].append(node.lineno)
     assert {module for module in calls if ".migrations." not in module} == set()

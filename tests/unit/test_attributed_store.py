@@ -36,6 +36,7 @@ from bot.usage.attributed_store import AttributedStore
 from bot.usage.model import AttributedBy, Who, is_stale
 from bot.usage.store_reads import AttributedNames
 from tests.databases import open_migrated
+from tests.examples import one_in
 
 CARD = load_rate_card()
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -62,7 +63,7 @@ ROWS = st.dictionaries(st.tuples(DAYS, st.sampled_from((*VALUES, None))), USD, m
 LOOKS = st.lists(st.tuples(st.sampled_from(BY), DAYS, ROWS), min_size=1, max_size=3)
 
 
-@settings(max_examples=15)
+@settings(max_examples=one_in(2))
 @given(looks=LOOKS, begin=DAYS, length=st.integers(1, 12))
 def test_sums_of_any_period_are_those_of_the_last_rows_read(
     engine_of_all: Engine,

@@ -36,6 +36,7 @@ from bot.usage.logs.files import find_files
 from bot.usage.logs.streams import records_of
 from bot.usage.logs.usage_block import Skipped
 from tests.databases import open_migrated
+from tests.examples import one_in
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FIRST = datetime(2026, 11, 1, tzinfo=UTC)
@@ -426,7 +427,7 @@ def cut_logs(draw: st.DrawFn) -> Cut:
     return records, cuts, draw(st.booleans())
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=one_in(2), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(log=cut_logs())
 def test_growing_in_any_steps_comes_to_the_same_ledger(tmp_path_factory: pytest.TempPathFactory, log: Cut) -> None:
     records, cuts, packs = log
@@ -444,7 +445,7 @@ def test_growing_in_any_steps_comes_to_the_same_ledger(tmp_path_factory: pytest.
         assert once.tokens() == priced_tokens(content)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=one_in(2), suppress_health_check=[HealthCheck.too_slow])
 @given(records=st.lists(st.one_of(a_single, a_transcript), min_size=2, max_size=25), data=st.data())
 def test_rotation_in_any_steps_comes_to_the_same_ledger(
     tmp_path_factory: pytest.TempPathFactory, records: list[Line], data: st.DataObject

@@ -18,6 +18,7 @@ from bot.pricing.store import KeptEstimate
 from bot.pricing.tokens import TokenCounts
 from bot.sandbox.block_limits import view_problems
 from handlers.render.home import CELLS, HARD_MARK, SOFT_MARK, HomeContent, Stretch, bar, home_view
+from tests.examples import one_in
 from tests.unit.test_blocks import NOW, SPEND, hostile, hostile_spends, state, with_spend
 from tests.unit.test_charts import NAMES, course_with, report_with
 
@@ -26,7 +27,7 @@ def group(name: str, usd: Decimal) -> Group:
     return Group(name, None, usd, TokenCounts(10, 0, 0, 5), None, assumed=False, hidden=frozenset())
 
 
-@settings(max_examples=15)
+@settings(max_examples=one_in(2))
 @given(
     st.lists(hostile_spends, min_size=1, max_size=15),
     hostile,

@@ -23,6 +23,7 @@ from bot.pricing.card import load_rate_card
 from bot.pricing.cost import cost_of
 from bot.pricing.tokens import Terms, TokenCounts
 from tests.databases import open_migrated, postgres_database
+from tests.examples import one_in
 
 CARD = load_rate_card()
 BEGIN = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
@@ -157,8 +158,7 @@ def play(engine: Engine, other: Engine, steps: list[Step]) -> None:
 
 
 @settings(
-    max_examples=25,
-    deadline=None,
+    max_examples=one_in(2),
     phases=(Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -176,7 +176,7 @@ def test_the_snapshot_equals_a_plain_recomputation(
         other.dispose()
 
 
-@settings(max_examples=4, deadline=None, phases=(Phase.generate,))
+@settings(max_examples=one_in(8), phases=(Phase.generate,))
 @given(steps=STEPS)
 def test_the_snapshot_equals_a_plain_recomputation_on_postgresql(
     steps: list[Step],

@@ -340,7 +340,7 @@ def play(engine: Engine, steps: Sequence[list[Event] | int], copies: int = 2) ->
 
 
 @given(steps=st.lists(a_step, max_size=8))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_sums_are_those_of_all_events_whatever_came_in_which_order(
     engine: Engine, steps: list[list[Event] | int]
 ) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
@@ -37,7 +37,6 @@ def test_points_rise_to_the_end_of_the_period(kind: PeriodKind, zone: str, now: 
         assert all(at.astimezone(budget.zone).hour == 0 for at in found)
 
 
-@settings(max_examples=30)
 @given(st.sampled_from(ZONES), moments, st.lists(st.floats(0, 1000), min_size=7, max_size=7))
 def test_the_way_ends_where_the_forecast_does_and_never_goes_down(zone: str, now: datetime, rates: list[float]) -> None:
     budget = budget_of(PeriodKind.MONTH, zone)

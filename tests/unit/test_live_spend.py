@@ -31,6 +31,7 @@ from bot.usage.store import UsageStore
 from bot.usage.store_reads import Name
 from tests.databases import open_migrated, postgres_database
 from tests.detectors import evaluator
+from tests.examples import one_in
 
 CARD = load_rate_card()
 OPUS, HAIKU = "claude-opus-4-8", "claude-haiku-5-5"
@@ -247,13 +248,13 @@ def sqlite_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine.dispose()
 
 
-@settings(deadline=None, phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck))
+@settings(max_examples=one_in(2), phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_every_sum_is_the_report_and_the_log_after_it(sqlite_engine: Engine, steps: list[tuple[int, object]]) -> None:
     play(sqlite_engine, steps)
 
 
-@settings(max_examples=3, deadline=None, phases=(Phase.generate,))
+@settings(max_examples=one_in(8), phases=(Phase.generate,))
 @given(steps=STEPS)
 def test_every_sum_is_the_report_and_the_log_after_it_on_postgresql(steps: list[tuple[int, object]]) -> None:
     with postgres_database() as url:

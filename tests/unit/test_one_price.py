@@ -40,7 +40,7 @@ from tests.databases import open_migrated, postgres_database
 from tests.examples import one_in
 
 CARD = load_rate_card()
-FIRST, NOW = datetime(2026, 11, 2, tzinfo=UTC), datetime(2026, 11, 20, 12, tzinfo=UTC)
+FIRST, NOW = datetime(2026, 11, 2, tzinfo=UTC), datetime(2026, 11, 4, 12, tzinfo=UTC)
 MONTH = period_at(PeriodKind.MONTH, ZoneInfo("UTC"), NOW)
 HAIKU = "claude-haiku-5-5"
 """Five times as expensive for prompts of more than 100,000 tokens."""
@@ -75,7 +75,7 @@ records = st.lists(
     st.tuples(
         models,
         st.sampled_from(["support", "search", None]),
-        st.integers(0, 18 * 24 * 60),
+        st.integers(0, 2 * 24 * 60),
         terms,
         st.lists(blocks, min_size=1, max_size=3),
     ),

@@ -260,7 +260,7 @@ def test_an_error_of_claude_code_is_a_request_without_tokens(receiver: Receiver,
     assert (receiver.ledger.only.outcome, receiver.ledger.only.counts) == (outcome, TokenCounts())
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     growths=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1000)), min_size=1, max_size=12),
     order=st.randoms(use_true_random=False),

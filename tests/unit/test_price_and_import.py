@@ -27,6 +27,7 @@ from bot.pricing.counters import Counter, Reading, rise_after
 from bot.pricing.tokens import TokenCounts
 from bot.usage.logs.files import find_files
 from tests.databases import open_migrated
+from tests.examples import one_in
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FIRST = datetime(2026, 11, 1, tzinfo=UTC)
@@ -206,7 +207,7 @@ some_calls = st.one_of(
 a_file = st.tuples(st.lists(some_calls, max_size=8), st.sampled_from(sorted(ENCODED)))
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=one_in(2), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(files=st.lists(a_file, min_size=1, max_size=4), order=st.permutations(range(4)), in_steps=st.booleans())
 def test_calls_in_any_files_are_priced_and_imported_alike(
     tmp_path_factory: pytest.TempPathFactory, files: list[tuple[list[Line], str]], order: list[int], in_steps: bool
@@ -226,7 +227,7 @@ def test_calls_in_any_files_are_priced_and_imported_alike(
 stretches = st.lists(st.lists(st.integers(1, 400), min_size=6, max_size=9), min_size=1, max_size=2)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=one_in(2), suppress_health_check=[HealthCheck.too_slow])
 @given(rises=stretches, data=st.data())
 def test_running_totals_in_any_files_are_priced_and_imported_alike(
     tmp_path_factory: pytest.TempPathFactory, rises: list[list[int]], data: st.DataObject

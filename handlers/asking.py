@@ -4,6 +4,7 @@ Anybody who may read the bot's messages may ask; `AskStore` bounds how often.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -14,6 +15,7 @@ from bot.alerts.asks import Ask, Place, Wanted, unpacked
 from bot.alerts.lifecycle import AdminRequest
 from bot.budgets.parsing import named_first
 from bot.fallback.admins import Permission
+from bot.fallback.impact import own_saving
 from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.services import Services
@@ -23,6 +25,7 @@ from handlers.render.asking import ASK_ACTION, refusal_message
 from handlers.render.forms import text_view
 from handlers.render.help import COMMAND
 from handlers.render.parts import channel_mention, said
+from handlers.render.spend import narrower
 from handlers.requests import Click, answering, click_of, person_of, reply, response_url_of, update_view
 
 IN_THE_THREAD = tr_noop("Asked: the admins are mentioned in the thread of that message.")
@@ -96,24 +99,26 @@ def _is_ours(services: Services, ask: Ask) -> bool:
 
 
 def _enqueued(services: Services, ask: Ask, by: str, click: Click) -> Message:
-    mode = ask.words if ask.wanted is Wanted.MODE else ""
-    impact = services.mode_impacts.of(services.fallback.modes[mode], None) if mode else None
-    previous = services.fallback.in_force().mode.name
     clicked = None if click.message is None else click.message.channel
     channel = clicked if ask.place is Place.ALERT else _channel_of(services, ask)
+    mode = ask.words if ask.wanted is Wanted.MODE else ""
+    previous = services.fallback.in_force().mode.name
+    wanted = AdminRequest(
+        incident="",
+        by=by,
+        admins=services.admins.ids,
+        mode=mode,
+        previous=previous,
+        saving=None,
+        as_of=None,
+        command=f"{COMMAND} {ask.words}" if ask.wanted is Wanted.COMMAND else "",
+        decides=ask.wanted is Wanted.DECISION,
+    )
+    if mode:
+        wanted = _with_saving(services, wanted, ask)
 
     def request(incident: str) -> AdminRequest:
-        return AdminRequest(
-            incident=incident,
-            by=by,
-            admins=services.admins.ids,
-            mode=mode,
-            previous=previous,
-            saving=None if impact is None else next((each for each in impact.savings if each.mode == mode), None),
-            as_of=None if impact is None else impact.as_of,
-            command=f"{COMMAND} {ask.words}" if ask.wanted is Wanted.COMMAND else "",
-            decides=ask.wanted is Wanted.DECISION,
-        )
+        return replace(wanted, incident=incident)
 
     outcome = services.asks.ask(ask, request, by, services.clock(), channel)
     if ask.place is Place.ALERT and outcome in AT_AN_ALERT:
@@ -125,6 +130,19 @@ def _enqueued(services: Services, ask: Ask, by: str, click: Click) -> Message:
     if channel is None:
         return said(tr("Asked: the admins are mentioned in the alert channel."))
     return said(tr("Asked: the admins are mentioned in {channel}.", channel=channel_mention(channel)))
+
+
+def _with_saving(services: Services, request: AdminRequest, ask: Ask) -> AdminRequest:
+    """The request with what the mode would save: for the budget whose alert was clicked, or for the organization."""
+    subject = services.lifecycle.subject(ask.place_id) if ask.place is Place.ALERT else None
+    spends = {} if subject is None else services.review.spend_by_name([subject], services.clock())
+    if subject is not None and narrower(spends.get(subject)):
+        own = own_saving(spends[subject], request.mode, request.previous)
+        if own is not None:
+            return replace(request, saving=own.saving, as_of=own.as_of, budget=own.budget)
+    impact = services.mode_impacts.of(services.fallback.modes[request.mode], None)
+    saving = next((each for each in impact.savings if each.mode == request.mode), None)
+    return replace(request, saving=saving, as_of=impact.as_of, budget=narrower(impact.spend))
 
 
 def _channel_of(services: Services, ask: Ask) -> str | None:

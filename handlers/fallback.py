@@ -16,7 +16,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.actor import Person
 from bot.alerts.asks import Ask, Place, Wanted
 from bot.fallback.approvals import NotApprovedError
-from bot.fallback.impact import Overview
+from bot.fallback.impact import Overview, own_saving
 from bot.fallback.service import ModeState
 from bot.language import ENGLISH, in_language, tr, tr_noop
 from bot.messages import Block, Message, in_utc
@@ -42,7 +42,7 @@ from handlers.render.fields import filled_fields
 from handlers.render.forms import FALLBACK_FORM, LASTS, MODE, REASON, change_form, text_view
 from handlers.render.parts import code, moment, names, said, sentence, shown
 from handlers.render.proposal import APPROVE_ACTION, REJECT_ACTION, asked_message, closed_message
-from handlers.render.spend import SWITCH_ACTION, drawn_for
+from handlers.render.spend import SWITCH_ACTION, drawn_for, drawn_of
 from handlers.render.verification import PROOF_DISMISS, proof_message
 from handlers.requests import (
     SETTLES_SECONDS,
@@ -109,13 +109,15 @@ async def switch_to(
     drawn_for: str | None = None,
     message: Address | None = None,
     words: str = "",
+    budget: str = "",
 ) -> Message:
     """Switch, if this user may and there is such a mode; otherwise say why nothing was changed.
 
     `lasts`: for how long. `until`: instead of it, for the way back to a mode that had an end; one that is past is none.
     `drawn_for`: the mode that was in force when the button was drawn that was clicked; None for what is typed.
     `message`: the one in which it was clicked: whoever may not switch asks those who may in the thread of an alert.
-    `words`: the command that says the same, for whoever asks an admin to type it.
+    `words`: the command that says the same, for whoever asks an admin to type it. `budget`: whose saving the button
+    has stated, where that is not the organization's.
     """
     mode = services.fallback.modes.get(name.lower())
     if mode is None:
@@ -128,7 +130,7 @@ async def switch_to(
         return refused(services, person, permission, "mode", mode.name, ask)
     if mode.name == NORMAL and lasts is not None:
         return said(tr("Nothing was changed: normal takes no time, since it does not end by itself."))
-    return await services.threads.commands(_switch, services, person.id, mode, reason, lasts, until, drawn_for)
+    return await services.threads.commands(_switch, services, person.id, mode, reason, lasts, until, drawn_for, budget)
 
 
 async def _mode_ask(services: Services, mode: str, message: Address | None) -> Ask:
@@ -177,6 +179,7 @@ def _switch(
     lasts: timedelta | None,
     until: datetime | None,
     drawn_for: str | None,
+    budget: str,
 ) -> Message:
     fallback, now = services.fallback, services.clock()
     before = fallback.in_force()
@@ -196,10 +199,14 @@ def _switch(
     if services.approvals.are_needed(mode):
         left = None if ends is None else ends - now
         return asked_message(services.approvals.ask(mode, user, reason, left, impact))
+    own = None
+    if budget:
+        spend = services.review.spend_by_name([budget], now).get(budget)
+        own = own_saving(spend, mode.name, before.mode.name, ends)
     after = fallback.switch(mode, user, reason, impact.savings, impact.as_of, costs=impact.costs, until=ends)
     # At once, so that no open alert offers what is in force by now.
     services.lifecycle.show_mode(after.mode.name, now, partial(services.review.spend_by_name, now=now))
-    return switched(after, before.mode.name, before.until, impact)
+    return switched(after, before.mode.name, before.until, impact, own)
 
 
 def _status(services: Services) -> Message:
@@ -335,8 +342,16 @@ def _as_typed(values: dict[str, str]) -> str:
 async def switch_clicked(services: Services, click: Click) -> Message:
     """Switch to the mode of a button, as of the moment of the click."""
     mode, until = mode_and_until(click.value)
-    reason, drawn = "button in the channel", drawn_for(click.row)
-    answer = await switch_to(services, click.person, mode, reason, until=until, drawn_for=drawn, message=click.message)
+    answer = await switch_to(
+        services,
+        click.person,
+        mode,
+        "button in the channel",
+        until=until,
+        drawn_for=drawn_for(click.row),
+        message=click.message,
+        budget=drawn_of(click.row),
+    )
     return await dated(services, answer)
 
 

@@ -41,7 +41,8 @@ class AdminRequest:
 
     `incident`: the visible id of what it is about. `by`: a Slack user id; `admins`: ids of users and groups. `mode`:
     the fallback mode that is asked for, empty where something else is. `previous`: the mode in force. `saving`: of
-    `mode`, None where it is not known; `as_of`: the age of that. `command`: what an admin would type. `decides`:
+    `mode`, None where it is not known; `as_of`: the age of that. `budget`: whose saving it is, empty for the
+    organization's. `command`: what an admin would type. `decides`:
     whether the buttons of the message above are what is asked about.
     """
 
@@ -53,6 +54,7 @@ class AdminRequest:
     previous: str
     saving: Saving | None
     as_of: datetime | None
+    budget: str = ""
     command: str = ""
     decides: bool = False
 

@@ -34,6 +34,23 @@ class ModeImpact:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnSaving:
+    """What a mode would save for one budget alone. `as_of`: the age of its data."""
+
+    budget: str
+    saving: Saving
+    as_of: datetime
+
+
+def own_saving(spend: BudgetSpend | None, mode: str, in_force: str, until: datetime | None = None) -> OwnSaving | None:
+    """What `mode` saves a budget beside the one in force; None where that is not known. `until`: its end, if any."""
+    if spend is None:
+        return None
+    found = next((each for each in savings_of(spend, in_force, until) if each.mode == mode), None)
+    return None if found is None else OwnSaving(spend.budget, found, spend.as_of)
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """Every mode beside the one in force: `savings` until the end of the period, and `costs` by the mode's name.
 

@@ -55,7 +55,15 @@ def ask_message(request: AdminRequest) -> Message:
     )
     if request.saving is None:
         return said(first)
-    row = switch_buttons([switch_button(request.saving, request.as_of, recommended=True)], request.previous)
-    line = tr("Fallback mode {saving}.", saving=saving_line(request.saving))
+    switch = switch_button(request.saving, request.as_of, recommended=True, budget=request.budget)
+    row = switch_buttons([switch], request.previous, request.budget)
+    if request.budget:
+        line = tr(
+            "For budget {budget}, fallback mode {saving}.",
+            budget=shown(request.budget),
+            saving=saving_line(request.saving),
+        )
+    else:
+        line = tr("Fallback mode {saving}.", saving=saving_line(request.saving))
     age = [] if request.as_of is None else [age_part(request.as_of)]
     return Message([paragraph(first, line), row, *age])

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.savings import Saving
-from bot.fallback.impact import ModeImpact, Overview
+from bot.fallback.impact import ModeImpact, Overview, OwnSaving
 from bot.fallback.service import Auto, ModeState
 from bot.fallback.targets.base import Target, TargetView
 from bot.language import tr, tr_noop
@@ -118,19 +118,43 @@ def end_warning(facts: ModeEnding) -> Message:
     return Message([lead(line, tr("To keep it, an admin types {command}.", command=command))])
 
 
-def switched(state: ModeState, previous: str, previous_until: datetime | None, impact: ModeImpact) -> Message:
-    """The answer to a switch, with a way back."""
+def switched(
+    state: ModeState, previous: str, previous_until: datetime | None, impact: ModeImpact, own: OwnSaving | None = None
+) -> Message:
+    """The answer to a switch, with a way back. `own`: of the budget whose button was clicked."""
     mode = state.mode.name
     lines = [tr("Fallback mode {previous} → {mode}.", previous=shown(previous), mode=shown(mode))]
     if mode == previous:
         lines = [tr("Fallback mode {mode} stays on.", mode=shown(mode))]
     else:
-        lines += _saving_lines(mode, impact.savings, impact.as_of, why_unknown(impact.spend))
+        lines += _both_savings(own, impact) or _saving_lines(
+            mode, impact.savings, impact.as_of, why_unknown(impact.spend)
+        )
         lines += cost_lines(impact.costs)
     lines += [*_end_lines(state.ends), tr("It is announced in the alert channel.")]
     if state.write_error is not None:
         lines.append(_not_written(state.write_error))
     return Message([paragraph(*lines), buttons([_way_back(mode, previous, previous_until)])])
+
+
+def _both_savings(own: OwnSaving | None, impact: ModeImpact) -> list[str]:
+    """What the mode saves the budget whose button was clicked, and the widest one; empty where those are the same."""
+    widest = impact.spend
+    if own is None or widest is None or own.budget == widest.budget:
+        return []
+    whole = next((each for each in impact.savings if each.mode == own.saving.mode), None)
+    lines = [
+        tr(
+            "{mode}: at most {model}.",
+            mode=shown(own.saving.mode),
+            model=shown(model_label(own.saving.model)),
+        )
+    ]
+    of_each = [(own.budget, own.saving, own.as_of), *([] if whole is None else [(widest.budget, whole, widest.as_of)])]
+    return lines + [
+        "• " + tr("Budget {budget}: it {saving}.", budget=shown(name), saving=aged_saving_clause(saving, as_of))
+        for name, saving, as_of in of_each
+    ]
 
 
 def already(state: ModeState) -> Message:

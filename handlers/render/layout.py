@@ -37,6 +37,7 @@ from handlers.render.spend import (
     SWITCH_ACTION,
     cause_line,
     mover_line,
+    narrower,
     saving_clause,
     saving_line,
     switch_buttons,
@@ -135,9 +136,10 @@ def switch_row(savings: Sequence[Saving], spend: BudgetSpend | None, as_of: date
     best = recommended(savings, spend)
     if best is None:
         return Part()
-    quiet = [saving for saving in savings if saving is not best][: MOST_SWITCHES - 1]
-    elements = [switch_button(best, as_of, recommended=True), *(switch_button(saving, as_of) for saving in quiet)]
-    drawn = switch_buttons(elements, mode)
+    quiet, budget = [saving for saving in savings if saving is not best][: MOST_SWITCHES - 1], narrower(spend)
+    first = switch_button(best, as_of, recommended=True, budget=budget)
+    elements = [first, *(switch_button(saving, as_of, budget=budget) for saving in quiet)]
+    drawn = switch_buttons(elements, mode, budget)
     return Part(
         tr("Recommended: {button}.", button=_label(best, shown(best.mode, BRIEF), recommended=True)), drawn.blocks
     )
@@ -154,25 +156,14 @@ def ways_out_lines(spend: BudgetSpend, mode: str) -> Part:
     return bullets(tr("Ways out"), lines)
 
 
-def switch_button(saving: Saving, as_of: datetime | None, *, recommended: bool = False) -> Block:
-    """A button that switches to a mode, with a dialog that states the saving and how old its data is."""
-    values = {"saving": saving_clause(saving), "model": plain(model_label(saving.model), NAME_LIMIT)}
-    if as_of is None:
-        text = tr(
-            "This {saving}. Services may then use at most {model}. Running processes follow when they restart or "
-            "reload their environment.",
-            **values,
-        )
-    else:
-        text = tr(
-            "This {saving}, as of {time}. Services may then use at most {model}. Running processes follow when they "
-            "restart or reload their environment.",
-            time=moment(as_of),
-            **values,
-        )
+def switch_button(saving: Saving, as_of: datetime | None, *, recommended: bool = False, budget: str = "") -> Block:
+    """A button that switches to a mode, with a dialog that states the saving and how old its data is.
+
+    `budget`: whose saving that is; empty for the organization's.
+    """
     dialog = confirmation(
         tr("Switch to fallback mode {mode}?", mode=plain(saving.mode, NAME_LIMIT)),
-        text,
+        _consequence(saving, as_of, budget),
         tr("Switch to {mode}", mode=saving.mode),
         danger=True,
     )
@@ -181,6 +172,38 @@ def switch_button(saving: Saving, as_of: datetime | None, *, recommended: bool =
         f"{SWITCH_ACTION}:{saving.mode}",
     )
     return button(label, action_id, saving.mode, confirm=dialog, style="primary" if recommended else None)
+
+
+def _consequence(saving: Saving, as_of: datetime | None, budget: str) -> str:
+    values = {
+        "saving": saving_clause(saving),
+        "model": plain(model_label(saving.model), NAME_LIMIT),
+        "budget": plain(budget, NAME_LIMIT),
+        "time": "" if as_of is None else moment(as_of),
+    }
+    if budget and as_of is not None:
+        return tr(
+            "For budget {budget} this {saving}, as of {time}. Services may then use at most {model}. Running processes "
+            "follow when they restart or reload their environment.",
+            **values,
+        )
+    if budget:
+        return tr(
+            "For budget {budget} this {saving}. Services may then use at most {model}. Running processes follow when "
+            "they restart or reload their environment.",
+            **values,
+        )
+    if as_of is None:
+        return tr(
+            "This {saving}. Services may then use at most {model}. Running processes follow when they restart or "
+            "reload their environment.",
+            **values,
+        )
+    return tr(
+        "This {saving}, as of {time}. Services may then use at most {model}. Running processes follow when they "
+        "restart or reload their environment.",
+        **values,
+    )
 
 
 def _label(saving: Saving, mode: str, *, recommended: bool) -> str:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from bot.amounts import cents_of, in_cents, percent, share, span, usd
-from bot.budgets.budget import LimitKind, in_period, period_name
+from bot.budgets.budget import ORGANIZATION, LimitKind, in_period, period_name
 from bot.budgets.budget_spend import BudgetSpend, NamedCause, NamedMover
 from bot.budgets.savings import Saving, savings_of
 from bot.budgets.spend import Spend
@@ -29,8 +29,10 @@ from handlers.render.parts import (
 from handlers.render.raises import raised_note
 
 SWITCH_ACTION = "fallback_switch"
-DRAWN_FOR = "switch-from:"
-"""In the id of a row of switch buttons, before the mode that was in force when it was drawn."""
+DRAWN_FOR, DRAWN_OF = "switch-from:", " of budget:"
+"""In the id of a row of switch buttons: before the mode that was in force when it was drawn, and before the budget."""
+
+ORGANIZATION_SCOPE = str(ORGANIZATION)
 
 LITTLE_DATA = tr_noop("not known yet, since there are less than 6 hours of data")
 
@@ -408,14 +410,29 @@ def at_least_line(hidden: Collection[Hidden]) -> str:
     return tr("At least: {reasons}.", reasons=tr(", and ").join(reasons))
 
 
-def switch_buttons(elements: Sequence[Block], present: str) -> Part:
-    """A row of switch buttons. `present`: the mode in force, which the row says too, since it stays in old messages."""
-    return buttons(elements, f"{DRAWN_FOR}{present}")
+def switch_buttons(elements: Sequence[Block], present: str, budget: str = "") -> Part:
+    """A row of switch buttons. `present`: the mode in force, which the row says too, since it stays in old messages.
+
+    `budget`: whose savings its dialogs state, where that is not the organization's.
+    """
+    return buttons(elements, f"{DRAWN_FOR}{present}{DRAWN_OF if budget else ''}{budget}")
 
 
 def drawn_for(block_id: str) -> str | None:
     """The mode that was in force when this row of switch buttons was drawn; None for any other row."""
-    return block_id.removeprefix(DRAWN_FOR) if block_id.startswith(DRAWN_FOR) else None
+    if not block_id.startswith(DRAWN_FOR):
+        return None
+    return block_id.removeprefix(DRAWN_FOR).partition(DRAWN_OF)[0]
+
+
+def drawn_of(block_id: str) -> str:
+    """The budget whose savings the dialogs of a row of switch buttons state; empty for the organization's."""
+    return block_id.partition(DRAWN_OF)[2] if block_id.startswith(DRAWN_FOR) else ""
+
+
+def narrower(spend: BudgetSpend | None) -> str:
+    """The name of the budget, where it counts less than the organization; otherwise empty."""
+    return "" if spend is None or spend.scope == ORGANIZATION_SCOPE else spend.budget
 
 
 def worthwhile(savings: Sequence[Saving]) -> list[Saving]:

@@ -10,7 +10,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
 from bot.alerts.lifecycle_store import Handled
-from bot.budgets.calendar import CalendarWordsError, Entry, next_window, parse_entry, split_name
+from bot.budgets.calendar import CalendarWordsError, Entry, Reach, next_window, parse_entry, reach_of, split_name
 from bot.budgets.calendar_store import ACTION, FullError
 from bot.budgets.scopes import NoMatchError
 from bot.clock import DAY
@@ -36,6 +36,7 @@ from handlers.render.expected import (
     was_added,
     was_removed,
     would_count_nothing,
+    would_quiet_nothing,
 )
 from handlers.render.fields import filled_fields
 from handlers.render.parts import code, said, sentence
@@ -167,9 +168,14 @@ def _added(services: Services, by: str, entry: Entry) -> Message:
             if error.certain:
                 return would_count_nothing(entry, str(error))
             scope = entry.scope
+        reach = reach_of(services.budgets.teams.scope(scope), services.budgets.in_force())
+        if reach is Reach.NOTHING:
+            return would_quiet_nothing(entry)
         entry = Entry(entry.name, entry.rule, entry.at, entry.lasts, entry.zone, scope)
+    else:
+        reach = Reach.ALL
     replaced = services.calendar.add(entry, by, now)
-    return was_added(entry, next_window(entry, now), replaced is not None)
+    return was_added(entry, next_window(entry, now), replaced is not None, reach)
 
 
 def _removed(services: Services, by: str, words: str) -> Message:

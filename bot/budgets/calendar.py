@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import Enum, auto
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from bot.budgets.budget import ORGANIZATION, Budget, Scope, parse_scope
+from bot.budgets.budget import ATTRIBUTED, ORGANIZATION, Budget, Scope, ScopeKind, parse_scope
 from bot.clock import DAY, HOUR, MINUTE
 from bot.language import tr
 from bot.typed_text import cleaned, nearest
@@ -91,6 +92,33 @@ class Window:
     def holds(self, moment: datetime) -> bool:
         """Whether it is on at `moment`."""
         return self.starts_at <= moment < self.ends_at
+
+
+class Reach(Enum):
+    """Which budgets an entry concerns. `LOGGED`: those that count the applications' log; `ATTRIBUTED`: those that count
+    what Anthropic attributes; `NOTHING`: none."""
+
+    ALL = auto()
+    LOGGED = auto()
+    ATTRIBUTED = auto()
+    NOTHING = auto()
+
+
+def reach_of(scope: Scope, budgets: Iterable[Budget]) -> Reach:
+    """What a planned time for this scope keeps quiet, with a team's `parts` in it.
+
+    Anthropic's usage does not say which of it is of a feature, user, tag, product, group, agent or actor: nothing can
+    be left out of budgets that count it. A team is known to them by a budget of its own.
+    """
+    scopes = [budget.scope for budget in budgets]
+    teams = {(each.value or "").casefold() for each in scopes if each.kind is ScopeKind.TEAM}
+    if scope.kind is ScopeKind.TEAM and (scope.value or "").casefold() not in teams:
+        return Reach.NOTHING
+    if scope.is_logged:
+        return Reach.LOGGED if any(each.is_logged for each in scopes) else Reach.NOTHING
+    if scope.kind in ATTRIBUTED:
+        return Reach.ATTRIBUTED if any(each.kind is scope.kind for each in scopes) else Reach.NOTHING
+    return Reach.ALL
 
 
 def windows_of(entry: Entry, since: datetime, until: datetime) -> list[Window]:

@@ -10,7 +10,7 @@ from bot.alerts.lifecycle import LifecycleStep
 from bot.alerts.lifecycle_store import MAY_BE_EXPECTED, Handled
 from bot.alerts.model import AlertPayload
 from bot.alerts.notice_contents import LifecycleEvent
-from bot.budgets.calendar import Entry, Window
+from bot.budgets.calendar import Entry, Reach, Window
 from bot.budgets.calendar_store import Expectation, KeptEntry
 from bot.clock import HOUR
 from bot.language import tr, tr_noop
@@ -153,12 +153,42 @@ def calendar_list(
 ADD_EXAMPLE = 'calendar add "batch night" every fri 22:00 for 6h'
 
 
-def was_added(entry: Entry, following: Window | None, replaced: bool) -> Message:
-    """The answer to whoever added it."""
+NARROW = {
+    Reach.LOGGED: tr_noop(
+        "This concerns budgets that count your applications' log alone: Anthropic's data does not say which usage is "
+        "of {scope}, so spikes of all other budgets still alert. To keep those quiet too, leave out for=, or name a "
+        "key or workspace."
+    ),
+    Reach.ATTRIBUTED: tr_noop(
+        "This concerns budgets that count what Anthropic attributes alone: its usage by the hour does not say what is "
+        "of {scope}, so spikes of all other budgets still alert. To keep those quiet too, leave out for=, or name a "
+        "key or workspace."
+    ),
+}
+"""Which alerts an entry of such a scope does not keep quiet, and why."""
+
+
+def was_added(entry: Entry, following: Window | None, replaced: bool, reach: Reach) -> Message:
+    """The answer to whoever added it. `reach`: which budgets it concerns."""
     values = {"name": code(entry.name), "what": _what(entry)}
     text = tr("Changed: {name}, {what}.", **values) if replaced else tr("Added: {name}, {what}.", **values)
     lines = [text] if following is None else [text, _next(following)]
-    return Message([paragraph(*lines, tr("Spike and forecast alerts keep quiet then; limits still alert."))])
+    lines.append(tr("Spike and forecast alerts keep quiet then; limits still alert."))
+    if reach in NARROW:
+        lines.append(tr(NARROW[reach], scope=shown(str(entry.scope))))
+    return Message([paragraph(*lines)])
+
+
+def would_quiet_nothing(entry: Entry) -> Message:
+    """The refusal of a scope that no budget counts, where only such a budget could be kept quiet."""
+    return said(
+        tr(
+            "Nothing was changed: {scope} would keep nothing quiet, since no budget counts it and the usage of the "
+            "other budgets does not say what is of it. Leave out for=, name a key or workspace, or set a budget "
+            "for={scope} first.",
+            scope=shown(str(entry.scope)),
+        )
+    )
 
 
 def was_removed(name: str) -> Message:

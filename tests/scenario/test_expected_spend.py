@@ -3,12 +3,17 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
+from bot.budgets.budget import parse_scope
+from bot.budgets.calendar import Reach, reach_of
 from bot.clock import DAY, HOUR, MINUTE
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import DEVELOPER, Message
 from handlers.render.expected import EXPECT_ACTION, UNDO_ACTION
 from tests.scenario.conftest import ADMIN, World
+from tests.scenario.test_logged_budgets import budget, set_budget
 
 
 def usual(world: World, days: int = 5) -> None:
@@ -174,3 +179,46 @@ async def test_a_forecast_alert_waits_until_a_planned_time_is_over(simulated: Wo
             clock.advance(DAY / 24)
             simulated.spend(2)
         assert [post for post in simulated.posts() if post.texts[0].startswith("Forecast")] != []
+
+
+FEATURE = "calendar add batch every day 08:00 for 6h for=feature:nightly"
+
+
+async def test_a_plan_for_a_feature_says_which_budgets_it_cannot_keep_quiet(simulated: World, clock: HandClock) -> None:
+    usual(simulated)
+    async with simulated.connected_bot(**ROOMY) as bot:
+        await bot.cycle()
+        refused = await asked(simulated, FEATURE)
+        assert refused.startswith("Nothing was changed: feature:nightly would keep nothing quiet")
+        assert "Leave out for=, name a key or workspace, or set a budget for=feature:nightly first." in refused
+        assert "Nothing is planned" in await asked(simulated, "calendar list")
+        set_budget(bot, budget("nightly", "feature:nightly", "500", "900"))
+        added = await asked(simulated, FEATURE)
+        assert "Added: `batch`" in added
+        assert "so spikes of all other budgets still alert. To keep those quiet too, leave out for=" in added
+        # As it says: the organization's budget alerts.
+        runaway(simulated)
+        await bot.cycle()
+        assert len(spikes(simulated)) == 1
+
+
+@pytest.mark.parametrize(
+    ("scope", "budgets", "reach"),
+    [
+        ("organization", (), Reach.ALL),
+        ("key:k", (), Reach.ALL),
+        ("workspace:w", ("feature:a",), Reach.ALL),
+        ("model:opus", (), Reach.ALL),
+        ("feature:a", (), Reach.NOTHING),
+        ("feature:a", ("organization",), Reach.NOTHING),
+        ("feature:a", ("user:u",), Reach.LOGGED),
+        ("tag:team=a", ("feature:a",), Reach.LOGGED),
+        ("product:code", ("feature:a", "agent:x"), Reach.NOTHING),
+        ("product:code", ("product:other",), Reach.ATTRIBUTED),
+        ("team:search", ("workspace:w",), Reach.NOTHING),
+        ("team:search", ("team:Search",), Reach.ALL),
+    ],
+)
+def test_what_a_planned_time_reaches(scope: str, budgets: tuple[str, ...], reach: Reach) -> None:
+    in_force = [budget(f"b{number}", each, "5", "9") for number, each in enumerate(budgets)]
+    assert reach_of(parse_scope(scope), in_force) is reach

@@ -1,5 +1,6 @@
 """What is drawn of raises, changes of budgets and the calendar: within the rules of Slack, in both languages."""
 
+import itertools
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from bot.alerts.lifecycle_store import Handled
 from bot.budgets.budget import CHAT, Budget, LimitKind, PeriodKind, parse_scope
-from bot.budgets.calendar import next_window, parse_entry
+from bot.budgets.calendar import Reach, next_window, parse_entry
 from bot.budgets.calendar_store import Expectation, KeptEntry
 from bot.budgets.change_store import OF_BUDGETS, RAISED, BudgetChange, HistoryEntry
 from bot.budgets.parsing import budget_words
@@ -118,7 +119,7 @@ def test_the_calendar_with_nothing_and_with_as_much_as_fits(many: int, language:
     expected = [Expectation(n, NAME, None, NOW - timedelta(hours=1), NOW + DAY, "U0DEV") for n in range(min(many, 40))]
     with in_language(language):
         fine(calendar_list(kept, [next_window(one.entry, NOW) for one in kept], expected))
-        for one in kept[:1]:
-            fine(was_added(one.entry, None, replaced=True))
+        for one, reach in itertools.product(kept[:1], Reach):
+            fine(was_added(one.entry, None, True, reach))
         for outcome in ("done", "already", "over", "unknown"):
             fine(expected_answer(Handled(outcome)))

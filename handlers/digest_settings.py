@@ -13,7 +13,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actor import Person
-from bot.budgets.budget import ScopeKind
+from bot.budgets.budget import PeriodKind, ScopeKind
 from bot.budgets.owners import owners_of
 from bot.budgets.scopes import NoMatchError, is_of_user
 from bot.digests.schedule import DEFAULT_EVERY, DigestRule
@@ -309,10 +309,17 @@ async def open_digest_form(
     start = DigestRule(DEFAULT_EVERY, _channel_of(body)) if chosen is None else chosen.rule
     if chosen is None:
         zones = [each.rule.zone for each in found] or [each.zone for each in services.review.usage.budgets]
-        start = replace(start, zone=zones[-1] if zones else start.zone)
+        start = replace(_free(services, start), zone=zones[-1] if zones else start.zone)
     carry = Carried(response_url_of(body) or "", "" if chosen is None else chosen.rule.key)
     if not await open_view(client, body, digest_form(start, carry, mine, found, book.main)):
         await reply(services, body, form_not_opened())
+
+
+def _free(services: Services, start: DigestRule) -> DigestRule:
+    """As often as the TOML file does not do already."""
+    book = services.digest_book
+    choices = (replace(start, every=every) for every in (start.every, PeriodKind.DAY, PeriodKind.MONTH))
+    return next((each for each in choices if not book.is_configured(each)), start)
 
 
 def _channel_of(body: Mapping[str, Any]) -> str | None:

@@ -12,7 +12,8 @@ from bot.budgets.budget import ORGANIZATION, PeriodKind, Scope, ScopeKind, Weekd
 from bot.budgets.owners import Teams, channel_id, ids_in
 from bot.budgets.parsing import LONGEST_SCOPE
 from bot.digests.schedule import OF_BUDGET, DigestRule
-from bot.language import LANGUAGES, known_languages, tr
+from bot.language import LANGUAGES, tr
+from bot.listed import any_of
 from bot.typed_text import cleaned, nearest
 
 EXAMPLE = "weekly at=09:00 zone=Asia/Tokyo for=team:search"
@@ -225,7 +226,7 @@ def language_code(text: str) -> str:
     word = text.strip().lower()
     code = _LANGUAGE_NAMES.get(word, word)
     if code not in LANGUAGES:
-        known = known_languages()
+        known = any_of([f"{code} ({name})" for code, name in LANGUAGES.items()])
         raise DigestWordsError(
             tr("“{value}” is no language of claude-cost: write {known}.", value=text[:40], known=known), "lang"
         )
@@ -249,7 +250,7 @@ def about(rule: DigestRule, typed: str, budgets: Collection[str], teams: Teams) 
     """
     kind, colon, value = typed.partition(":")
     rule = replace(rule, scope=None, budget=None)
-    if not typed:
+    if not typed or typed.lower() in EVERYTHING:
         return rule
     if colon and f"{kind.lower()}:" == OF_BUDGET:
         if value not in budgets:

@@ -197,11 +197,13 @@ def digest_form(start: DigestRule, carry: Carried, abouts: Abouts, found: Sequen
     changes = bool(carry.key)
     lines = [f"• {described(each.rule, main)}" for each in found if each.since is not None]
     of_file = [f"• {described(each.rule, main)}" for each in found if each.since is None]
-    above = []
+    listed = []
     if lines and not changes:
-        above.append(_listed(tr("Set in Slack; the same channel, frequency and subject changes one of these:"), lines))
+        listed.append(
+            _listed(tr("Set in Slack already (the same channel, frequency and subject changes that digest):"), lines)
+        )
     if of_file:
-        above.append(_listed(tr("From the configuration file, which Slack cannot change:"), of_file))
+        listed.append(_listed(tr("From the configuration file, which Slack cannot change:"), of_file))
     hours = [time(hour) for hour in range(24)]
     if start.at not in hours:
         hours = sorted([*hours, start.at])
@@ -222,7 +224,6 @@ def digest_form(start: DigestRule, carry: Carried, abouts: Abouts, found: Sequen
         "submit": plain_label(tr("Save")),
         "close": plain_label(tr("Cancel")),
         "blocks": [
-            *(block for part in above for block in part.blocks),
             select_field(EVERY, tr("How often"), {kind: tr(text) for kind, text in FREQUENCIES.items()}, start.every),
             select_field(
                 ON,
@@ -248,6 +249,7 @@ def digest_form(start: DigestRule, carry: Carried, abouts: Abouts, found: Sequen
                 optional=True,
             ),
             select_field(LANGUAGE, tr("Language"), languages, start.language or AS_THE_CHANNEL),
+            *(block for part in listed for block in part.blocks),
         ],
     }
 

@@ -42,7 +42,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     ),
     "calendar": ("calendar list", 'calendar add "batch night" every fri 22:00 for 6h', "calendar remove batch night"),
     "limits": ("limits",),
-    "digest": ("digest yesterday", "digest"),
+    "digest": ("digest yesterday", "digest", "digest settings", "digest on month for=team:search", "digest list"),
     "doctor": ("doctor",),
     "test-alert": ("test-alert",),
 }

@@ -316,6 +316,17 @@ async def test_the_form_sets_a_digest_and_says_every_mistake_at_its_field(world:
     assert settings(bot) == [f"week|{SEARCH}|team:search|"]
 
 
+async def test_the_form_begins_with_what_the_file_does_not_do(world: World, clock: HandClock) -> None:
+    weekly = f'{TEAMS}[[digest]]\nevery = "week"\nzone = "Asia/Tokyo"\nchannel = "{SEARCH}"\n'
+    async with world.connected_bot(**config(world, weekly)) as bot:
+        await bot.cycle()
+        _, view = await opened(world)
+        elements = {block.get("block_id"): block.get("element") for block in view["blocks"]}
+        assert elements["every"]["initial_option"]["value"] == "day"
+        assert elements["zone"]["initial_value"] == "Asia/Tokyo"
+        assert elements["channel"]["initial_conversation"] == SEARCH
+
+
 async def test_an_owner_is_offered_what_is_theirs_and_a_stranger_reads_who_may(world: World, bot: Bot) -> None:
     _, view = await opened(world, user=OWNER)
     assert offered(view, "about") == ["team:search", "budget:search"]

@@ -12,6 +12,9 @@ from bot.runner.cycle import Bot
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, DEVELOPER, TEAM_ID
 from handlers.render.budget import REMOVE_ACTION, SET_ACTION
 from handlers.render.budget_changes import UNDO_ACTION
+from handlers.render.digest_settings import FORM as DIGEST_FORM
+from handlers.render.digest_settings import STOP_ACTION as STOP_DIGEST
+from handlers.render.digest_settings import UNDO_ACTION as UNDO_DIGEST
 from handlers.render.expected import FORM as EXPECTED_FORM
 from handlers.render.forms import FALLBACK_FORM
 from handlers.render.proposal import APPROVE_ACTION as APPROVE_PROPOSAL
@@ -47,6 +50,7 @@ FORGED = (
     "none search hard=1",
     "x" * 2000,
     "null",
+    "week|||",
 )
 ACTIONS = (
     SET_ACTION,
@@ -58,6 +62,8 @@ ACTIONS = (
     APPROVE_PROPOSAL,
     REJECT_PROPOSAL,
     f"{SWITCH_ACTION}:minimal",
+    STOP_DIGEST,
+    UNDO_DIGEST,
 )
 COMMANDS = (
     "budget set search hard=1",
@@ -67,6 +73,9 @@ COMMANDS = (
     "fallback on minimal",
     "fallback auto on",
     "test-alert",
+    "digest on daily",
+    "digest off",
+    "digest on for=team:search",
 )
 
 
@@ -77,7 +86,11 @@ async def bot(simulated: World) -> AsyncIterator[Bot]:
     async with simulated.connected_bot() as bot:
         set_budget(bot, budget("search", "organization", "5", "500"))
         await bot.cycle()
-        for words in ("budget raise search to=600 until=2d", "calendar add day on 2026-12-24 00:00 for 1h"):
+        for words in (
+            "budget raise search to=600 until=2d",
+            "calendar add day on 2026-12-24 00:00 for 1h",
+            "digest on weekly",
+        ):
             await (await simulated.slack.command(words, ADMIN)).first_reply()
         await (await simulated.slack.command("budget raise default to=900 until=2d", DEVELOPER)).first_reply()
         yield bot
@@ -88,6 +101,7 @@ def state(bot: Bot) -> dict[str, object]:
     return {
         "budgets": services.budgets.in_force(),
         "history": services.budgets.history(None),
+        "digests": services.digest_book.in_force(),
         "calendar": services.calendar.plans(services.clock()).kept,
         "mode": (services.fallback.state().mode.name, services.fallback.auto()),
     }
@@ -148,6 +162,7 @@ METADATA = (
     json.dumps({"response_url": 7, "limit": "nonsense", "budget": "x"}),
     json.dumps({"response_url": "", "limit": "threshold", "budget": "gone hard=1"}),
     json.dumps({"response_url": "", "alert": 999}),
+    json.dumps({"response_url": "", "key": "week|||"}),
 )
 
 
@@ -157,8 +172,12 @@ async def test_no_made_up_form_raises_a_limit_or_changes_the_mode(simulated: Wor
         "to": {"value": {"type": "plain_text_input", "value": "1000000"}},
         "until": {"value": {"type": "static_select", "selected_option": {"value": "2d"}}},
         "mode": {"value": {"type": "static_select", "selected_option": {"value": "minimal"}}},
+        "every": {"value": {"type": "static_select", "selected_option": {"value": "day"}}},
+        "about": {"value": {"type": "static_select", "selected_option": {"value": "organization"}}},
     }
-    for who, callback, packed in itertools.product(WHO, (RAISE_FORM, EXPECTED_FORM, FALLBACK_FORM), METADATA):
+    for who, callback, packed in itertools.product(
+        WHO, (RAISE_FORM, EXPECTED_FORM, FALLBACK_FORM, DIGEST_FORM), METADATA
+    ):
         view: dict[str, Any] = {
             "id": "V1",
             "type": "modal",

@@ -107,7 +107,8 @@ async def settings_command(services: Services, request: Request, action: str, re
 def _list(services: Services) -> Message:
     book = services.digest_book
     found = book.in_force()
-    return digests_message(found, {each.rule.key: book.next_due(each.rule) for each in found}, book.main)
+    nothing = {each.rule.key: why for each in found if (why := _counts_nothing(services, each.rule)) is not None}
+    return digests_message(found, {each.rule.key: book.next_due(each.rule) for each in found}, book.main, nothing)
 
 
 async def _on(services: Services, request: Request, wish: Wish) -> Message:

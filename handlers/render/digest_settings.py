@@ -64,6 +64,8 @@ FREQUENCIES = {
     PeriodKind.MONTH: tr_noop("Every month, after its end"),
 }
 
+NONE: Mapping[str, str] = {}
+
 OF_FILE = tr_noop(
     "The configuration file has this digest (`[[digest]]`), so it cannot be changed in Slack: change it there and "
     "restart the bot."
@@ -147,8 +149,10 @@ def about_name(rule: DigestRule) -> str:
     return shown(str(rule.scope))
 
 
-def digests_message(found: Sequence[Scheduled], nexts: Mapping[str, datetime], main: str) -> Message:
-    """Every digest in force. `nexts`: when each comes next, by its key."""
+def digests_message(
+    found: Sequence[Scheduled], nexts: Mapping[str, datetime], main: str, nothing: Mapping[str, str] = NONE
+) -> Message:
+    """Every digest in force. `nexts`: when each comes next, by its key. `nothing`: why some are about nothing."""
     add = buttons([button(tr("Add a digest"), SETTINGS_ACTION, NEW)], "digests:add")
     if not found:
         text = tr("No digest is posted yet. For one here, type {example}.", example="`/claude-cost digest on weekly`")
@@ -157,25 +161,29 @@ def digests_message(found: Sequence[Scheduled], nexts: Mapping[str, datetime], m
     parts: list[Part] = [lead(tr("Digests"))]
     for index, each in enumerate(mine[:MOST_ROWS]):
         row = [button(tr("Change"), SETTINGS_ACTION, each.rule.key[:LONGEST_BUTTON]), _stop(each)]
-        parts += [paragraph(_line(each, nexts, main)), buttons(row, f"digest:{index}")]
-    rest = fitting(([_line(each, nexts, main)] for each in mine[MOST_ROWS:]), ROOM)
+        parts += [paragraph(_line(each, nexts, main, nothing)), buttons(row, f"digest:{index}")]
+    rest = fitting(([_line(each, nexts, main, nothing)] for each in mine[MOST_ROWS:]), ROOM)
     parts += [paragraph(*(line for [line] in rest))] if rest else []
     of_file = [each for each in found if each.since is None]
     if of_file:
         title = tr("From the configuration file, where they are changed (`[[digest]]`); not in Slack:")
-        parts.append(paragraph(title, *(line for [line] in fitting(_lines(of_file, nexts, main), ROOM))))
+        parts.append(paragraph(title, *(line for [line] in fitting(_lines(of_file, nexts, main, nothing), ROOM))))
     left_out = len(found) - min(len(mine), MOST_ROWS) - len(rest) - len(of_file)
     if left_out > 0:
         parts.append(context(tr("and {number} more", number=left_out)))
     return Message([*parts, add])
 
 
-def _lines(found: Sequence[Scheduled], nexts: Mapping[str, datetime], main: str) -> list[list[str]]:
-    return [[_line(each, nexts, main)] for each in found]
+def _lines(
+    found: Sequence[Scheduled], nexts: Mapping[str, datetime], main: str, nothing: Mapping[str, str]
+) -> list[list[str]]:
+    return [[_line(each, nexts, main, nothing)] for each in found]
 
 
-def _line(each: Scheduled, nexts: Mapping[str, datetime], main: str) -> str:
+def _line(each: Scheduled, nexts: Mapping[str, datetime], main: str, nothing: Mapping[str, str]) -> str:
     values = {"digest": described(each.rule, main), "who": mention(each.by or "")}
+    if each.rule.key in nothing:
+        return tr("• {digest}. Not posted: {why}", **values, why=sentence(nothing[each.rule.key]))
     next_at = nexts.get(each.rule.key)
     if next_at is None:
         return tr("• {digest}", **values)

@@ -56,15 +56,14 @@ OF_OTHERS = ("apikey_3", "drafts", "$904.00")
 @pytest.fixture
 def clock() -> HandClock:
     """The evening before a month begins."""
-    return HandClock(datetime.fromisoformat("2026-11-30T20:00:00+00:00"))
+    return HandClock(datetime.fromisoformat("2026-11-30T23:30:00+00:00"))
 
 
 async def posted(bot: Bot, world: World, clock: HandClock, words: str) -> Message:
     """The digest of November that was asked for by these words."""
     await typed(world, f"digest on month at=00:00 {words}", channel=ALERTS)
-    # Bills become final, and what is still missing is read.
-    for _ in range(6):
-        clock.advance(1 * HOUR)
+    for _ in range(2):
+        clock.advance(HOUR / 2)
         await bot.cycle()
     [digest] = digests(world)
     assert problems(digest.blocks, "message") == []
@@ -164,8 +163,8 @@ async def test_a_digest_of_a_budget_that_is_gone_is_not_posted_and_the_list_and_
         await typed(simulated, "digest on daily at=21:00 for=budget:code", channel=ALERTS)
     without = TEAMS.replace('name = "code"', 'name = "other"')
     async with simulated.connected_bot(**config(simulated, without)) as bot:
-        for _ in range(3):
-            clock.advance(1 * HOUR)
+        clock.advance(24 * HOUR)
+        for _ in range(2):
             await bot.cycle()
         assert digests(simulated) == []
         assert caplog.text.count("is not posted: There is no budget code any more.") == 1

@@ -24,6 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.answers import APOLOGIES
 from benchmarks.bot_process import BotProcess, until_served
 from benchmarks.busy_database import Way, busy
 from benchmarks.figures import Figure, emit, percentile, say
@@ -57,13 +58,17 @@ BUDGETS = "".join(
 
 @dataclass(slots=True)
 class Times:
-    """Seconds by what was done. `late`: what was not acknowledged, or not answered, in time."""
+    """Seconds by what was done. `late`: what was not acknowledged, or not answered, in time.
+
+    `apologies`: answers that say that something has failed.
+    """
 
     acked: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     echoed: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     opened: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     answered: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     late: list[str] = field(default_factory=list)
+    apologies: list[str] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -144,6 +149,7 @@ async def measured(
                     if bringing.problem is not None:
                         raise RuntimeError(bringing.problem)
                 say(f"round {number + 1} of {rounds}")
+            times.apologies = [post.text for post in slack.messages if post.text.startswith(APOLOGIES)]
             return times, len(doings), bringing.first
 
 
@@ -165,6 +171,7 @@ def report(times: Times, count: int, first: float | None, title: str) -> float |
     if answered:
         emit(Figure(f"answered, p50: {title}", ms(answered, 0.5), "ms", ms(theirs, 0.5)))
         emit(Figure(f"answered, p99: {title}", ms(answered, 0.99), "ms", ms(theirs, 0.99), note=worst(times.answered)))
+    emit(Figure(f"apologies: {title}", len(times.apologies), "answers", goal=0, note="; ".join(times.apologies[:1])))
     return p99.ratio
 
 

@@ -294,8 +294,10 @@ def _services(
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
     usage = UsageStore(engine)
     ledger = ledger_from(engine, settings.ledger_url, settings.ledger_rules)
-    snapshots, logged = Snapshots(usage, card), Snapshots(ledger, card, LedgerIndex)
-    attributed = attributed_snapshots(AttributedStore(engine), card)
+    in_background = base.threads.snapshots.submit
+    snapshots = Snapshots(usage, card, in_background=in_background)
+    logged = Snapshots(ledger, card, LedgerIndex, in_background=in_background)
+    attributed = attributed_snapshots(AttributedStore(engine), card, in_background)
     review = Reviews(
         BudgetReview(snapshots, budgets.in_force, modes, card, settings.poll_seconds, live=LiveSource(logged)),
         BudgetReview(logged, budgets.in_force, modes, card, counts=lambda scope: scope.is_logged),

@@ -54,13 +54,14 @@ class InFlight:
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-COMMANDS, WEB, CYCLE, DELIVERY, DESTINATIONS, LATER, INGEST, LEDGER = 6, 2, 3, 2, 2, 1, 2, 1
-"""Threads of each pool. A hanging fallback target holds one of the cycle's; background writes run in order."""
+COMMANDS, WEB, CYCLE, DELIVERY, DESTINATIONS, LATER, INGEST, LEDGER, SNAPSHOTS = 6, 2, 3, 2, 2, 1, 2, 1, 3
+"""Threads of each pool. A hanging fallback target holds one of the cycle's; background writes run in order; each
+snapshot is read for answers in a thread of its own."""
 
 POLLING = 6
 """Threads of asyncio's own pool that the poll, the doctor and the start may use at one time."""
 
-MOST_CONNECTIONS = COMMANDS + WEB + CYCLE + DELIVERY + DESTINATIONS + LATER + INGEST + LEDGER + POLLING
+MOST_CONNECTIONS = COMMANDS + WEB + CYCLE + DELIVERY + DESTINATIONS + LATER + INGEST + LEDGER + SNAPSHOTS + POLLING
 """One database connection per thread, so that no thread waits for another's."""
 
 
@@ -103,10 +104,11 @@ class Threads:
         self.later = Pool("later", LATER)
         self.ingest = Pool("ingest", INGEST)
         self.ledger = Pool("ledger", LEDGER)
+        self.snapshots = Pool("snapshots", SNAPSHOTS)
 
     def close(self) -> None:
         """Close every pool."""
         first = (self.commands, self.web, self.cycle, self.delivery)
-        pools = (*first, self.destinations, self.later, self.ingest, self.ledger)
+        pools = (*first, self.destinations, self.later, self.ingest, self.ledger, self.snapshots)
         for pool in pools:
             pool.close()

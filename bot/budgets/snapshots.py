@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -42,7 +43,7 @@ SPEND_KEPT = 3 * DAY
 """After a period's end: longer than it is reviewed."""
 
 WAITS_SECONDS = 0.4
-"""For which an answer waits in all until other threads have brought snapshots up to date."""
+"""For which an answer waits in all until snapshots are brought up to date."""
 
 _waits_until: ContextVar[float | None] = ContextVar("waits_until", default=None)
 
@@ -51,7 +52,7 @@ Made = TypeVar("Made")
 
 @contextmanager
 def what_is_there() -> Iterator[None]:
-    """For answers: what another thread is still reading is waited for at most `WAITS_SECONDS`, then left out.
+    """For answers: what has to be read first is waited for at most `WAITS_SECONDS`, then left out.
 
     Decisions wait for it, since nobody makes them again.
     """
@@ -62,10 +63,17 @@ def what_is_there() -> Iterator[None]:
         _waits_until.reset(token)
 
 
-def _waits() -> float:
-    """Seconds that may still be waited; -1 for ever, as `Lock.acquire` has it."""
+def _waits() -> float | None:
+    """Seconds that may still be waited; None as long as it takes."""
     until = _waits_until.get()
-    return -1 if until is None else max(0.0, until - monotonic())
+    return None if until is None else max(0.0, until - monotonic())
+
+
+class InBackground(Protocol):
+    """Runs `work` in another thread, as `Executor.submit` does."""
+
+    def __call__(self, work: Callable[[], Made], /) -> "Future[Made]":
+        """What `work` will have returned, or raised."""
 
 
 class Reader(Protocol):
@@ -96,6 +104,7 @@ class Snapshots:
     """Synchronous; asynchronous callers use a thread. One thread at a time brings the snapshot up to date.
 
     `index`: makes the numbers of what `store` distinguishes. `attributed`: reads what Anthropic attributes to a scope.
+    `in_background`: for answers, which do not stay until all is read; without it, they do.
     """
 
     def __init__(
@@ -104,8 +113,12 @@ class Snapshots:
         card: RateCard,
         index: Callable[[RateCard], UsageIndex] = UsageIndex,
         attributed: LoadAttributed = no_attribution,
+        in_background: InBackground | None = None,
     ) -> None:
         self._attributed = attributed
+        self._in_background = in_background
+        self._next: Future[Snapshot] | None = None
+        self._choosing = Lock()
         self._store = store
         self._card = card
         self._index_of = index
@@ -125,10 +138,22 @@ class Snapshots:
         seen, present = self._store.head(), self._present
         if present is not None and seen is self._seen:
             return present
-        if not self._lock.acquire(timeout=-1 if present is None else _waits()):
-            assert present is not None
-            return present
-        try:
+        waits = _waits()
+        if present is None or waits is None or self._in_background is None:
+            return self._caught_up()
+        reading = self._read_next(self._in_background)
+        done, _ = wait([reading], waits)
+        return reading.result() if done else self._present or present
+
+    def _read_next(self, in_background: InBackground) -> "Future[Snapshot]":
+        """The next reading that has not begun: one that has may have missed what is stored by now."""
+        with self._choosing:
+            if self._next is None or self._next.running() or self._next.done():
+                self._next = in_background(self._caught_up)
+            return self._next
+
+    def _caught_up(self) -> Snapshot:
+        with self._lock:
             # Another thread may have brought a newer one meanwhile, to which this one is the past.
             seen, present = self._store.head(), self._present
             head = seen
@@ -141,8 +166,6 @@ class Snapshots:
                         present = self._present = self._brought_up_to_date(reader, head)
                         self._serial = present.serial
             self._seen = seen
-        finally:
-            self._lock.release()
         return present
 
     def _brought_up_to_date(self, reader: Reader, head: Head) -> Snapshot:
@@ -370,9 +393,16 @@ class Snapshots:
         self._older = dict([*self._older.items(), *days.items()][-OLDER_HELD:])
 
 
-def attributed_snapshots(store: AttributedStore, card: RateCard) -> Snapshots:
+def attributed_snapshots(
+    store: AttributedStore, card: RateCard, in_background: InBackground | None = None
+) -> Snapshots:
     """Of what Anthropic itself attributes."""
-    return Snapshots(store, card, attributed=lambda scope: store.usd(AttributedBy(scope.kind.value), scope.value or ""))
+    return Snapshots(
+        store,
+        card,
+        in_background=in_background,
+        attributed=lambda scope: store.usd(AttributedBy(scope.kind.value), scope.value or ""),
+    )
 
 
 def _by_minute(reader: Reader, hour: datetime, buckets: frozenset[datetime] | None, builder: TableBuilder) -> Table:

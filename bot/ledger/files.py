@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from operator import add
+from time import monotonic
 from typing import BinaryIO
 
 from sqlalchemy import Connection, Engine
@@ -51,9 +52,12 @@ from bot.usage.logs.files import RecordFile, UnreadableError
 from bot.usage.logs.moments import EARLIEST
 from bot.usage.logs.streams import Advance, records_of
 
-BATCH = 16_000
-"""Events in one transaction: other writers wait for some tenths of a second. Ids are random, so that a batch changes
-nearly every page of their index; larger batches write each page less often."""
+LEAST_BATCH, BATCH = 4_000, 16_000
+"""Events in one transaction. Ids are random, so that a batch changes nearly every page of their index; larger batches
+write each page less often."""
+
+HOLDS_SECONDS = 1.0
+"""For which a transaction may hold up other writers, which wait five: after a longer one, the next are smaller."""
 
 SETTLED = timedelta(seconds=2)
 """A file that changed so lately may change again within the same tick of its times."""
@@ -163,9 +167,16 @@ class FileImport:
         return datetime.fromtimestamp(max(EARLIEST.timestamp(), min(file.status.st_mtime, now.timestamp())), UTC)
 
     def _store(self, plan: Callable[[Connection], Change], expected: Collection[str] = ()) -> None:
-        stored = self._ledger.change(
-            lambda connection: self._without_sums(connection, plan(connection)), self._clock(), expected
-        )
+        begun_at = 0.0
+
+        def planned(connection: Connection) -> Change:
+            nonlocal begun_at
+            # What the other writers took before does not count.
+            begun_at = monotonic()
+            return self._without_sums(connection, plan(connection))
+
+        stored = self._ledger.change(planned, self._clock(), expected)
+        self._waiting.took(monotonic() - begun_at)
         for key, sums in stored.by_hour.items():
             self.imported.new += sums[6]
             found = self._hours.get(key)
@@ -242,17 +253,29 @@ class FileImport:
         imported.not_claude.update(counted.not_claude)
 
 
+def next_batch(batch: int, seconds: float) -> int:
+    """How many events the next transaction has, after one of `batch` that took so long."""
+    if seconds > HOLDS_SECONDS:
+        return max(LEAST_BATCH, batch // 2)
+    return min(BATCH, batch * 2) if seconds < HOLDS_SECONDS / 2 else batch
+
+
 class _Waiting:
     """Events on their way to the ledger."""
 
     def __init__(self, flush: Callable[[], None]) -> None:
         self._flush = flush
         self._waiting: list[Event] = []
+        self._batch = LEAST_BATCH
+
+    def took(self, seconds: float) -> None:
+        """How long a transaction held other writers up."""
+        self._batch = next_batch(self._batch, seconds)
 
     def emit(self, events: Iterable[Event]) -> None:
         """Store these with the next batch."""
         self._waiting += events
-        if len(self._waiting) >= BATCH:
+        if len(self._waiting) >= self._batch:
             self._flush()
 
     def taken(self) -> list[Event]:

@@ -76,6 +76,7 @@ async def test_the_end_waits_for_no_thread_that_hangs() -> None:
         "later",
         "ingest",
         "ledger",
+        "snapshots",
     }
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -24,7 +24,7 @@ from bot.budgets.budget import ORGANIZATION, PeriodKind, period_at
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.usage_index import LedgerIndex
 from bot.cli.import_files import import_files, totals_of
-from bot.ledger.files import Imported
+from bot.ledger.files import BATCH, HOLDS_SECONDS, LEAST_BATCH, Imported, next_batch
 from bot.ledger.model import Row, Sums
 from bot.ledger.records import events_in
 from bot.ledger.store import SqlLedger
@@ -514,3 +514,19 @@ def test_a_file_whose_own_time_cannot_be_is_put_into_the_range_of_times(home: Ho
     home.bring()
     (row,) = home.ledger.read(datetime(2000, 1, 1, tzinfo=UTC), NOW + timedelta(days=1))
     assert datetime(2023, 1, 1, tzinfo=UTC) <= row.starts_at <= NOW
+
+
+def test_on_a_slow_machine_a_transaction_gets_smaller_until_other_writers_get_their_turn() -> None:
+    batch, sizes = BATCH, []
+    for _ in range(6):
+        batch = next_batch(batch, seconds=batch * HOLDS_SECONDS / LEAST_BATCH)
+        sizes.append(batch)
+    assert sizes == [8_000, 4_000, 4_000, 4_000, 4_000, 4_000]
+
+
+def test_on_a_fast_machine_it_grows_to_the_size_that_costs_least() -> None:
+    batch, sizes = LEAST_BATCH, []
+    for _ in range(4):
+        batch = next_batch(batch, seconds=0.1)
+        sizes.append(batch)
+    assert sizes == [8_000, 16_000, 16_000, 16_000]

@@ -1,11 +1,12 @@
 """Snapshots brought up to date: what a correction, a border within an hour or a rebuild must not hide."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from threading import Event, Thread, Timer
+from threading import Event, Timer
 from time import monotonic
 from zoneinfo import ZoneInfo
 
@@ -129,47 +130,43 @@ def test_data_that_became_older_has_the_rows_of_its_own_two_days(store: UsageSto
 
 
 class SlowStore(UsageStore):
-    """A store of which every reading takes until `free` is set; `reads` is set as soon as one has begun."""
+    """A store of which every reading takes until `free` is set."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
-        self.free, self.reads = Event(), Event()
+        self.free = Event()
+        self.fails = False
 
     @contextmanager
     def reading(self) -> Iterator[UsageReader]:
-        self.reads.set()
         assert self.free.wait(10)
+        if self.fails:
+            raise OSError("the disk")
         with super().reading() as reader:
             yield reader
 
 
 @pytest.fixture
-def read_by_another(engine: Engine) -> Iterator[tuple[Snapshots, SlowStore]]:
-    """A snapshot that another thread has begun to bring up to date."""
+def slow(engine: Engine) -> Iterator[tuple[Snapshots, SlowStore]]:
+    """A snapshot to which something was added that takes long to read."""
     store, six = SlowStore(engine), floor_hour(NOW)
     save(store, "1m", six, 1, row(six + MINUTE))
     store.free.set()
-    snapshots = Snapshots(store, CARD)
-    snapshots.current()
-    store.free.clear()
-    store.reads.clear()
-    save(store, "1m", six, 1, row(six + MINUTE), row(six + 2 * MINUTE))
-    other = Thread(target=snapshots.current)
-    other.start()
-    assert store.reads.wait(5)
-    yield snapshots, store
-    store.free.set()
-    other.join()
+    with ThreadPoolExecutor(1) as others:
+        snapshots = Snapshots(store, CARD, in_background=others.submit)
+        snapshots.current()
+        store.free.clear()
+        save(store, "1m", six, 1, row(six + MINUTE), row(six + 2 * MINUTE))
+        yield snapshots, store
+        store.free.set()
 
 
 def spent(snapshot: Snapshot) -> Decimal:
     return snapshot.usd(ORGANIZATION, NOW - DAY, NOW)
 
 
-def test_an_answer_does_not_wait_until_another_thread_has_read_everything(
-    read_by_another: tuple[Snapshots, SlowStore],
-) -> None:
-    snapshots, store = read_by_another
+def test_an_answer_does_not_wait_until_everything_is_read(slow: tuple[Snapshots, SlowStore]) -> None:
+    snapshots, store = slow
     begun_at = monotonic()
     with what_is_there():
         assert [spent(snapshots.current()) for _ in range(5)] == [25] * 5
@@ -179,7 +176,18 @@ def test_an_answer_does_not_wait_until_another_thread_has_read_everything(
         assert spent(snapshots.current()) == 50
 
 
-def test_a_decision_waits_until_everything_is_read(read_by_another: tuple[Snapshots, SlowStore]) -> None:
-    snapshots, store = read_by_another
+def test_a_decision_waits_until_everything_is_read(slow: tuple[Snapshots, SlowStore]) -> None:
+    snapshots, store = slow
     Timer(0.1, store.free.set).start()
     assert spent(snapshots.current()) == 50
+
+
+def test_a_reading_that_fails_is_raised_to_whoever_waits_for_it(slow: tuple[Snapshots, SlowStore]) -> None:
+    snapshots, store = slow
+    store.fails = True
+    store.free.set()
+    with what_is_there(), pytest.raises(OSError, match="disk"):
+        snapshots.current()
+    store.fails = False
+    with what_is_there():
+        assert spent(snapshots.current()) == 50

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -86,7 +86,7 @@ from bot.usage.anthropic.limits import RateLimitCache
 from bot.usage.anthropic.token_count import TokenCounter
 from bot.usage.attributed_store import AttributedStore
 from bot.usage.attribution_poller import AttributionPoller
-from bot.usage.poller import build_poller
+from bot.usage.poller import Poller, build_poller
 from bot.usage.store import UsageStore
 
 import handlers  # isort: skip  # the one place where bot/ knows of the user interface
@@ -99,10 +99,10 @@ CLOSE_SECONDS = 0.5
 
 OF_LOGGED = " of logged usage"
 OF_ATTRIBUTED = " of attributed spend"
+"""Added to the names of evaluators of budgets that count it."""
+
 ATTRIBUTED_KINDS = (AlertKind.LIMIT, AlertKind.NO_DATA, AlertKind.NEW_PERIOD, AlertKind.FORECAST)
 """Days have no minutes: what spends unusually fast is not seen in them."""
-
-"""Added to the names of what looks at budgets that count it."""
 
 LIMITS_WAIT = timedelta(seconds=30)
 """For the rate limits, which only an estimate asks for."""
@@ -167,7 +167,7 @@ async def bot_from(
         base = await _base(stack, settings, clock)
         rules = settings.alert_rules if hears_clicks else replace(settings.alert_rules, escalate_after=None)
         raises, teams = RaiseStore(base.engine), Teams(settings.teams)
-        store = BudgetStore(base.engine, partial(_own_channel, settings.channel, teams))
+        store = BudgetStore(base.engine, _channel_of(settings, teams))
         budgets = Budgets(settings.budgets, store, clock, teams, raises)
         alerts = await _alerts(base, rules, budgets)
         await asyncio.to_thread(tidy_targets, settings.fallback_file, time.time())
@@ -175,36 +175,10 @@ async def bot_from(
         services = await asyncio.to_thread(_services, base, alerts, targets, budgets, raises)
         slack = _slack_app(base.client)
         handlers.register(slack, services, base.in_flight)
-        rendering = handlers.Rendering(
-            targets,
-            base.workspace,
-            settings.display,
-            rules.late_after,
-            services.review.is_stale,
-            settings.spoken,
-            settings.channel,
-        )
-        outbox, others = _outboxes(base, alerts, rendering)
+        outbox, others = _outboxes(base, alerts, _rendering(base, rules, targets, services))
         destinations = BackgroundDelivery(others, base.in_flight)
         stack.push_async_callback(close_within, "the destinations", CLOSE_SECONDS, destinations.close)
-        poller = build_poller(
-            base.http,
-            settings.anthropic_admin_key,
-            settings.usage_api,
-            services.usage,
-            clock,
-            most_waiting=most_waiting,
-            may_store=base.leadership.still_held,
-        )
-        stack.callback(poller.close)
-        attribution = AttributionPoller(
-            AttributedStore(base.engine),
-            Transport(base.http, settings.anthropic_admin_key, most_waiting=most_waiting),
-            settings.usage_api,
-            clock,
-            base.leadership.still_held,
-        )
-        stack.push_async_callback(close_within, "the attribution of budgets", CLOSE_SECONDS, attribution.close)
+        poller, attribution = _pollers(base, stack, services.usage, most_waiting)
         cycle_state = CycleStateStore(base.engine)
         context = _detector_context(base, services, cycle_state, outbox, others)
         logged = _logged(base, services, context)
@@ -230,6 +204,45 @@ async def bot_from(
             delivery_health=Evaluator(AlertKind.DELIVERY, context),
             due=DueStore(base.engine, alerts.destinations.names, rules),
         )
+
+
+def _rendering(base: Base, rules: AlertRules, targets: Sequence[Target], services: Services) -> handlers.Rendering:
+    settings = base.settings
+    return handlers.Rendering(
+        targets,
+        base.workspace,
+        settings.display,
+        rules.late_after,
+        services.review.is_stale,
+        settings.spoken,
+        settings.channel,
+    )
+
+
+def _pollers(
+    base: Base, stack: AsyncExitStack, usage: UsageStore, most_waiting: timedelta | None
+) -> tuple[Poller, AttributionPoller]:
+    """Of usage, and of what Anthropic itself attributes. Closed by `stack`."""
+    settings, may_store = base.settings, base.leadership.still_held
+    poller = build_poller(
+        base.http,
+        settings.anthropic_admin_key,
+        settings.usage_api,
+        usage,
+        base.clock,
+        most_waiting=most_waiting,
+        may_store=may_store,
+    )
+    stack.callback(poller.close)
+    attribution = AttributionPoller(
+        AttributedStore(base.engine),
+        Transport(base.http, settings.anthropic_admin_key, most_waiting=most_waiting),
+        settings.usage_api,
+        base.clock,
+        may_store,
+    )
+    stack.push_async_callback(close_within, "the attribution of budgets", CLOSE_SECONDS, attribution.close)
+    return poller, attribution
 
 
 async def _base(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Base:
@@ -276,10 +289,14 @@ async def _alerts(base: Base, rules: AlertRules, budgets: Budgets) -> AlertStore
     return alerts
 
 
-def _own_channel(main: str, teams: Teams, budget: Budget) -> str | None:
+def _channel_of(settings: Settings, teams: Teams) -> Callable[[Budget], str | None]:
     """The channel for what is said of a budget; None for the main one."""
-    channel = teams.completed(budget).channel
-    return None if channel == main else channel
+
+    def of(budget: Budget) -> str | None:
+        channel = teams.completed(budget).channel
+        return None if channel == settings.channel else channel
+
+    return of
 
 
 def _waiting(alerts: int) -> str:
@@ -289,34 +306,25 @@ def _waiting(alerts: int) -> str:
 def _services(
     base: Base, alerts: AlertStore, targets: Sequence[Target], budgets: Budgets, raises: RaiseStore
 ) -> Services:
-    settings, clock, engine = base.settings, base.clock, base.engine
-    card = load_rate_card()
+    settings, clock, engine, card = base.settings, base.clock, base.engine, load_rate_card()
     modes = modes_from_chain(settings.fallback_chain, settings.modes)
-    usage = UsageStore(engine)
-    ledger = ledger_from(engine, settings.ledger_url, settings.ledger_rules)
+    usage, ledger = UsageStore(engine), ledger_from(engine, settings.ledger_url, settings.ledger_rules)
     in_background = base.threads.snapshots.submit
     snapshots = Snapshots(usage, card, in_background=in_background)
     logged = Snapshots(ledger, card, LedgerIndex, in_background=in_background)
     attributed = attributed_snapshots(AttributedStore(engine), card, in_background)
+    of = partial(BudgetReview, in_force=budgets.in_force, modes=modes, card=card)
     review = Reviews(
-        BudgetReview(snapshots, budgets.in_force, modes, card, settings.poll_seconds, live=LiveSource(logged)),
-        BudgetReview(logged, budgets.in_force, modes, card, counts=lambda scope: scope.is_logged),
-        BudgetReview(
-            attributed,
-            budgets.in_force,
-            modes,
-            card,
-            settings.poll_seconds,
-            counts=lambda scope: scope.kind in ATTRIBUTED,
-        ),
+        of(snapshots, poll_seconds=settings.poll_seconds, live=LiveSource(logged)),
+        of(logged, counts=lambda scope: scope.is_logged),
+        of(attributed, poll_seconds=settings.poll_seconds, counts=lambda scope: scope.kind in ATTRIBUTED),
         budgets.teams,
     )
     calendar = CalendarStore(engine)
-    for each in review.all:
-        each.plans = lambda: calendar.plans(clock())
     admins = Admins(settings.admins, base.client, base.workspace)
     fallback = _fallback(base, targets, modes, review.usage)
     for each in review.all:
+        each.plans = lambda: calendar.plans(clock())
         each.in_force = partial(mode_in_force, fallback)
     estimates = EstimateStore(engine)
     return Services(
@@ -332,9 +340,7 @@ def _services(
         notices=alerts.notices,
         destinations=alerts.destinations,
         budgets=budgets,
-        raises=Raises(
-            raises, budgets.effective, review.spent_usd, clock, partial(_own_channel, settings.channel, budgets.teams)
-        ),
+        raises=Raises(raises, budgets.effective, review.spent_usd, clock, _channel_of(settings, budgets.teams)),
         calendar=calendar,
         review=review,
         fallback=fallback,

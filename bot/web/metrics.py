@@ -15,6 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.amounts import CENT
 from bot.budgets.account import Detail
+from bot.budgets.budget import Budget
+from bot.budgets.budget_spend import BudgetSpend
 from bot.services import Services
 from bot.threads import InThread
 from bot.usage.model import is_stale
@@ -44,9 +46,10 @@ class Gauge:
 def measured(services: Services) -> list[Gauge]:
     """Spend, limits, age of the data, mode and waiting notices. Synchronous."""
     spends = services.review.spend(services.clock(), Detail.ENDS)
-    data = services.snapshots.current().data
-    as_of, attributed_as_of = data.as_of, services.attributed.current().as_of
-    mode = services.fallback.state().mode.name
+    return [*_of_budgets(spends, services.review.budgets), *_of_data(services), *_of_bot(services)]
+
+
+def _of_budgets(spends: Sequence[BudgetSpend], budgets: Sequence[Budget]) -> list[Gauge]:
     return [
         Gauge(
             "claude_cost_spend_usd",
@@ -75,7 +78,7 @@ def measured(services: Services) -> list[Gauge]:
             "Limits of the budget.",
             [
                 ({"budget": budget.name, "level": level}, limit)
-                for budget in services.review.budgets
+                for budget in budgets
                 for level, limit in (("soft", budget.soft_usd), ("hard", budget.hard_usd))
                 if limit is not None
             ],
@@ -85,10 +88,17 @@ def measured(services: Services) -> list[Gauge]:
             "Limits that are raised for a while, as they are without the raise.",
             [
                 ({"budget": budget.name, "level": raised.kind}, raised.base_usd)
-                for budget in services.review.budgets
+                for budget in budgets
                 for raised in budget.raised
             ],
         ),
+    ]
+
+
+def _of_data(services: Services) -> list[Gauge]:
+    data = services.snapshots.current().data
+    as_of, attributed_as_of = data.as_of, services.attributed.current().as_of
+    return [
         Gauge(
             "claude_cost_data_as_of_timestamp_seconds",
             "The moment up to which usage is known; time() minus this is the age of the data.",
@@ -104,6 +114,12 @@ def measured(services: Services) -> list[Gauge]:
             "1 while the data is stale and not extrapolated; otherwise 0.",
             [] if as_of is None else [({}, int(is_stale(data, services.clock(), services.poll_seconds)))],
         ),
+    ]
+
+
+def _of_bot(services: Services) -> list[Gauge]:
+    mode = services.fallback.state().mode.name
+    return [
         Gauge(
             "claude_cost_fallback_mode",
             "1 for the wanted fallback mode, 0 for the others.",

@@ -99,14 +99,7 @@ def estimate_form(
                 hint=tr("Leave this empty if you paste a prompt below."),
                 optional=True,
             ),
-            text_field(
-                PROMPT,
-                tr("… or paste a prompt"),
-                tr("It is counted instead of input tokens"),
-                values,
-                optional=True,
-                multiline=True,
-            ),
+            _prompt_field(values),
             text_field("out", tr("Output tokens of a request"), "500", values),
             text_field("cached", tr("Of the input, tokens that are cached"), "1500", values, optional=True),
             text_field("hit", tr("Cache hit rate"), "90%", values, optional=True),
@@ -122,6 +115,11 @@ def estimate_form(
             ),
         ],
     }
+
+
+def _prompt_field(values: Mapping[str, str]) -> Block:
+    hint = tr("It is counted instead of input tokens")
+    return text_field(PROMPT, tr("… or paste a prompt"), hint, values, optional=True, multiline=True)
 
 
 def mistakes(values: Mapping[str, str], card: RateCard) -> dict[str, str]:

@@ -1,10 +1,8 @@
 """`/claude-cost status`: every budget, the mode, and how old it all is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
-from itertools import islice
 
 from bot.alerts.lifecycle import OpenAlert
 from bot.amounts import percent, usd
@@ -98,19 +96,15 @@ def status_message(
     spends = sorted(spends, key=share_of_limit, reverse=True)
     small_print = [mode_line(mode), *([] if stale else [age]), *problem_lines(data, mode, delivery_error)]
     small_print += waiting_lines(destinations)
-    small_print += [unmatched_line(each) for each in unmatched]
-    small_print += [unreachable_line(each) for each in unreachable]
+    small_print += [*map(unmatched_line, unmatched), *map(unreachable_line, unreachable)]
     opened = [lead(tr("Open alerts:"), *open_alert_lines(open_alerts))] if open_alerts else []
     further = [*truth, *_change_of_source(data, now)]
     if not spends:
         small_print = [line for line in small_print if line != age]
         return Message([lead(age), *opened, fold(tr("Details"), [paragraph(*further)]), context(*small_print)])
-    asked: Iterator[BudgetSpend] = iter(spends)
-    if in_full is not None:
-        asked = (in_full(spend, number == 0) for number, spend in enumerate(spends))
+    full = _in_full(spends, in_full)
     if stale:
-        asked = map(partial(_not_extrapolated, now=now), asked)
-    full = list(islice(asked, MOST_IN_FULL))
+        full = [_not_extrapolated(spend, now=now) for spend in full]
     worst = full[0]
     message = layout(
         _first(worst),
@@ -131,6 +125,13 @@ def status_message(
         [context(*small_print)],
     )
     return with_age(message, age) if stale else message
+
+
+def _in_full(
+    spends: Sequence[BudgetSpend], completed: Callable[[BudgetSpend, bool], BudgetSpend] | None
+) -> list[BudgetSpend]:
+    shown = spends[:MOST_IN_FULL]
+    return list(shown) if completed is None else [completed(spend, spend is shown[0]) for spend in shown]
 
 
 def _details(full: Sequence[BudgetSpend], *, named: bool) -> list[Part]:

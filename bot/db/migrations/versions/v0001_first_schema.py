@@ -12,6 +12,15 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _alerts()
+    _billed_and_audit()
+    _fallback()
+    _names_and_state()
+    _notices()
+    _usage()
+
+
+def _alerts() -> None:
     op.create_table(
         "alerts",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -29,6 +38,9 @@ def upgrade() -> None:
             "budget", "period", "level", "limit_usd", name=op.f("uq_alerts_budget_period_level_limit_usd")
         ),
     )
+
+
+def _billed_and_audit() -> None:
     op.create_table(
         "audit",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -50,6 +62,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_billed")),
     )
     op.create_index(op.f("ix_billed_day"), "billed", ["day"], unique=False)
+
+
+def _fallback() -> None:
     op.create_table(
         "mode_changes",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -62,6 +77,9 @@ def upgrade() -> None:
         sa.Column("write_error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_mode_changes")),
     )
+
+
+def _names_and_state() -> None:
     op.create_table(
         "names",
         sa.Column("kind", sa.String(length=16), nullable=False),
@@ -77,14 +95,9 @@ def upgrade() -> None:
         sa.Column("value", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_state")),
     )
-    op.create_table(
-        "usage_hours",
-        sa.Column("hour", UTCDateTime(), nullable=False),
-        sa.Column("source", sa.String(length=16), nullable=False),
-        sa.Column("width", sa.String(length=2), nullable=False),
-        sa.Column("read_at", UTCDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("hour", name=op.f("pk_usage_hours")),
-    )
+
+
+def _notices() -> None:
     op.create_table(
         "notices",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -104,6 +117,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
     )
     op.create_index(op.f("ix_notices_status_next_attempt_at"), "notices", ["status", "next_attempt_at"], unique=False)
+
+
+def _usage() -> None:
+    op.create_table(
+        "usage_hours",
+        sa.Column("hour", UTCDateTime(), nullable=False),
+        sa.Column("source", sa.String(length=16), nullable=False),
+        sa.Column("width", sa.String(length=2), nullable=False),
+        sa.Column("read_at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("hour", name=op.f("pk_usage_hours")),
+    )
     op.create_table(
         "usage",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),

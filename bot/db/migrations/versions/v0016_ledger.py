@@ -23,6 +23,12 @@ TOKENS = (
 
 
 def upgrade() -> None:
+    _events()
+    _sums()
+    _files()
+
+
+def _events() -> None:
     op.create_table(
         "ledger_dimensions",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -55,6 +61,9 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_ledger_events_at"), "ledger_events", ["at"], unique=False)
     op.create_index(op.f("ix_ledger_events_received_at"), "ledger_events", ["received_at"], unique=False)
+
+
+def _sums() -> None:
     for table, start in (
         ("ledger_minutes", sa.Column("minute", UTCDateTime(), nullable=False)),
         ("ledger_hours", sa.Column("hour", UTCDateTime(), nullable=False)),
@@ -75,6 +84,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hour", name=op.f("pk_ledger_known_hours")),
     )
     op.create_index(op.f("ix_ledger_known_hours_version"), "ledger_known_hours", ["version"], unique=False)
+
+
+def _files() -> None:
     op.create_table(
         "ledger_files",
         sa.Column("sha256", sa.String(length=64), nullable=False),

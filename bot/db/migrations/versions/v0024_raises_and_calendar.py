@@ -14,6 +14,17 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    _raises()
+    _budget_changes()
+    _plans()
+    with op.batch_alter_table("notices") as table:
+        table.add_column(sa.Column("raise_id", ID, nullable=True))
+        table.create_foreign_key(op.f("fk_notices_raise_id"), "raises", ["raise_id"], ["id"])
+        table.add_column(sa.Column("budget_change_id", ID, nullable=True))
+        table.create_foreign_key(op.f("fk_notices_budget_change_id"), "budget_changes", ["budget_change_id"], ["id"])
+
+
+def _raises() -> None:
     op.create_table(
         "raises",
         sa.Column("id", ID, nullable=False),
@@ -37,6 +48,9 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_raises_state"), "raises", ["state"])
     op.create_index(op.f("ix_raises_budget"), "raises", ["budget"])
+
+
+def _budget_changes() -> None:
     op.create_table(
         "budget_changes",
         sa.Column("id", ID, nullable=False),
@@ -54,6 +68,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_budget_changes")),
     )
     op.create_index(op.f("ix_budget_changes_budget"), "budget_changes", ["budget"])
+
+
+def _plans() -> None:
     op.create_table(
         "expectations",
         sa.Column("id", ID, nullable=False),
@@ -78,8 +95,3 @@ def upgrade() -> None:
         sa.Column("added_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_calendar")),
     )
-    with op.batch_alter_table("notices") as table:
-        table.add_column(sa.Column("raise_id", ID, nullable=True))
-        table.create_foreign_key(op.f("fk_notices_raise_id"), "raises", ["raise_id"], ["id"])
-        table.add_column(sa.Column("budget_change_id", ID, nullable=True))
-        table.create_foreign_key(op.f("fk_notices_budget_change_id"), "budget_changes", ["budget_change_id"], ["id"])

@@ -30,6 +30,9 @@ INTERRUPTED = 130
 def main(words: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 1 failed, 2 wrong words or configuration, 130 interrupted."""
     words = sys.argv[1:] if words is None else words
+    if os.path.expanduser("~") == "~":
+        # A user that no list names, as containers have them; slack_sdk cannot be imported without a home.
+        os.environ["HOME"] = "/"
     handled = _end_on_signals(words)
     try:
         return guarded(lambda: _main(words))

@@ -135,7 +135,9 @@ def _refuse(text: str) -> NoReturn:
 
 
 def _needed(text: str, value: Any) -> Any:
-    return value or _refuse(text)
+    if not value:
+        _refuse(text)
+    return value
 
 
 def _nindent(number: int, text: str) -> str:

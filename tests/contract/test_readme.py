@@ -97,6 +97,15 @@ def test_readme_shows_commands_that_exist() -> None:
     assert budget_of(*split_budget_words(words))
 
 
+def test_install_names_commands_and_the_image_of_this_version() -> None:
+    install = section("Install")
+    (commands,) = blocks(install, "sh")
+    assert [line.split()[1] for line in commands.splitlines() if line.startswith("claude-cost")] == ["init", "run"]
+    assert {"init", "run"} <= set(COMMANDS)
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert f"-t claude-cost:{version} ." in install
+
+
 def test_the_settings_table_is_the_codes_own() -> None:
     variables = section("Settings").partition("More budgets and modes")[0]
     written = [row for row in rows(variables) if row[0].startswith("`")]

@@ -114,3 +114,20 @@ def test_help_of_what_takes_seconds_to_import_imports_none_of_it(name: str) -> N
     asks += "print([name for name in sys.modules if name.split('.')[0] in ('slack_bolt', 'sqlalchemy', 'httpx')])"
     done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_user_without_a_home_gets_answers_and_no_traceback() -> None:
+    """As the users of containers, whom no list names: a library asks for the home at its import."""
+    program = (
+        "import pwd, sys\n"
+        "def nobody(uid): raise KeyError(uid)\n"
+        "pwd.getpwuid = nobody\n"
+        "from bot.__main__ import main\n"
+        "sys.exit(main(['run', '--once']))\n"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "HOME"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False, env=environ
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("SLACK_BOT_TOKEN is missing")

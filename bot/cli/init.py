@@ -10,12 +10,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bot.cli.init_checks import Checks
-from bot.cli.init_dialog import ADMINS, HARD, SECRETS, SOFT, Dialog, NotAcceptedError, questions
+from bot.cli.init_dialog import ADMINS, HARD, SECRETS, SOFT, Dialog, NotAcceptedError, normal, questions
 from bot.cli.output import complain
 from bot.cli.terminal import EndOfInputError, Terminal
 from bot.clock import system_clock
 from bot.config.env_edit import edited, replace_privately
-from bot.config.env_file import DEFAULT, VARIABLE, EnvFile, env_file_path, find_env_file, is_open_to_others
+from bot.config.env_file import (
+    DEFAULT,
+    SETTINGS,
+    VARIABLE,
+    EnvFile,
+    env_file_path,
+    find_env_file,
+    is_open_to_others,
+    missing,
+)
 from bot.config.settings import Need, SettingsError, load_settings
 
 INTERRUPTED = 130
@@ -48,8 +57,13 @@ def run(arguments: argparse.Namespace) -> int:
     environ = {**os.environ, **({} if arguments.file is None else {VARIABLE: arguments.file})}
     given = {name: environ[name].strip() for name in _asked_for() if environ.get(name, "").strip()}
     given |= {name: value for option, name in OPTIONS.items() if (value := getattr(arguments, option)) is not None}
+    given = {name: normal(name, value) for name, value in given.items()}
     try:
-        dialog = Dialog(terminal, _existing(environ), environ, given)
+        file = _existing(environ)
+        # Proxies and certificates are for the checks as well.
+        others = missing(os.environ, file.values)
+        os.environ.update({name: value for name, value in others.items() if name not in SETTINGS})
+        dialog = Dialog(terminal, file, environ, given)
         dialog.go_through()
         _write(dialog, replaces=arguments.replace)
     except (SettingsError, EndOfInputError) as error:

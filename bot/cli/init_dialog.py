@@ -134,7 +134,7 @@ class Dialog:
         repeats = last is not None or self._is_set(name, self.effective())
         while True:
             enter = " [Enter: as it is]" if repeats else "" if question.need else " [Enter: nobody]"
-            typed = _normal(name, self.terminal.ask(f"{question.prompt}{enter}: ", is_secret=name in SECRETS))
+            typed = normal(name, self.terminal.ask(f"{question.prompt}{enter}: ", is_secret=name in SECRETS))
             if typed:
                 last, repeats = ("" if typed == NONE and not question.need else typed), True
             elif not repeats:
@@ -204,7 +204,7 @@ class Dialog:
         return any(values.get(each, "").strip() for each in names)
 
 
-def _normal(name: str, text: str) -> str:
+def normal(name: str, text: str) -> str:
     """An answer without what people paste around it."""
     found = _CHANNEL_IN_LINK.fullmatch(text) if name == "CLAUDE_COST_CHANNEL" else None
     return text if found is None else found[1]

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.amounts import count
 from bot.app import bot_from
 from bot.clock import system_clock
-from bot.config.env_file import is_open_to_others, load_env_file
+from bot.config.env_file import EnvFile, is_open_to_others, load_env_file
 from bot.config.environment import misspelled
 from bot.config.settings import Need, Settings, SettingsError, load_settings, questionable
 from bot.db.engine import DatabaseError, database_problem
@@ -40,8 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     os.umask(FOR_ITSELF)
     _log_to_stderr(logging.CRITICAL if once else logging.INFO)
     try:
-        doubts = _read_env_file()
+        env_file = load_env_file(os.environ)
         settings = load_settings(os.environ, Need.RUN_ONCE if once else Need.RUN)
+        doubts = _doubts(env_file)
         if once:
             return asyncio.run(_once(settings, doubts))
         ending = Ending()
@@ -60,9 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
 
 
-def _read_env_file() -> list[str]:
-    """Add it to the environment; a sentence for each doubtful line. Raises `SettingsError`."""
-    file = load_env_file(os.environ)
+def _doubts(file: EnvFile | None) -> list[str]:
+    """A sentence for each doubtful line of the file of settings, which are logged."""
     if file is None:
         return []
     log.info("settings from %s", file.path)

@@ -1,6 +1,7 @@
 """Questions on the terminal. Answers come from people, whose secrets are not echoed, or from lines of a pipe."""
 
 import getpass
+import locale
 import sys
 import warnings
 from contextlib import suppress
@@ -32,7 +33,9 @@ class Terminal:
         if not self.asks:
             raise EndOfInputError(f"There is no answer to “{one_line(prompt)}”, and nobody may be asked.")
         try:
-            return (self._from_person(prompt, is_secret) if self._is_person else self._from_input(prompt)).strip()
+            return (
+                self._from_person(_drawn(prompt), is_secret) if self._is_person else self._from_input(prompt)
+            ).strip()
         except EOFError:
             raise EndOfInputError(f"The input ended before the answer to “{one_line(prompt)}”.") from None
 
@@ -60,3 +63,9 @@ class Terminal:
             ) from None
         except UnicodeDecodeError:
             return "\N{REPLACEMENT CHARACTER}"
+
+
+def _drawn(text: str) -> str:
+    """`text` with what the terminal can draw of it."""
+    encoding = locale.getencoding()
+    return text.encode(encoding, "replace").decode(encoding)

@@ -53,8 +53,9 @@ class Office:
             patch.setattr(
                 sys, "stdin", io.StringIO("".join(f"{line}\n" for line in (ANSWERS if typed is None else typed)))
             )
-            for name, value in environ.items():
-                patch.setenv(name, value)
+            # What it takes from the file for its checks ends with it.
+            patch.setattr(os, "environ", os.environ.copy())
+            os.environ.update(environ)
             code = await asyncio.to_thread(main, ["init", *words])
         self.out, self.err = self._capsys.readouterr()
         assert not any(secret in self.out + self.err for secret in (BOT_TOKEN, APP_TOKEN, ADMIN_KEY))
@@ -189,7 +190,8 @@ async def test_nobody_is_asked_where_everything_is_given(office: Office, tmp_pat
         "SLACK_APP_TOKEN": APP_TOKEN,
         "ANTHROPIC_ADMIN_KEY_FILE": str(tmp_path / "key"),
     }
-    words = ["--no-input", "--channel", ALERTS, "--hard", "700", "--file", "other.env"]
+    link = f"https://sandbox.slack.com/archives/{ALERTS}"
+    words = ["--no-input", "--channel", link, "--hard", "700", "--file", "other.env"]
     assert await office.init(*words, typed=[], **environ) == 0, office.err
     office.file = tmp_path / "other.env"
     assert office.values == {
@@ -242,6 +244,12 @@ async def test_while_slack_or_anthropic_is_down_an_answer_may_be_kept_unchecked(
     }
 
 
+async def test_a_proxy_of_the_file_is_used_for_the_checks(office: Office) -> None:
+    office.file.write_text("HTTP_PROXY=http://127.0.0.1:9\n")
+    assert await office.init(typed=[BOT_TOKEN, "n"]) == 2
+    assert "Slack cannot be reached" in office.out
+
+
 async def test_http_mode_needs_no_app_level_token(office: Office) -> None:
     typed = [BOT_TOKEN, "", ALERTS, ADMIN_KEY, "500", "700", ""]
     assert await office.init(typed=typed, SLACK_SIGNING_SECRET="s3cret") == 0, office.err
@@ -265,12 +273,12 @@ class TerminalProcess:
         self._world = world
         self._more = asyncio.Event()
 
-    async def start(self) -> None:
+    async def start(self, **changes: str) -> None:
         program = "import os, fcntl, termios, sys; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
         program += "from bot.__main__ import main; sys.exit(main(['init']))"
         environ = {name: self._world.environ[name] for name in ADDRESSES}
         environ |= {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE")}
-        environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        environ |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **changes}
         self.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", program),
             env=environ,
@@ -343,7 +351,8 @@ async def test_on_a_terminal_no_secret_is_shown(office: Office) -> None:
 @pytest.mark.parametrize("how", ["ctrl-c", "sigterm"])
 async def test_whoever_gives_up_leaves_nothing_behind_and_a_terminal_that_echoes(office: Office, how: str) -> None:
     with on_terminal(office.world) as terminal:
-        await terminal.start()
+        # And one that draws nothing but ASCII.
+        await terminal.start(LC_ALL="POSIX", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
         await terminal.until("Bot token.*: $")
         terminal.type(f"{BOT_TOKEN}\n")
         await terminal.until("App-level token.*: $")

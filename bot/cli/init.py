@@ -147,7 +147,7 @@ def _say_what_is_next(dialog: Dialog) -> int:
         terminal.say(f"The bot would not start yet: {error}")
         return 1
     command = _command(path)
-    terminal.say(f"Next: `{command} doctor` checks the whole set-up, `{command} run` starts the bot.")
+    terminal.say(f"Next:\n  {command} doctor    checks the whole set-up\n  {command} run       starts the bot")
     return 0
 
 

@@ -132,11 +132,13 @@ class Dialog:
         """Ask until an answer is taken. `last`: what Enter checks once more; None is what the file has."""
         name = question.variable
         repeats = last is not None or self._is_set(name, self.effective())
+        stands = "as it is" if last is None else "the same again"
         while True:
-            enter = " [Enter: as it is]" if repeats else "" if question.need else " [Enter: nobody]"
+            enter = f" [Enter: {stands}]" if repeats else "" if question.need else " [Enter: nobody]"
             typed = normal(name, self.terminal.ask(f"{question.prompt}{enter}: ", is_secret=name in SECRETS))
             if typed:
                 last, repeats = ("" if typed == NONE and not question.need else typed), True
+                stands = "the same again"
             elif not repeats:
                 try:
                     self._require(question)

@@ -2,12 +2,17 @@
 
 import getpass
 import locale
+import shutil
 import sys
+import textwrap
 import warnings
 from contextlib import suppress
 
 from bot.cli.output import show
 from bot.secret_shapes import one_line
+
+NARROWEST = 40
+"""Columns: a narrower terminal breaks the lines itself."""
 
 
 class EndOfInputError(Exception):
@@ -25,7 +30,10 @@ class Terminal:
                 sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
 
     def say(self, text: str) -> None:
-        """Print a line. Raises as `show` does."""
+        """Print lines, no word of which is broken at the edge of a terminal. Raises as `show` does."""
+        if self._is_person and sys.stdout is not None and sys.stdout.isatty():
+            width = max(shutil.get_terminal_size().columns - 1, NARROWEST)
+            text = "\n".join(_filled(line, width) for line in text.split("\n"))
         show(text)
 
     def ask(self, prompt: str, *, is_secret: bool = False) -> str:
@@ -63,6 +71,12 @@ class Terminal:
             ) from None
         except UnicodeDecodeError:
             return "\N{REPLACEMENT CHARACTER}"
+
+
+def _filled(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _drawn(text: str) -> str:

@@ -85,7 +85,7 @@ async def test_five_questions_make_a_file_with_which_the_bot_runs(office: Office
         "The bot is a member of #",
         "The key may read usage",
         f"Admins: {office.world.slack.workspace.users[ADMIN]} ({ADMIN}).",
-        "Next: `claude-cost doctor` checks the whole set-up, `claude-cost run` starts the bot.",
+        "Next:\n  claude-cost doctor    checks the whole set-up\n  claude-cost run       starts the bot\n",
     ):
         assert said in office.out
     database = office.world.environ["CLAUDE_COST_DATABASE_URL"]
@@ -120,6 +120,7 @@ async def test_each_refusal_is_one_sentence_and_asks_again(office: Office) -> No
     ]
     code = await office.init(typed=typed)
     assert code == 2  # the bot is not in the channel to the end, so that the lines run out
+    assert office.out.count("Bot token (xoxb-…) [Enter: the same again]:") == 2
     for said in (
         "SLACK_BOT_TOKEN is missing",
         "SLACK_BOT_TOKEN does not begin with xoxb-",

@@ -22,6 +22,7 @@ BENCHMARKS = (
     "decisions",
     "waits",
     "answers",
+    "acknowledgements",
     "polls",
     "price_files",
     "cost_of",

@@ -1,8 +1,9 @@
 """While the bot runs no garbage collection looks at more than a bounded number of objects."""
 
 import gc
+import sys
 
-from bot.runner.lifecycle import FULL, MIDDLE, YOUNG, calm_collector
+from bot.runner.lifecycle import FULL, MIDDLE, YOUNG, calm_collector, prompt_loop
 
 
 class Node:
@@ -41,3 +42,10 @@ def test_many_new_objects_cause_no_full_collection_and_cycles_are_freed_all_the_
         assert sum(1 for each in gc.get_objects() if isinstance(each, Node)) <= 2 * YOUNG
     assert 0 in generations
     assert 2 not in generations
+
+
+def test_threads_that_compute_give_way_to_the_loop_while_the_bot_runs() -> None:
+    before = sys.getswitchinterval()
+    with prompt_loop():
+        assert sys.getswitchinterval() <= 0.001
+    assert sys.getswitchinterval() == before

@@ -5,7 +5,7 @@ A new command without a case here fails; so does a view that no case opens.
 
 import ast
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ import pytest
 
 import handlers
 from bot.budgets.budget import CHAT, ORGANIZATION, Budget, LimitKind, PeriodKind, Scope, ScopeKind
+from bot.digests.schedule import DigestRule, Scheduled
 from bot.fallback.impact import Overview
 from bot.language import LANGUAGES, in_language
 from bot.messages import Block
@@ -27,6 +28,7 @@ from bot.sandbox.slack_workspace import ADMIN
 from handlers.commands import SUBCOMMANDS, answer
 from handlers.home import home_content
 from handlers.render.budget_form import GROUPS, budget_form
+from handlers.render.digest_settings import Abouts, Carried, digest_form
 from handlers.render.estimate import Besides
 from handlers.render.estimate_form import Context, estimate_form, result_view
 from handlers.render.expected import expected_form
@@ -79,7 +81,16 @@ CASES: dict[str, tuple[str, ...]] = {
     ),
     "calendar": ("", 'add "<!channel> *b*" every fri 22:00 for 6h', "list", "remove <!channel>"),
     "limits": ("",),
-    "digest": ("", "last month"),
+    "digest": (
+        "",
+        "last month",
+        "on weekly channel=C0SEARCH for=budget:budget-1",
+        "on daily channel=C0SEARCH lang=ja",
+        "on weekly for=team:<!channel>",
+        "list",
+        "off channel=C0SEARCH",
+        "nonsense <!channel>",
+    ),
     "doctor": ("",),
     "test-alert": ("",),
 }
@@ -159,6 +170,7 @@ async def test_every_answer_and_the_home_tab_before_there_is_anything(empty: Bot
 
 CARD = load_rate_card()
 LONGEST = NAMES["markup"]
+CLOCK_AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def _estimated() -> Block:
@@ -188,9 +200,17 @@ def _budget() -> Block:
     return budget_form(dict.fromkeys((kind for kind in GROUPS if kind is not ScopeKind.ORGANIZATION), known), URL)
 
 
+def _digest() -> Block:
+    rule = DigestRule(PeriodKind.WEEK, "C0SEARCH", budget=LONGEST[:60], language="ja")
+    found = [Scheduled(rule, CLOCK_AT, "U0ADA")] * 100 + [Scheduled(rule)] * 100
+    abouts = Abouts(True, [f"{LONGEST[:50]}{n}" for n in range(500)], [f"{LONGEST[:50]}{n}" for n in range(500)])
+    return digest_form(rule, Carried(URL, rule.key), abouts, found, "C0MAIN")
+
+
 FORMS: dict[str, Callable[[], Block]] = {
     "budget_form": _budget,
     "estimate_form": lambda: estimate_form(CARD, None, Context(URL), CARD.checked_on, prompt=LONGEST * 9),
+    "digest_form": _digest,
     "change_form": lambda: change_form([LONGEST[:60], *map(str, range(60))], LONGEST, Overview((), {}, None), URL),
     "expected_form": lambda: expected_form(10**17, URL),
     "raise_form": _raised,

@@ -1,14 +1,20 @@
-"""Print figures about the code: files, rooms that import each other, and files entered by each flow.
+"""Print figures about the code beside what they should be, as a table in Markdown, with the command that gives each.
 
 python benchmarks/house.py
+
+Counted are the files of `bot` and `handlers`, the rooms that import each other, the files whose functions a flow calls, what
+a new kind of alert touches by the recipe, and the statements of quiet work in the demo's organization.
 """
 
+import ast
 import asyncio
+import re
 import statistics
 import sys
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -19,13 +25,25 @@ from bot.notify.slack_connection import SocketMode
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_server import APP_TOKEN
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
-from bot.sandbox.stage import CURTAIN, Stage, set_stage
+from bot.sandbox.stage import CURTAIN, DOWN, Stage, set_stage
 from handlers.render.lifecycle import ACKNOWLEDGE_ACTION
 from tests.contract.test_rooms import PATHS, imports, room
+from tests.scenario.test_statements import Counted, counted
 
 ROOT = Path(__file__).resolve().parents[1]
 
 ESTIMATE = "estimate sonnet-4.6 requests=100k in=2000 out=500"
+COMMAND = "benchmarks/house.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`command`: gives the figure, or holds it where it is a test."""
+
+    what: str
+    today: str
+    wanted: str
+    command: str = COMMAND
 
 
 class Entered:
@@ -52,8 +70,17 @@ class Entered:
         return len(self._files)
 
 
-async def flows(entered: Entered) -> dict[str, int]:
-    """Files entered by each flow, in the demo's organization."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """By flow the files that it enters; what quiet work asks the database."""
+
+    entered: dict[str, int]
+    cycle: Counted
+    tick: Counted
+
+
+async def flows(entered: Entered) -> Measured:
+    """In the demo's organization."""
     clock = HandClock(CURTAIN)
     with tempfile.TemporaryDirectory() as folder:
         async with set_stage(clock, Path(folder), poll_seconds=3600) as stage:
@@ -65,7 +92,7 @@ async def flows(entered: Entered) -> dict[str, int]:
                 await socket.close_async()  # type: ignore[no-untyped-call]
 
 
-async def _entered(entered: Entered, stage: Stage, clock: HandClock) -> dict[str, int]:
+async def _entered(entered: Entered, stage: Stage, clock: HandClock) -> Measured:
     async def hour() -> None:
         clock.advance(HOUR)
         stage.team.work_until(clock.now)
@@ -78,9 +105,19 @@ async def _entered(entered: Entered, stage: Stage, clock: HandClock) -> dict[str
 
     await hour()
     found = {"a quiet cycle": await entered.during(stage.bot.cycle)}
+    with counted(stage.bot) as cycle:
+        await stage.bot.cycle()
+    with counted(stage.bot) as tick:
+        await stage.bot.deliver()
+    stage.slack.faults.outage = DOWN
+    while not await _waits(stage):
+        await hour()
+    stage.slack.faults.outage = None
+    clock.advance(HOUR)
+    found["a post to Slack"] = await entered.during(stage.bot.deliver)
+    found["an estimate in Slack"] = await entered.during(lambda: said(ESTIMATE))
     while not (alerts := [each for each in stage.slack.messages if ACKNOWLEDGE_ACTION in str(each.blocks)]):
         await hour()
-    found["an estimate in Slack"] = await entered.during(lambda: said(ESTIMATE))
     post = alerts[0]
 
     async def acknowledged() -> None:
@@ -89,19 +126,60 @@ async def _entered(entered: Entered, stage: Stage, clock: HandClock) -> dict[str
         await stage.bot.deliver()
 
     found["a click on Acknowledge"] = await entered.during(acknowledged)
-    return found
+    return Measured(found, cycle, tick)
+
+
+async def _waits(stage: Stage) -> bool:
+    return await asyncio.to_thread(stage.bot.services.alerts.notices.undelivered) > 0
+
+
+def rows() -> list[Row]:
+    """Every figure, those of the code first."""
+    texts = [path.read_text(encoding="utf-8") for path in PATHS.values() if path.stem != "__init__"]
+    sizes = [len(text.splitlines()) for text in texts]
+    functions = [
+        (node.end_lineno or node.lineno) - node.lineno + 1
+        for text in texts
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    pairs = {(room(one), room(other)) for one in PATHS for other in imports(one) & PATHS.keys()}
+    mutual = {(one, other) for one, other in pairs if one < other and (other, one) in pairs}
+    found = asyncio.run(flows(Entered()))
+    recipe = (
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Add a detector")[2].partition("\n## ")[0]
+    )
+    return [
+        Row("pairs of rooms that import each other", str(len(mutual)), "0", "tests/contract/test_rooms.py"),
+        Row("source files", str(len(sizes)), "about 145"),
+        Row("median lines of a file", f"{statistics.median(sizes):.0f}", "about 170"),
+        Row("largest file, files above 400 lines", f"{max(sizes)}, {sum(size > 400 for size in sizes)}", "400, 0"),
+        Row("longest function, lines", str(max(functions)), "60", "tests/contract/test_sizes.py"),
+        *(Row(f"files entered by {what}", str(found.entered[what]), str(wanted)) for what, wanted in WANTED.items()),
+        Row(
+            "files of a new kind of alert",
+            str(len(re.findall(r"(?m)^\d+\. ", recipe))),
+            "4",
+            "tests/contract/test_kinds.py",
+        ),
+        Row("statements, transactions of a quiet cycle", _of(found.cycle), "12", "tests/scenario/test_statements.py"),
+        Row("of a quiet delivery", _of(found.tick), "1, 1", "tests/scenario/test_statements.py"),
+    ]
+
+
+WANTED = {"a quiet cycle": 40, "a post to Slack": 12, "an estimate in Slack": 24, "a click on Acknowledge": 24}
+
+
+def _of(asked: Counted) -> str:
+    return f"{len(asked.statements)}, {asked.begun}"
 
 
 def main() -> None:
-    """Print the figures."""
-    sizes = [len(path.read_text(encoding="utf-8").splitlines()) for path in PATHS.values() if path.stem != "__init__"]
-    pairs = {(room(one), room(other)) for one in PATHS for other in imports(one) & PATHS.keys()}
-    mutual = {(one, other) for one, other in pairs if one < other and (other, one) in pairs}
+    """Print the table."""
     say = sys.stdout.write
-    say(f"source files: {len(sizes)}, median {statistics.median(sizes):.0f} lines, largest {max(sizes)}\n")
-    say(f"pairs of rooms that import each other: {len(mutual)}\n")
-    for what, count in asyncio.run(flows(Entered())).items():
-        say(f"files entered by {what}: {count}\n")
+    say("| measured | today | wanted | command |\n|---|---|---|---|\n")
+    for row in rows():
+        say(f"| {row.what} | {row.today} | {row.wanted} | `{row.command}` |\n")
 
 
 if __name__ == "__main__":

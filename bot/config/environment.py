@@ -70,8 +70,11 @@ VARIABLES: tuple[Variable, ...] = (
 
 DEFAULT_HTTP_PORT = 8080
 
-OF_THE_APPLICATION = ("CLAUDE_COST_FALLBACK_URL", "CLAUDE_COST_USAGE_LOG")
-"""Variables of the client in the team's services, which may share an environment with the bot."""
+OF_THE_APPLICATION = (
+    *("CLAUDE_COST_FALLBACK_URL", "CLAUDE_COST_URL", "CLAUDE_COST_SPOOL"),
+    "CLAUDE_COST_USAGE_LOG",
+)
+"""Variables of the client in the team's services, which may share an environment or `.env` with the bot."""
 
 
 _PLAUSIBLE = re.compile(r"(?=.{1,48}$)CLAUDE_COST(?:_[A-Z]{1,14}){1,5}")

@@ -12,7 +12,7 @@ from bot.alerts.incident import LEVELS, AlertKind
 from bot.alerts.rules import rules_type
 from bot.budgets.parsing import WrittenBudget, budget_of, split_budget_words
 from bot.cli.command_parser import doctor_arguments
-from bot.config.environment import VARIABLES
+from bot.config.environment import VARIABLES, misspelled
 from bot.config.settings import Need, SettingsError, load_settings
 from bot.config.tables import (
     AlertsTable,
@@ -104,6 +104,14 @@ def test_install_names_commands_and_the_image_of_this_version() -> None:
     assert {"init", "run"} <= set(COMMANDS)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert f"-t claude-cost:{version} ." in install
+
+
+def test_variables_of_applications_are_no_misspelled_settings() -> None:
+    """Both may read one `.env`."""
+    table = section("In your application")
+    names = re.findall(r"^\| `(CLAUDE_COST_\w+)` \|", table, re.MULTILINE)
+    assert len(names) > 5
+    assert misspelled(dict.fromkeys(names, "x")) == []
 
 
 def test_the_settings_table_is_the_codes_own() -> None:

@@ -120,7 +120,7 @@ def newest(table: str) -> Callable[[Bot], str]:
 
 
 def seen(name: str, words: str = "") -> Callable[[Bot], str]:
-    return lambda bot: f"{bot.services.budgets.mark(name)} {words or name}"
+    return lambda bot: f"{bot.services.budgets.version(name)} {words or name}"
 
 
 def raise_form(bot: Bot) -> tuple[dict[str, Any], dict[str, str]]:

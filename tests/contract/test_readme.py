@@ -54,7 +54,12 @@ OF_CLAUDE_CODE = {
 
 def section(title: str) -> str:
     """What one of the pages says below this heading."""
-    (found,) = (after for text in PAGES.values() for after in text.split(f"\n## {title}\n")[1:])
+    (found,) = (
+        after
+        for text in PAGES.values()
+        for heading in ("#", "##")
+        for after in f"\n{text}".split(f"\n{heading} {title}\n")[1:]
+    )
     return found.split("\n## ", 1)[0]
 
 

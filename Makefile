@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-fast coverage demo drawing
+.PHONY: help install check test test-fast test-thorough coverage demo drawing
 
 BIN := .venv/bin
 
@@ -24,6 +24,9 @@ test:  ## every test; on PostgreSQL too, which starts by itself
 
 test-fast:  ## the tests without processes, a running bot or PostgreSQL
 	CLAUDE_COST_TEST_POSTGRES= $(BIN)/pytest -n $$(getconf _NPROCESSORS_ONLN) tests/unit tests/contract tests/client
+
+test-thorough:  ## the properties alone, with many examples that are new each time
+	$(BIN)/pytest -n auto -m hypothesis --hypothesis-profile=thorough
 
 coverage:  ## every test, and the lines and branches that none of them takes
 	$(BIN)/coverage erase

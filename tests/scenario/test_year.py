@@ -16,7 +16,7 @@ from tests.databases import open_migrated
 from tests.scenario.year_oracle import ReportedIncident
 from tests.scenario.year_world import WATCHES, Year
 
-BETWEEN_POLLS = timedelta(hours=14)
+BETWEEN_POLLS = timedelta(hours=18)
 """The mean."""
 
 

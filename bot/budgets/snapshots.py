@@ -42,7 +42,7 @@ LONGEST_BILL = 100 * DAY
 SPEND_KEPT = 3 * DAY
 """After a period's end: longer than it is reviewed."""
 
-WAITS_SECONDS = 0.4
+WAITS_SECONDS = 1.5
 """For which an answer waits in all until snapshots are brought up to date."""
 
 _waits_until: ContextVar[float | None] = ContextVar("waits_until", default=None)

@@ -7,7 +7,20 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, delete, func, literal, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    Table,
+    cast,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from bot.clock import DAY, HOUR, ceil_day, floor_day, floor_hour
 from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, ledger_minutes
@@ -193,7 +206,8 @@ class SqlLedger:
         found: dict[Dimensions, Sums] = {}
         for table, _, within in _divided(since, until):
             number = table.c.dimensions_id
-            sums = [func.sum(table.c[name]) for name in SUMS]
+            # PostgreSQL adds whole numbers up to a decimal one.
+            sums = [cast(func.sum(table.c[name]), BigInteger) for name in SUMS]
             query = select(literal(since.isoformat()), number, *sums).where(within).group_by(number)
             for row in self._rows([query]):
                 before = found.get(row.dimensions)

@@ -31,8 +31,9 @@ from bot.web.server import open_port, web_app
 log = logging.getLogger(__name__)
 
 DELIVERY_SECONDS = 2
-REACTION_SECONDS = 0.3
-"""Between two decisions on what applications log."""
+REACTION_SECONDS, LONGEST_REACTION = 0.3, 2.0
+"""Between two decisions on what applications log: as long as the last one took, so that answers get their turn beside
+an import, but no longer than this."""
 
 DRAIN_SECONDS = 2.5
 """Seconds for polls and posts in flight at shutdown; half as long for listeners that started meanwhile."""
@@ -250,9 +251,11 @@ class Lifecycle:
         while True:
             await self._bot.logged.wait()
             self._bot.logged.clear()
+            begun_at = time.monotonic()
             async with self._bot.in_flight.work():
                 await self._bot.react()
-            await asyncio.sleep(REACTION_SECONDS)
+            took = time.monotonic() - begun_at
+            await asyncio.sleep(min(max(REACTION_SECONDS, took), LONGEST_REACTION))
 
     async def _ping(self) -> None:
         """Give systemd a sign of life, as long as there is one."""

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, event, func, select
 
 from bot.budgets.budget import ORGANIZATION, PeriodKind, period_at
+from bot.budgets.report import cache_uses
 from bot.budgets.snapshots import Snapshots
 from bot.budgets.usage_index import LedgerIndex
 from bot.clock import DAY, HOUR, MINUTE
@@ -34,7 +35,7 @@ from bot.db.state import versions_of
 from bot.ledger.model import Appended, Dimensions, Event, Outcome, Row, Sums, tags_of
 from bot.ledger.store import SqlLedger
 from bot.pricing.card import load_rate_card
-from bot.pricing.tokens import Terms, TokenCounts
+from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 from tests.databases import open_migrated, postgres_database
 
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
@@ -185,6 +186,15 @@ def test_whole_days_are_read_as_days_and_the_rest_by_hour(ledger: SqlLedger) -> 
     assert len(ledger.read(MIDNIGHT + HOUR, MIDNIGHT + DAY)) == 23
     assert [row.starts_at for row in ledger.read(NOON - MINUTE, NOON + MINUTE)] == [NOON]
     assert ledger.read(NOON + MINUTE, NOON + 2 * MINUTE) == ledger.read(NOON + HOUR, NOON) == []
+
+
+def test_totals_are_whole_numbers_from_which_cache_use_is_worked_out(ledger: SqlLedger) -> None:
+    cached = TokenCounts(10, cache_creation_5m_input_tokens=100, cache_read_input_tokens=1_000, output_tokens=1)
+    ledger.append([Event("msg_1", NOON, SEARCH, cached)], NOON)
+    totals = ledger.totals(MIDNIGHT, MIDNIGHT + DAY)
+    assert {type(number) for number in totals[SEARCH].counts} == {int}
+    (use,) = cache_uses([("search", OPUS, STANDARD, None, totals[SEARCH].counts)], load_rate_card(), NOON.date())
+    assert use.break_even is not None
 
 
 def test_events_go_by_when_they_came_and_their_sums_stay(ledger: SqlLedger) -> None:

@@ -6,6 +6,7 @@ The rule by which a log is recognised, and by which a record rises above the one
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import groupby
 
 from bot.ledger.events_of_call import events_of_call
 from bot.ledger.file_events import TOTAL, Held
@@ -32,7 +33,11 @@ def begun(singles: Sequence[SingleCall], *, timed: bool) -> tuple[list[str], Cou
     events that others contain, and where the counter stands. `singles`: in the order of
     their times; `timed`: whether the log has times of its own."""
     kept = set(ends_of_stretches([one.counts for one in singles]))
-    _, counter = Counter().advanced([_reading(one.at if timed else None, one.counts) for one in singles])
+    counter = Counter()
+    # They are of several files, between whose times another file may have readings.
+    apart = [list(of_one_time) for _, of_one_time in groupby(singles, lambda one: one.at)] if timed else [singles]
+    for some in apart:
+        _, counter = counter.advanced([_reading(one.at if timed else None, one.counts) for one in some])
     return [one.id for number, one in enumerate(singles) if number not in kept], counter
 
 

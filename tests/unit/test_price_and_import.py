@@ -145,6 +145,15 @@ def test_a_beginning_too_short_to_judge_counts_with_the_restart_after_it(logs: L
     assert logs.stored()[0] == of_outputs(600 + 360)
 
 
+def test_a_long_file_counts_between_the_times_of_two_that_are_too_short_to_tell(logs: Logs) -> None:
+    records = running([*range(101, 107), *range(101, 107)])
+    for changed, part in enumerate((records[:1], records[10:], records[1:10])):
+        logs.put(f"{changed}.jsonl", lines(part), changed)
+    logs.bring()
+    assert logs.priced() == logs.stored()
+    assert logs.stored()[0] == of_outputs(106 + 106)
+
+
 def test_copies_and_parts_of_a_running_total_add_nothing(logs: Logs) -> None:
     records = running([*BEFORE, *RESTARTED, *LATEST])
     whole = lines(records)

@@ -4,7 +4,19 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.services import Services
 from bot.threads import InFlight
-from handlers import alerts, asking, budget, budget_form, commands, digest_settings, estimate, expected, home, mentions
+from handlers import (
+    alerts,
+    asking,
+    budget,
+    budget_form,
+    commands,
+    digest_form,
+    digest_settings,
+    estimate,
+    expected,
+    home,
+    mentions,
+)
 from handlers import fallback as fallback_clicks
 from handlers.render.limit_alert import limit_message
 from handlers.rendering import Rendering
@@ -21,6 +33,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     estimate.register(app, services, in_flight)
     budget.register(app, services, in_flight)
     budget_form.register(app, services, in_flight)
+    digest_form.register(app, services, in_flight)
     digest_settings.register(app, services, in_flight)
     expected.register(app, services, in_flight)
     fallback_clicks.register(app, services, in_flight)

@@ -22,7 +22,8 @@ from handlers.alerts import TEST_ALERT, test_alert_command
 from handlers.budget import budget_command
 from handlers.budget_form import open_budget_form
 from handlers.digest import digest_command
-from handlers.digest_settings import asks_for_form, open_digest_form
+from handlers.digest_form import open_digest_form
+from handlers.digest_settings import asks_for_form
 from handlers.estimate import estimate_command, open_form
 from handlers.expected import calendar_command
 from handlers.fallback import fallback_command

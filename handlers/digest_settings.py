@@ -4,16 +4,12 @@ Admins may set any, owners those of their teams and budgets. Rights are checked 
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp
-from slack_sdk.web.async_client import AsyncWebClient
+from slack_bolt.async_app import AsyncApp
 
 from bot.actor import Person
-from bot.budgets.budget import PeriodKind, ScopeKind
+from bot.budgets.budget import ScopeKind
 from bot.budgets.owners import owners_of
 from bot.budgets.scopes import NoMatchError, is_of_user
 from bot.digests.schedule import DEFAULT_EVERY, DigestRule
@@ -26,44 +22,23 @@ from bot.services import Services
 from bot.slack_api import CallError, as_object, call
 from bot.threads import InFlight
 from bot.typed_text import first_word, words_in
+from handlers.render.digest_form import Abouts
 from handlers.render.digest_settings import (
-    ABOUT,
-    EVERY,
-    FORM,
-    NEW,
     OF_FILE,
-    SETTINGS_ACTION,
     STOP_ACTION,
     UNDO_ACTION,
-    Abouts,
-    Carried,
-    carried,
     changed_answer,
-    digest_form,
     digests_message,
-    filled_digest,
-    form_not_opened,
     not_in_channel_note,
     nothing_to_stop,
     stopped_answer,
     which_channel,
 )
-from handlers.render.fields import filled_fields
-from handlers.render.forms import text_view
-from handlers.render.parts import mention, plain, said, sentence, shown
+from handlers.render.parts import mention, said, sentence, shown
 from handlers.requests import (
-    SETTLES_SECONDS,
     Click,
     Request,
-    answering,
-    click_of,
-    in_time,
     on_click,
-    open_view,
-    person_of,
-    reply,
-    response_url_of,
-    update_view,
 )
 
 SETTINGS = ("settings", "setting", "set", "設定")
@@ -119,7 +94,7 @@ async def _on(services: Services, request: Request, wish: Wish) -> Message:
     rule = await services.threads.commands(_asked, services, wish, channel)
     before = await services.threads.commands(book.same_as, rule)
     start = rule if before is None or before.since is None else before.rule
-    return await _wanted(services, request.person, book.placed(of_wish(replace(wish, channel=channel), start)))
+    return await wanted(services, request.person, book.placed(of_wish(replace(wish, channel=channel), start)))
 
 
 def _asked(services: Services, wish: Wish, channel: str) -> DigestRule:
@@ -176,7 +151,7 @@ async def _off(services: Services, request: Request, wish: Wish) -> Message:
     return stopped_answer(stopped, refused, book.main)
 
 
-async def _wanted(services: Services, person: Person, rule: DigestRule, instead_of: str = "") -> Message:
+async def wanted(services: Services, person: Person, rule: DigestRule, instead_of: str = "") -> Message:
     """Set a digest, where this person may; what it takes the place of is theirs to change too."""
     book = services.digest_book
     before = await services.threads.commands(book.find, instead_of) if instead_of else None
@@ -288,98 +263,10 @@ async def abouts(services: Services, person: Person) -> Abouts:
 KINDS = ("team", "budget")
 
 
-async def open_digest_form(
-    services: Services, body: Mapping[str, Any], client: AsyncWebClient, value: str = NEW
-) -> None:
-    """Open the form. `value`: the key of the digest that it changes, or `NEW`."""
-    person, book = person_of(body), services.digest_book
-    known = await in_time(asyncio.gather(abouts(services, person), services.threads.commands(book.in_force)))
-    if known is None:
-        await reply(services, body, form_not_opened())
-        return
-    mine, found = known
-    chosen = next((each for each in found if each.rule.key == value), None)
-    refusal = None
-    if not mine.any:
-        refusal = (await services.admins.may_switch(person, SET_DIGESTS)).refusal
-    elif chosen is not None and chosen.since is None:
-        refusal = tr("{why} `/claude-cost digest settings` sets another one.", why=tr(OF_FILE))
-    if refusal is not None:
-        await _say(services, body, client, refusal)
-        return
-    start = DigestRule(DEFAULT_EVERY, _channel_of(body)) if chosen is None else chosen.rule
-    if chosen is None:
-        zones = [each.rule.zone for each in found] or [each.zone for each in services.review.usage.budgets]
-        start = replace(_free(services, start), zone=zones[-1] if zones else start.zone)
-    carry = Carried(response_url_of(body) or "", "" if chosen is None else chosen.rule.key)
-    if not await open_view(client, body, digest_form(start, carry, mine, found, book.main)):
-        await reply(services, body, form_not_opened())
-
-
-def _free(services: Services, start: DigestRule) -> DigestRule:
-    """As often as the TOML file does not do already."""
-    book = services.digest_book
-    choices = (replace(start, every=every) for every in (start.every, PeriodKind.DAY, PeriodKind.MONTH))
-    return next((each for each in choices if not book.is_configured(each)), start)
-
-
-def _channel_of(body: Mapping[str, Any]) -> str | None:
-    """Where the form was opened; None outside of a channel."""
-    channel = str(body.get("channel_id") or as_object(body.get("channel")).get("id") or "")
-    return channel if channel.startswith(("C", "G")) else None
-
-
-async def _say(services: Services, body: Mapping[str, Any], client: AsyncWebClient, text: str) -> None:
-    """Answer where the person is: in the channel, or over the Home tab."""
-    if response_url_of(body) is not None:
-        await reply(services, body, said(text))
-    else:
-        await open_view(client, body, text_view(tr("Digests"), said(text)))
-
-
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
-    """Listen to the buttons that open the form, stop or undo, and to the form."""
-
-    async def on_open(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
-        await ack()
-        async with answering(services, in_flight, body):
-            await open_digest_form(services, body, client, click_of(body, action).value)
-
-    async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
-        async with answering(services, in_flight, body):
-            # Slack waits three seconds here: the database is asked afterwards.
-            filled = filled_digest(filled_fields(body["view"]["state"]))
-            carry = carried(body["view"])
-            mistakes = dict(filled.mistakes)
-            named = None
-            try:
-                # Budgets were offered by name; what is not in force any more is found out below.
-                name = filled.about.removeprefix("budget:")
-                named = about(filled.rule, filled.about, [name], services.budgets.teams)
-            except DigestWordsError as error:
-                mistakes[ABOUT] = str(error)
-            if named is not None and EVERY not in mistakes and services.digest_book.is_configured(named):
-                mistakes[EVERY] = tr(OF_FILE)
-            if mistakes or named is None:
-                await ack(
-                    response_action="errors", errors={key: plain(text, ERROR_LIMIT) for key, text in mistakes.items()}
-                )
-                return
-            wanted = partial(_wanted, services, person_of(body), services.digest_book.placed(named), carry.key)
-            if carry.response_url:
-                await ack()
-                await reply(services, body, await wanted())
-                return
-            title = tr("Digests")
-            await ack(response_action="update", view=text_view(title, said(tr("One moment …"))))
-            answer = await wanted()
-            await asyncio.sleep(SETTLES_SECONDS)
-            await update_view(client, str(body["view"].get("id")), text_view(title, answer))
-
-    app.action(SETTINGS_ACTION)(on_open)
+    """Listen to the buttons that stop a digest or undo a change."""
     app.action(STOP_ACTION)(on_click(services, in_flight, _stopped))
     app.action(UNDO_ACTION)(on_click(services, in_flight, _undone))
-    app.view(FORM)(on_submit)
 
 
 async def _stopped(services: Services, click: Click) -> Message:

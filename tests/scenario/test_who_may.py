@@ -12,7 +12,7 @@ from bot.runner.cycle import Bot
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, DEVELOPER, TEAM_ID
 from handlers.render.budget import REMOVE_ACTION, SET_ACTION
 from handlers.render.budget_changes import UNDO_ACTION
-from handlers.render.digest_settings import FORM as DIGEST_FORM
+from handlers.render.digest_form import FORM as DIGEST_FORM
 from handlers.render.digest_settings import STOP_ACTION as STOP_DIGEST
 from handlers.render.digest_settings import UNDO_ACTION as UNDO_DIGEST
 from handlers.render.expected import FORM as EXPECTED_FORM

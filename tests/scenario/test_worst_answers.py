@@ -28,7 +28,7 @@ from bot.sandbox.slack_workspace import ADMIN
 from handlers.commands import SUBCOMMANDS, answer
 from handlers.home import home_content
 from handlers.render.budget_form import GROUPS, budget_form
-from handlers.render.digest_settings import Abouts, Carried, digest_form
+from handlers.render.digest_form import Abouts, Carried, digest_form
 from handlers.render.estimate import Besides
 from handlers.render.estimate_form import Context, estimate_form, result_view
 from handlers.render.expected import expected_form

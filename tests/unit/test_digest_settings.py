@@ -25,15 +25,11 @@ from bot.language import LANGUAGES, in_language
 from bot.messages import Message
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
+from handlers.render.digest_form import Abouts, Carried, carried, digest_form, filled_digest
 from handlers.render.digest_settings import (
-    Abouts,
-    Carried,
-    carried,
     change_message,
     changed_answer,
-    digest_form,
     digests_message,
-    filled_digest,
     not_in_channel_note,
     stopped_answer,
 )

@@ -4,11 +4,12 @@ A text is translated where it is made, in the language in force there (a context
 take along). What is stored stays a value, and what goes to the log stays English.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from babel import Locale
@@ -96,6 +97,55 @@ class Text:
 def tr_lazy(text: str, /, **values: object) -> Text:
     """As `tr`, for what is kept and shown to several readers."""
     return Text(text, values)
+
+
+_KEPT = '{"text": '
+
+
+def kept(found: object) -> str:
+    """A sentence for the database: of a `Text`, or of an exception that was raised with one, key and values as JSON.
+
+    Each reader is shown it in their own language by `spoken`. Anything else is kept as it reads.
+    """
+    return json.dumps(_encoded(_inner(found)), ensure_ascii=False) if isinstance(_inner(found), Text) else str(found)
+
+
+def restored(stored: str) -> Text | str:
+    """What `kept` has made; a sentence of an older version, or from outside, as it is."""
+    if not stored.startswith(_KEPT):
+        return stored
+    try:
+        return _decoded(json.loads(stored))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return stored
+
+
+def spoken(stored: str) -> str:
+    """A stored sentence in the language in force; English where none is, as for the log."""
+    return str(restored(stored))
+
+
+def _inner(found: object) -> object:
+    return found.args[0] if isinstance(found, Exception) and len(found.args) == 1 else found
+
+
+def _encoded(value: object) -> object:
+    value = _inner(value)
+    if not isinstance(value, Text):
+        return str(value)
+    return {"text": value.text, "values": {name: _encoded(each) for name, each in value.values.items()}}
+
+
+def _decoded(value: Any) -> Text | str:
+    if isinstance(value, str):
+        return value
+    text, values = str(value["text"]), {str(name): _decoded(each) for name, each in value["values"].items()}
+    if text in _catalogue(next(code for code in LANGUAGES if code != ENGLISH)):
+        return Text(text, values)
+    # A later wording, or what somebody has typed: it is filled in without the rules of `str.format`.
+    for name, each in values.items():
+        text = text.replace(f"{{{name}}}", str(each))
+    return text
 
 
 def _translated(text: str) -> str:

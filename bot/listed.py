@@ -10,6 +10,11 @@ def comma_list(words: Sequence[str]) -> str:
     return tr(", ").join(words)
 
 
+def labelled(label: str, text: str) -> str:
+    """`search: $4.10`."""
+    return tr("{label}: {text}", label=label, text=text)
+
+
 def all_of(words: Sequence[str]) -> str:
     """`50%, 75% and 90%`."""
     if len(words) < 2:

@@ -15,6 +15,8 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from bot.language import Text, tr_lazy, tr_noop
+
 TIMEOUT_SECONDS = 15
 """Seconds for one call, from connecting to the last byte."""
 
@@ -37,7 +39,7 @@ class CallError(Exception):
 class FailedCallError(CallError):
     """No valid response. `arrived`: whether Slack may have received the call. `headers`: of the response, if any."""
 
-    def __init__(self, sentence: str, *, arrived: bool = True, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, sentence: Text, *, arrived: bool = True, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
         self.arrived = arrived
         self.headers = headers or {}
@@ -47,7 +49,7 @@ class LimitedCallError(CallError):
     """Slack did nothing, and asks to wait. `retry_after`: how long, if it said so."""
 
     def __init__(self, retry_after: timedelta | None) -> None:
-        super().__init__("Slack asks to wait.")
+        super().__init__(tr_lazy("Slack asks to wait."))
         self.retry_after = retry_after
 
 
@@ -59,7 +61,7 @@ class RefusedCallError(CallError):
 
     def __init__(self, answer: "Answer") -> None:
         self.code = answer.text("error")
-        super().__init__(f"Slack refuses ({self.code}).")
+        super().__init__(tr_lazy("Slack refuses ({code}).", code=self.code))
         self.needed = answer.text("needed")
         self.headers = answer.headers
         metadata = as_object(answer.data.get("response_metadata"))
@@ -149,12 +151,12 @@ def as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _unreachable(error: Exception) -> str:
+def _unreachable(error: Exception) -> Text:
     if isinstance(error, TooLargeError):
-        return f"Slack's response has more than {MOST_BYTES // 2**20} MB and is not read."
+        return tr_lazy("Slack's response has more than {most} MB and is not read.", most=MOST_BYTES // 2**20)
     if isinstance(error, RedirectedError):
-        return f"SLACK_API_URL redirects to another address ({error}): correct it."
-    return f"Slack cannot be reached ({type(error).__name__})."
+        return tr_lazy("SLACK_API_URL redirects to another address ({error}): correct it.", error=str(error))
+    return tr_lazy("Slack cannot be reached ({error}).", error=type(error).__name__)
 
 
 def _failure(response: Any) -> CallError:
@@ -165,9 +167,12 @@ def _failure(response: Any) -> CallError:
     if status == 429 or code in LIMITED:
         return LimitedCallError(retry_after(answer.headers))
     if status >= 500 or code in TEMPORARY:
-        return FailedCallError(f"Slack has an internal error ({code or f'HTTP {status}'}).", headers=answer.headers)
+        error = tr_lazy("Slack has an internal error ({code}).", code=code or f"HTTP {status}")
+        return FailedCallError(error, headers=answer.headers)
     if not code or answer.data.get("ok") is not False:
-        return FailedCallError(f"The response is not Slack's (HTTP {status}): a proxy may stand between.")
+        return FailedCallError(
+            tr_lazy("The response is not Slack's (HTTP {status}): a proxy may stand between.", status=status)
+        )
     return RefusedCallError(answer)
 
 
@@ -197,49 +202,62 @@ CREDENTIALS = frozenset(
 """Codes that say that the token itself is refused: no later attempt with it can succeed."""
 
 _REMEDIES = {
-    "not_in_channel": "The bot is not in {channel}: type /invite @claude-cost there.",
-    "channel_not_found": (
+    "not_in_channel": tr_noop("The bot is not in {channel}: type /invite @claude-cost there."),
+    "channel_not_found": tr_noop(
         "The bot can see no channel {channel}: correct {setting}, or type "
         "/invite @claude-cost there if the channel is private."
     ),
-    "is_archived": "The channel {channel} is archived: unarchive it or set {setting} to another one.",
-    "missing_scope": "The Slack app lacks the scope {needed}: add it on OAuth & Permissions and reinstall the app.",
-    "invalid_auth": "Slack refuses SLACK_BOT_TOKEN: copy the Bot User OAuth Token again from your Slack app.",
-    "not_authed": "Slack got no token: set SLACK_BOT_TOKEN.",
-    "token_revoked": "SLACK_BOT_TOKEN was revoked: reinstall the Slack app and set the new token.",
-    "token_expired": "SLACK_BOT_TOKEN has expired: switch token rotation off in the Slack app and reinstall it.",
-    "account_inactive": "The bot's Slack account is switched off: reinstall the Slack app and set the new token.",
-    "not_allowed_token_type": "SLACK_BOT_TOKEN is the wrong kind of token: it must be the bot token, xoxb-….",
-    "team_added_to_org": "The workspace has joined an Enterprise organization: reinstall the Slack app there.",
-    "two_factor_setup_required": "The workspace asks for two-factor sign-in: finish that set-up in Slack.",
-    "restricted_action": "The workspace does not let this app post in {channel}: ask its admins for that right.",
-    "no_permission": "The workspace does not let this app post in {channel}: ask its admins for that right.",
-    "message_not_found": "The message was deleted in Slack.",
-    "cant_update_message": "Slack does not let the bot edit that message.",
-    "is_inactive": "The channel of that message is archived: unarchive it to see the message edited.",
-    "edit_window_closed": "Slack does not let messages of that age be edited in this workspace.",
+    "is_archived": tr_noop("The channel {channel} is archived: unarchive it or set {setting} to another one."),
+    "missing_scope": tr_noop(
+        "The Slack app lacks the scope {needed}: add it on OAuth & Permissions and reinstall the app."
+    ),
+    "invalid_auth": tr_noop("Slack refuses SLACK_BOT_TOKEN: copy the Bot User OAuth Token again from your Slack app."),
+    "not_authed": tr_noop("Slack got no token: set SLACK_BOT_TOKEN."),
+    "token_revoked": tr_noop("SLACK_BOT_TOKEN was revoked: reinstall the Slack app and set the new token."),
+    "token_expired": tr_noop(
+        "SLACK_BOT_TOKEN has expired: switch token rotation off in the Slack app and reinstall it."
+    ),
+    "account_inactive": tr_noop(
+        "The bot's Slack account is switched off: reinstall the Slack app and set the new token."
+    ),
+    "not_allowed_token_type": tr_noop("SLACK_BOT_TOKEN is the wrong kind of token: it must be the bot token, xoxb-…."),
+    "team_added_to_org": tr_noop("The workspace has joined an Enterprise organization: reinstall the Slack app there."),
+    "two_factor_setup_required": tr_noop("The workspace asks for two-factor sign-in: finish that set-up in Slack."),
+    "restricted_action": tr_noop(
+        "The workspace does not let this app post in {channel}: ask its admins for that right."
+    ),
+    "no_permission": tr_noop("The workspace does not let this app post in {channel}: ask its admins for that right."),
+    "message_not_found": tr_noop("The message was deleted in Slack."),
+    "cant_update_message": tr_noop("Slack does not let the bot edit that message."),
+    "is_inactive": tr_noop("The channel of that message is archived: unarchive it to see the message edited."),
+    "edit_window_closed": tr_noop("Slack does not let messages of that age be edited in this workspace."),
 }
 
 
 MAIN_CHANNEL = "CLAUDE_COST_CHANNEL"
-BUDGETS_CHANNEL = "the budget's channel"
-DIGESTS_CHANNEL = "the digest's channel"
-OWN_CHANNEL = "the channel of the budget or digest"
+BUDGETS_CHANNEL = tr_noop("the budget's channel")
+DIGESTS_CHANNEL = tr_noop("the digest's channel")
+OWN_CHANNEL = tr_noop("the channel of the budget or digest")
 """What sets a channel."""
 
 
-def remedy(code: str, *, channel: str, needed: str = "", setting: str = MAIN_CHANNEL) -> str:
+def remedy(code: str, *, channel: str, needed: str = "", setting: str = MAIN_CHANNEL) -> Text:
     """One sentence for an error code of Slack's. `needed`: the scope that Slack named. `setting`: of the channel."""
     sentence = _REMEDIES.get(code)
     if sentence is None and code.startswith("restricted_action"):
         sentence = _REMEDIES["restricted_action"]
     if sentence is None:
-        return f"Slack refuses the call ({code}): look the code up in Slack's method pages, or run the set-up again."
-    return sentence.format(channel=channel, needed=needed or "that Slack names", setting=setting)
+        return tr_lazy(
+            "Slack refuses the call ({code}): look the code up in Slack's method pages, or run the set-up again.",
+            code=code,
+        )
+    scope = needed or tr_lazy("that Slack names")
+    return Text(sentence, {"channel": channel, "needed": scope, "setting": Text(setting, {})})
 
 
-def sentence_of(error: CallError, channel: str, setting: str = MAIN_CHANNEL) -> str:
+def sentence_of(error: CallError, channel: str, setting: str = MAIN_CHANNEL) -> Text | str:
     """One sentence for a failed call, with the remedy if Slack refused it. `setting`: of the channel."""
     if isinstance(error, RefusedCallError):
         return remedy(error.code, channel=channel, needed=error.needed, setting=setting)
-    return str(error)
+    sentence: Text | str = error.args[0]
+    return sentence

@@ -18,7 +18,7 @@ from bot.alerts.asks import Ask, Place, Wanted
 from bot.fallback.approvals import NotApprovedError
 from bot.fallback.impact import Overview, own_saving
 from bot.fallback.service import ModeState
-from bot.language import ENGLISH, in_language, tr, tr_noop
+from bot.language import ENGLISH, in_language, kept, tr, tr_lazy, tr_noop
 from bot.messages import Block, Message, in_utc
 from bot.mode import DEGRADED, NORMAL, Mode
 from bot.modes.changes import Cause, DurationError, duration, switch_words
@@ -346,7 +346,7 @@ async def switch_clicked(services: Services, click: Click) -> Message:
         services,
         click.person,
         mode,
-        "button in the channel",
+        kept(tr_lazy("button in the channel")),
         until=until,
         drawn_for=drawn_for(click.row),
         message=click.message,

@@ -19,7 +19,7 @@ from bot.digests.model import Digest, DigestChange
 from bot.display import USD, Display
 from bot.fallback.targets.base import Target
 from bot.language import in_language, tr, tr_noop
-from bot.listed import all_of
+from bot.listed import all_of, comma_list
 from bot.messages import Message, PlainMessage, Tone, in_utc
 from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, VerificationReport
 from bot.notify.languages import Spoken
@@ -159,7 +159,7 @@ class Rendering:
             message = plain_message(payload, notice.created_at, now, display=self._display, late_after=self._late_after)
             if not notice.mention:
                 return message
-            named = tr("Owners: {owners}", owners=", ".join(notice.mention))
+            named = tr("Owners: {owners}", owners=comma_list(notice.mention))
         return replace(message, body=f"{message.body}\n{named}")
 
 

@@ -10,6 +10,7 @@ from bot.budgets.account import Detail
 from bot.clock import DAY
 from bot.doctor.check import MARKS, Check, State, summary, title
 from bot.language import tr
+from bot.listed import labelled
 from bot.messages import Message
 from bot.notify.store import UnreachableChannel
 from bot.services import Services
@@ -44,7 +45,7 @@ async def doctor_command(services: Services, request: Request) -> Message:
 
 
 def _line(check: Check) -> str:
-    return f"{tr(MARKS[check.state])} · {title(check)}: {shown(check.text, LINE_LIMIT)}"
+    return labelled(f"{tr(MARKS[check.state])} · {title(check)}", shown(check.text, LINE_LIMIT))
 
 
 def with_names(open_alerts: Iterable[OpenAlert], names: Names) -> list[OpenAlert]:

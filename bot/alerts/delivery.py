@@ -10,6 +10,7 @@ from bot.alerts.detector import DetectorContext
 from bot.alerts.incident import AlertKind, Identity, Status, Step, minute_key, moment_of
 from bot.alerts.model import AlertPayload, Transition, at_step
 from bot.clock import is_over
+from bot.language import Text, restored
 from bot.notify.model import SLACK
 
 PATIENCE = timedelta(minutes=10)
@@ -114,8 +115,13 @@ class DeliveryDetector:
             found.append(Failing(SLACK, since, error, alerts.notices.undelivered(), SLACK in refusing))
         for waiting in alerts.destinations.waiting():
             name = waiting.destination
-            found.append(Failing(name, waiting.since, f"{waiting.error}.", waiting.count, name in refusing))
+            found.append(Failing(name, waiting.since, _as_sentence(waiting.error), waiting.count, name in refusing))
         return found
+
+
+def _as_sentence(clause: str) -> str:
+    """What a destination says of its fault is a clause; what the outbox says is a sentence."""
+    return clause if isinstance(restored(clause), Text) else f"{clause}."
 
 
 _OPENS = Step(None, Status.OPEN, DeliveryReason.REFUSES, post=True)

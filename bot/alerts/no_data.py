@@ -16,6 +16,7 @@ from bot.alerts.model import AlertPayload, Transition, at_step
 from bot.budgets.account import Detail
 from bot.budgets.budget_spend import BudgetSpend, KnownSum
 from bot.clock import HOUR, floor_hour
+from bot.language import Text, kept, tr_noop
 from bot.usage.attributed_days import worst_of
 from bot.usage.model import DataState, not_ahead, stale_after
 
@@ -113,7 +114,7 @@ def _step(status: Status, reason: NoDataReason) -> Step:
     return Step(None, status, reason, post=status is Status.OPEN)
 
 
-NOT_REFRESHED = "Anthropic answers, but its data is not refreshed."
+NOT_REFRESHED = tr_noop("Anthropic answers, but its data is not refreshed.")
 
 
 class Watched(Protocol):
@@ -233,7 +234,7 @@ class NoDataDetector:
             **at_step(found.step, mode, now),
             began_at=found.began_at,
             since=found.since,
-            because=data.error or NOT_REFRESHED,
+            because=data.error or kept(Text(NOT_REFRESHED, {})),
             as_of=data.as_of,
             sums=tuple(map(_sum, spends)),
             missing_hours=self._watched.missing_hours(found.since, data) if is_back else 0,

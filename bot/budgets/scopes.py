@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.budgets.budget import ATTRIBUTED, LOGGED, Budget, Scope, ScopeKind
-from bot.language import Text, tr_lazy, tr_noop
+from bot.language import Text, restored, tr_lazy, tr_noop
 from bot.ledger.interning import names_a_user
 from bot.listed import Alternatives
 from bot.pricing.card import RateCard
@@ -207,7 +207,7 @@ def attributed(scope: Scope, known: AttributedNames | None) -> Scope:
             "What Anthropic attributes to each {kind} has not been read yet: the bot reads it at its next poll.",
             kind=scope.kind,
         )
-        raise NoMatchError(error or yet, certain=False, unread=True)
+        raise NoMatchError(yet if error is None else restored(error), certain=False, unread=True)
     value, names = scope.value or "", known.names
     by_id = [id_ for id_ in names if _same(id_, value)]
     for found in (by_id, [id_ for id_, name in names.items() if _same(name, value)]):

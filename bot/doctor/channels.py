@@ -21,7 +21,7 @@ from bot.digests.settings_store import DigestBook
 from bot.doctor.check import Check, State
 from bot.doctor.database import missing_file
 from bot.doctor.slack import Met, check_channel
-from bot.language import ntr, tr
+from bot.language import ntr, spoken, tr
 from bot.slack_api import BUDGETS_CHANNEL, DIGESTS_CHANNEL
 
 NAME = "budget_channels"
@@ -55,7 +55,7 @@ def own_channels(settings: Settings, clock: Clock, seconds: int) -> OwnChannels:
         if schema.present != schema.newest:
             return unread
         budgets = Budgets(settings.budgets, BudgetStore(engine), clock, Teams(settings.teams))
-        unreachable = {channel: each.error for channel, each in ContentStore(engine).unreachable().items()}
+        unreachable = {channel: spoken(each.error) for channel, each in ContentStore(engine).unreachable().items()}
         digests = DigestBook(settings.digests, engine, clock, settings.channel).in_force()
         return OwnChannels(
             _by_channel(budgets.in_force(), settings.channel), _of_digests(digests, settings.channel), unreachable

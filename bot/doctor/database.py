@@ -28,7 +28,7 @@ from bot.fallback.store import ModeStore, TargetStore
 from bot.fallback.targets.base import TargetView
 from bot.fallback.targets.env_file import EnvFile, EnvFileError
 from bot.fallback.targets.registry import targets_from
-from bot.language import ntr, tr, tr_noop
+from bot.language import ntr, spoken, tr, tr_noop
 from bot.ledger.clickhouse import ClickHouseError, connect_clickhouse, look_at
 from bot.mode import modes_from_chain
 from bot.notify.store import Waiting
@@ -200,7 +200,7 @@ def judge_freshness(stored: Stored, now: datetime, poll_seconds: int) -> Check:
     data = stored.data
     if data.as_of is None:
         if data.error is not None:
-            return Check("freshness", State.FAIL, tr("No poll has succeeded yet: {why}", why=data.error))
+            return Check("freshness", State.FAIL, tr("No poll has succeeded yet: {why}", why=spoken(data.error)))
         state = State.FAIL if stored.alive else State.SKIPPED
         return Check("freshness", state, tr("There is no usage data yet: no poll has succeeded."))
     age = span(now - data.as_of)
@@ -211,7 +211,7 @@ def judge_freshness(stored: Stored, now: datetime, poll_seconds: int) -> Check:
         api=data.source,
     )
     if data.error is not None:
-        return Check("freshness", State.FAIL, tr("{age} The last poll failed: {why}", age=text, why=data.error))
+        return Check("freshness", State.FAIL, tr("{age} The last poll failed: {why}", age=text, why=spoken(data.error)))
     if not is_stale(data, now, poll_seconds):
         return Check("freshness", State.OK, text)
     if stored.alive:
@@ -226,7 +226,7 @@ def _outbox(stored: Stored) -> Check:
             "{number} message waits for delivery to Slack: {why}",
             "{number} messages wait for delivery to Slack: {why}",
             waiting,
-            why=stored.waits_because,
+            why=spoken(stored.waits_because),
         )
         return Check("outbox", State.FAIL, text)
     if waiting and not stored.alive:
@@ -257,7 +257,7 @@ def _destinations(settings: Settings, stored: Stored) -> list[Check]:
                 "{number} alerts wait for {destination}, because {why}.",
                 one.count,
                 destination=one.destination,
-                why=one.error,
+                why=spoken(one.error),
             ),
         )
         for one in stored.destinations
@@ -320,7 +320,7 @@ def _written_file(
     """Of a file that has held a mode."""
     values = {"path": path, "mode": mode.mode.name}
     if mode.write_error is not None:
-        text = tr("The mode {mode} is not written: {why}", mode=mode.mode.name, why=mode.write_error)
+        text = tr("The mode {mode} is not written: {why}", mode=mode.mode.name, why=spoken(mode.write_error))
         return Check(name, State.FAIL, text)
     if not follows:
         text = tr("{path} does not hold the mode {mode}, which is the wanted one.", **values)
@@ -348,7 +348,9 @@ def _targets(settings: Settings, mode: ModeState) -> list[Check]:
 
 def _target(view: TargetView, mode: str) -> Check:
     if view.error is not None:
-        text = tr("The mode {mode} is not written to {target}: {why}", mode=mode, target=view.name, why=view.error)
+        text = tr(
+            "The mode {mode} is not written to {target}: {why}", mode=mode, target=view.name, why=spoken(view.error)
+        )
         return Check("targets", State.FAIL, text)
     if view.doubts:
         text = tr("{path} holds the mode {mode}. {doubts}", path=view.name, mode=mode, doubts=" ".join(view.doubts))

@@ -143,7 +143,7 @@ async def check_channel(client: AsyncWebClient, channel: str, met: Met, setting:
     except CallError as error:
         if isinstance(error, RefusedCallError) and error.code == "missing_scope":
             return [_scope_needed(channel, error.needed)]
-        return [Check(name, State.FAIL, sentence_of(error, channel, setting))]
+        return [Check(name, State.FAIL, str(sentence_of(error, channel, setting)))]
     return [_judge_channel(as_object(answer.data.get("channel")), channel, scopes, setting)]
 
 
@@ -158,10 +158,10 @@ def _scope_needed(channel: str, scope: str) -> Check:
 
 def _judge_channel(info: Mapping[str, Any], channel: str, scopes: frozenset[str], setting: str) -> Check:
     if info.get("is_archived"):
-        return Check("channel", State.FAIL, remedy("is_archived", channel=channel, setting=setting))
+        return Check("channel", State.FAIL, str(remedy("is_archived", channel=channel, setting=setting)))
     may_from_outside = "chat:write.public" in scopes and not info.get("is_private")
     if not info.get("is_member") and not may_from_outside:
-        return Check("channel", State.FAIL, remedy("not_in_channel", channel=channel))
+        return Check("channel", State.FAIL, str(remedy("not_in_channel", channel=channel)))
     values = {"name": info.get("name"), "channel": channel}
     if info.get("is_member"):
         return Check("channel", State.OK, tr("The bot is a member of #{name} ({channel}).", **values))

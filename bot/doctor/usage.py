@@ -14,7 +14,7 @@ from bot.budgets.scopes import IsUsed, Unmatched, matched, used_in
 from bot.clock import Clock
 from bot.db.schema import ledger_dimensions
 from bot.doctor.check import Check, State
-from bot.language import ntr, tr
+from bot.language import ntr, spoken, tr
 from bot.pricing.card import RateCard
 from bot.usage.attributed_days import AttributedState
 from bot.usage.attributed_store import AttributedStore
@@ -84,7 +84,7 @@ def _attribution(by: str, state: AttributedState | None, now: datetime) -> Check
         text = tr("What Anthropic attributes by {by} has not been read yet: the bot reads it at its next poll.", by=by)
         return Check(name, State.SKIPPED, text)
     if state.error is not None:
-        return Check(name, State.FAIL, tr("Budgets by {by} have no new data: {why}", by=by, why=state.error))
+        return Check(name, State.FAIL, tr("Budgets by {by} have no new data: {why}", by=by, why=spoken(state.error)))
     data = not_ahead(state.data, now)
     assert data.as_of is not None
     values = {"by": by, "time": f"{data.as_of:%Y-%m-%d %H:%M}"}
@@ -111,7 +111,7 @@ def _attribution(by: str, state: AttributedState | None, now: datetime) -> Check
 def _exactness(findings: UsageFindings) -> Check:
     name = "usage_rows"
     if findings.odd_days:
-        text = findings.odd_rows or tr("Some rows of Anthropic's report could not be read in full.")
+        text = spoken(findings.odd_rows or "") or tr("Some rows of Anthropic's report could not be read in full.")
         concerns = ntr(
             "That concerns {number} day of this month.",
             "That concerns {number} days of this month.",

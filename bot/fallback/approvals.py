@@ -17,7 +17,7 @@ from bot.db.state import Outcome, keep
 from bot.fallback.impact import ModeImpact
 from bot.fallback.service import FallbackService
 from bot.fallback.store import newest_change, record_change
-from bot.language import ENGLISH, in_language, tr, tr_noop
+from bot.language import ENGLISH, in_language, spoken, tr, tr_noop
 from bot.mode import NORMAL, Mode
 from bot.modes.changes import ModeChange
 from bot.modes.model import (
@@ -235,7 +235,7 @@ def _notify(connection: Connection, facts: Proposal, now: datetime) -> None:
 def _audit(connection: Connection, facts: Proposal, at: datetime, actor: str, word: str) -> None:
     with in_language(ENGLISH):
         lasts = "" if facts.lasts is None else f" for {exact_span(facts.lasts)}"
-    detail = f"{facts.previous} -> {facts.mode}{lasts} {word}: {facts.reason}"
+    detail = f"{facts.previous} -> {facts.mode}{lasts} {word}: {spoken(facts.reason)}"
     outcome: Outcome = "refused" if facts.status in (ProposalStatus.REJECTED, ProposalStatus.VOID) else "done"
     keep(connection, at, actor, "proposal", outcome, detail)
 

@@ -15,6 +15,7 @@ from bot.alerts.incident import AlertKind, Level
 from bot.amounts import usd
 from bot.budgets.budget import LimitKind
 from bot.clock import is_over
+from bot.language import Text, kept, tr_lazy, tr_noop
 from bot.mode import NORMAL
 
 
@@ -48,11 +49,12 @@ MATTERS = Decimal("0.01")
 """What would be spent until the end of the period, as a share of the limit; less is not worth a second step."""
 
 _WHY = {
-    LimitKind.SOFT: "the soft limit of {limit} of budget {budget} is crossed",
-    LimitKind.HARD: "the hard limit of {limit} of budget {budget} is crossed",
-    AlertKind.FORECAST: "budget {budget} is going to end above its limit of {limit}",
-    AlertKind.SPIKE: "budget {budget} spends far more an hour than is usual",
+    LimitKind.SOFT: tr_noop("the soft limit of {limit} of budget {budget} is crossed"),
+    LimitKind.HARD: tr_noop("the hard limit of {limit} of budget {budget} is crossed"),
+    AlertKind.FORECAST: tr_noop("budget {budget} is going to end above its limit of {limit}"),
+    AlertKind.SPIKE: tr_noop("budget {budget} spends far more an hour than is usual"),
 }
+_OTHERWISE = tr_noop("an alert ({level}) of budget {budget} is open")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class SpendRates:
 
 @dataclass(frozen=True, slots=True)
 class AutoStep:
-    """The change to make, by `BOT`. `reason`: one clause. `trigger`: what it answers; None on the way back."""
+    """The change to make, by `BOT`. `reason`: one clause, as of `kept`. `trigger`: what it answers, if anything."""
 
     mode: str
     previous: str
@@ -166,14 +168,19 @@ def _down(
     if mode is None:
         return None
     first = min(counting, key=lambda trigger: trigger.opened_at)
-    reason = _WHY.get(first.level, "an alert ({level}) of budget {budget} is open").format(
-        limit=usd(first.bound_usd), budget=first.budget, level=first.level
-    )
+    why = _WHY.get(first.level, _OTHERWISE)
+    reason = Text(why, {"limit": usd(first.bound_usd), "budget": first.budget, "level": str(first.level)})
     if own:
         if rates is None or not any(_goes_on(rates, trigger, now) for trigger in counting):
             return None
-        reason += f", and spend goes on at {usd(rates.since)} an hour ({usd(rates.before)} before {in_force})"
-    return AutoStep(mode, in_force, reason, first)
+        reason = tr_lazy(
+            "{why}, and spend goes on at {since} an hour ({before} before {mode})",
+            why=reason,
+            since=usd(rates.since),
+            before=usd(rates.before),
+            mode=in_force,
+        )
+    return AutoStep(mode, in_force, kept(reason), first)
 
 
 def _goes_on(rates: SpendRates, trigger: Trigger, now: datetime) -> bool:
@@ -184,8 +191,9 @@ def _goes_on(rates: SpendRates, trigger: Trigger, now: datetime) -> bool:
 
 def _why_back(answered: Sequence[Trigger], now: datetime) -> str:
     if answered and all(trigger.ends_at <= now for trigger in answered):
-        return "the period is over"
-    return f"no alert that counts has been open for {HOLD // timedelta(minutes=1)} minutes"
+        return kept(tr_lazy("the period is over"))
+    minutes = HOLD // timedelta(minutes=1)
+    return kept(tr_lazy("no alert that counts has been open for {minutes} minutes", minutes=minutes))
 
 
 def _dwells(changes: Sequence[Change], now: datetime) -> bool:

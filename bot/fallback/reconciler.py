@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from bot.clock import Clock
 from bot.fallback.store import TargetStore
 from bot.fallback.targets.base import Target, TargetError, TargetState, TargetView
+from bot.language import kept
 from bot.mode import Mode
 from bot.notify.back_off import back_off
 
@@ -67,7 +68,7 @@ class Reconciler:
         try:
             after = self._written(target, mode, before, now)
         except TargetError as error:
-            after = replace(before, written_at=None, error=str(error))
+            after = replace(before, written_at=None, error=kept(error))
             failures = failures or _Failures(change_id)
             failures.not_before = now + back_off(failures.count, LONGEST_WAIT)
             failures.count += 1
@@ -115,7 +116,7 @@ class Reconciler:
         try:
             doubts = target.doubts(mode.variables)
         except TargetError as failure:
-            error = str(failure)
+            error = kept(failure)
         return TargetView(target.name, target.follows, state.written_at, error, state.repaired_at, doubts)
 
 

@@ -15,7 +15,7 @@ from bot.fallback.auto import FallbackRules
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.store import Dismissal, ModeStore
 from bot.fallback.targets.base import TargetState, TargetView
-from bot.language import tr_noop
+from bot.language import Text, kept, restored, tr_lazy, tr_noop
 from bot.mode import NORMAL, Mode
 from bot.modes.changes import NO_CHANGE, AuditEntry, AutoSwitch, Cause, Due, End, ModeChange, due, end_of
 from bot.modes.consequences import Consequences
@@ -58,7 +58,7 @@ class ChangeSignal:
                 self._listeners.remove(listener)
 
 
-BECAUSE = {Cause.TIME: "its time is over", Cause.PERIOD: "a new period has begun"}
+BECAUSE = {Cause.TIME: tr_noop("its time is over"), Cause.PERIOD: tr_noop("a new period has begun")}
 WILL_END = {
     Cause.TIME: tr_noop("its time is over then"),
     Cause.PERIOD: tr_noop("a new period begins then"),
@@ -146,9 +146,9 @@ class FallbackService:
         change = changes[0] if changes else None
         mode = self.wanted(change)
         targets = self._reconciler.view(mode, None if change is None else change.id)
-        errors = " ".join(target.error for target in targets if target.error is not None)
+        errors = _errors(targets)
         if change is None:
-            return ModeState(mode, None, None, None, None, errors or None, targets, served=self._served)
+            return ModeState(mode, None, None, None, None, errors, targets, served=self._served)
         reports = self.store.verifications.reports([each.id for each in changes])
         return ModeState(
             mode,
@@ -229,7 +229,7 @@ class FallbackService:
         now = self._clock()
         what = due(end, change.changed_at, now, warned=change.warned_at is not None)
         if what is Due.RETURN:
-            self.switch(self.modes[NORMAL], BOT, BECAUSE[end.cause], (), None, after=change.id)
+            self.switch(self.modes[NORMAL], BOT, kept(Text(BECAUSE[end.cause], {})), (), None, after=change.id)
         elif what is Due.WARN:
             facts = ModeEnding(mode=change.mode, ends_at=end.at, because=WILL_END[end.cause])
             self.store.warn(change.id, facts, now)
@@ -303,8 +303,14 @@ class FallbackService:
             self.store.not_written(change.id, error)
 
 
-def _errors(states: Sequence[TargetState]) -> str | None:
-    return " ".join(state.error for state in states if state.error is not None) or None
+def _errors(targets: Sequence[TargetState] | Sequence[TargetView]) -> str | None:
+    errors = [restored(target.error) for target in targets if target.error is not None]
+    if not errors:
+        return None
+    together = errors[0]
+    for error in errors[1:]:
+        together = tr_lazy("{sentence} {next}", sentence=together, next=error)
+    return kept(together)
 
 
 def _late(change: ModeChange) -> ModeAnnouncement | None:

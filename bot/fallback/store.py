@@ -15,7 +15,7 @@ from bot.db.engine import lock_for_writers
 from bot.db.schema import audit, mode_changes, notices, state, target_states
 from bot.db.state import keep, save_state
 from bot.fallback.targets.base import TargetState
-from bot.language import ENGLISH, in_language
+from bot.language import ENGLISH, in_language, spoken
 from bot.mode import NORMAL
 from bot.modes.changes import AUTO_KEY, AUTO_SWITCH, LOOK_BACK, NO_CHANGE, AuditEntry, AutoSwitch, ModeChange
 from bot.modes.model import ModeAnnouncement, ModeEnding, VerificationReport
@@ -225,7 +225,7 @@ def record_change(connection: Connection, variables: Mapping[str, str], facts: M
     if facts.until is not None:
         with in_language(ENGLISH):
             ends = f" until {day_name(facts.until.date(), facts.changed_at)} {facts.until:%H:%M} UTC"
-    detail = f"{facts.previous} -> {facts.mode}{ends}: {facts.reason}"
+    detail = f"{facts.previous} -> {facts.mode}{ends}: {spoken(facts.reason)}"
     keep(connection, facts.changed_at, facts.by, "mode", "done", detail)
     enqueue(connection, "post", facts, facts.changed_at, mode_change_id=change_id)
     return change_id

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import Clock
+from bot.language import kept, restored, spoken, tr_lazy
 from bot.notify.back_off import Waits, back_off
 from bot.notify.model import (
     CALL_SECONDS,
@@ -208,7 +209,8 @@ class Outbox:
         return wait
 
     def _what_waits(self) -> tuple[int, str | None]:
-        return self._store.undelivered(), self._store.last_error()
+        error = self._store.last_error()
+        return self._store.undelivered(), None if error is None else spoken(error)
 
     async def _send(self, notice: Notice) -> timedelta | None:
         """None when the notice is settled, otherwise how long to wait."""
@@ -219,7 +221,7 @@ class Outbox:
         try:
             message = self._render(notice, self._clock())
         except Exception as error:  # noqa: BLE001  # whatever a fault in drawing one raises, the others get out
-            why = f"this version of the bot cannot render it ({type(error).__name__})"
+            why = kept(tr_lazy("this version of the bot cannot render it ({error})", error=type(error).__name__))
             return await self._hold(notice.id, notice.attempts, why, outcome_unknown=notice.outcome_unknown)
         if notice.outcome_unknown and (notice.action != "update" or self._address(notice) is None):
             look = await self._look(notice)
@@ -260,7 +262,9 @@ class Outbox:
         except Exception as error:  # noqa: BLE001  # whatever a destination raises, its next notices get out
             # The error's text may quote an address, which may hold a secret.
             log.error("%s failed at notice %d (%s)", self.name, notice.id, type(error).__name__)
-            why = f"{self.name} failed with an internal error ({type(error).__name__})."
+            why = kept(
+                tr_lazy("{name} failed with an internal error ({error}).", name=self.name, error=type(error).__name__)
+            )
             return Failed(why, outcome_unknown=True, alone=True)
 
     async def _settle(
@@ -313,7 +317,7 @@ class Outbox:
         return wait
 
     def _log_wait(self, notice_id: int, wait: timedelta, why: str) -> None:
-        log.error("%s: notice %d waits %d s: %s", self.name, notice_id, wait.total_seconds(), why)
+        log.error("%s: notice %d waits %d s: %s", self.name, notice_id, wait.total_seconds(), spoken(why))
         self._failed.add(notice_id)
 
     async def _finish(
@@ -342,14 +346,18 @@ class Outbox:
             lookups.resume = look.resume
             if not _looked_enough(notice, lookups.count, self._clock()):
                 return look
-            log.warning("%s: notice %d is sent again, since no search works: %s", self.name, notice.id, look.why)
+            log.warning(
+                "%s: notice %d is sent again, since no search works: %s", self.name, notice.id, spoken(look.why)
+            )
         self._lookups.pop(notice.id)
         return look if isinstance(look, Found) else NotThere()
 
     async def _look_again(self, notice: Notice, look: CouldNotLook) -> timedelta:
         """Delay a notice whose search failed."""
         wait = look.retry_after or back_off(self._lookups[notice.id].count - 1, LONGEST_LOOK_WAIT)
-        why = f"It may be in the channel already, and searching there fails: {look.why}"
+        why = kept(
+            tr_lazy("It may be in the channel already, and searching there fails: {why}", why=restored(look.why))
+        )
         wait = min(wait, LONGEST_WAIT)
         return await self._wait_alone(notice.id, notice.attempts, wait, why, outcome_unknown=True)
 

@@ -11,6 +11,7 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from bot.language import kept
 from bot.messages import FOLD, Block, Message
 from bot.notify.model import (
     SLACK,
@@ -261,7 +262,7 @@ def _delivered(answer: Answer, channel: str) -> SendResult:
 
 
 def _not_read(error: CallError, channel: str, cursor: str) -> CouldNotLook:
-    why = sentence_of(error, channel)
+    why = kept(sentence_of(error, channel))
     if isinstance(error, LimitedCallError):
         return CouldNotLook(why, error.retry_after, cursor)
     if isinstance(error, RefusedCallError):
@@ -336,7 +337,7 @@ def _shortened(text: str) -> str:
 
 def _classified(error: CallError, channel: str, setting: str) -> Failed | _Refused:
     if isinstance(error, RefusedCallError):
-        return _Refused(error.code, sentence_of(error, channel, setting), "; ".join(error.details))
+        return _Refused(error.code, kept(sentence_of(error, channel, setting)), "; ".join(error.details))
     if isinstance(error, LimitedCallError):
-        return Failed(str(error), retry_after=error.retry_after)
-    return Failed(str(error), outcome_unknown=not isinstance(error, FailedCallError) or error.arrived)
+        return Failed(kept(error), retry_after=error.retry_after)
+    return Failed(kept(error), outcome_unknown=not isinstance(error, FailedCallError) or error.arrived)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.amounts import count
 from bot.config.settings import SettingsError
 from bot.db.engine import database_problem
+from bot.language import spoken
 from bot.notify.back_off import back_off
 from bot.notify.slack_connection import SlackUnreachableError, SocketMode, check_app_token, check_bot_token
 from bot.runner.cycle import Bot
@@ -157,15 +158,15 @@ class Lifecycle:
         elif is_stale(data, services.clock(), services.poll_seconds):
             found.append(f"The usage data is stale, as of {data.as_of.isoformat()}.")
         if data.error:
-            found.append(data.error)
-        found += [target.error for target in services.fallback.state().targets if target.error is not None]
+            found.append(spoken(data.error))
+        found += [spoken(target.error) for target in services.fallback.state().targets if target.error is not None]
         waiting = services.alerts.notices.last_error()
         if waiting:
-            found.append(waiting)
+            found.append(spoken(waiting))
         for failing in services.alerts.destinations.waiting():
             since = failing.since.isoformat()
             waits = count(failing.count, "alert")
-            found.append(f"{failing.destination}: {waits} waiting since {since}, because {failing.error}.")
+            found.append(f"{failing.destination}: {waits} waiting since {since}, because {spoken(failing.error)}.")
         return found
 
     async def connect(self) -> None:

@@ -16,6 +16,7 @@ import httpx
 from pydantic import SecretStr
 
 from bot.clock import DAY, HOUR, MINUTE, Clock, is_over
+from bot.language import kept, tr_lazy
 from bot.usage.anthropic.admin import AdminSource
 from bot.usage.anthropic.analytics import AnalyticsSource
 from bot.usage.anthropic.client import NotServedError, Query, Transport
@@ -137,7 +138,7 @@ class Poller:
             except _AnotherPollsError as error:
                 return PollOutcome(False, before.source, str(error))
             except SourceError as error:
-                failed = replace(before, error=str(error), error_since=before.error_since or now)
+                failed = replace(before, error=kept(error), error_since=before.error_since or now)
                 if await self.may_store():
                     await asyncio.to_thread(self._store.save_state, failed)
                 log.error("poll failed: %s", error)
@@ -179,8 +180,12 @@ class Poller:
                 yield
         except TimeoutError:
             raise UnavailableError(
-                f"Anthropic has given no whole answer for {self.stuck_after // MINUTE} minutes, or is not done after "
-                f"{LONGEST_POLL // MINUTE}; the next poll starts again."
+                tr_lazy(
+                    "Anthropic has given no whole answer for {stuck} minutes, or is not done after {longest}; the "
+                    "next poll starts again.",
+                    stuck=self.stuck_after // MINUTE,
+                    longest=LONGEST_POLL // MINUTE,
+                )
             ) from None
         finally:
             self._deadline = None
@@ -268,7 +273,7 @@ class Poller:
                 bill = await self._sources[reading.source].billed(first, last)
         except SourceError as error:
             log.warning("no cost report: %s", error)
-            return replace(after, billed_error=str(error), billed_at=now), None
+            return replace(after, billed_error=kept(error), billed_at=now), None
         if bill.odd is not None:
             log.warning("%s", bill.odd)
         state = replace(after, billed_error=bill.odd, billed_at=now, billed_read_at=now)
@@ -311,7 +316,9 @@ def _after(before: DataState, reading: _Reading, now: datetime) -> DataState:
 
 
 def _behind(as_of: datetime) -> SourceError:
-    return UnavailableError(f"The data is as of {as_of:%Y-%m-%d %H:%M} UTC, which is too old.")
+    return UnavailableError(
+        tr_lazy("The data is as of {as_of} UTC, which is too old.", as_of=f"{as_of:%Y-%m-%d %H:%M}")
+    )
 
 
 def _no_step_back(behind: _Begun, before: DataState) -> bool:
@@ -324,7 +331,13 @@ def _both(analytics_error: SourceError, admin_error: SourceError) -> SourceError
     refusals = [error for error in errors if isinstance(error, RefusedError)]
     if refusals and all(isinstance(error, RefusedError | NotServedError) for error in errors):
         return refusals[0]
-    return SourceError(f"Neither usage API can be read. Analytics: {analytics_error} Admin: {admin_error}")
+    return SourceError(
+        tr_lazy(
+            "Neither usage API can be read. Analytics: {analytics} Admin: {admin}",
+            analytics=analytics_error,
+            admin=admin_error,
+        )
+    )
 
 
 def _in(span: timedelta) -> float:

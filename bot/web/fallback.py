@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.fallback.service import ChangeSignal, ModeState
+from bot.language import spoken
 from bot.mode import CHAIN_VARIABLE, MODE_VARIABLE, MODEL_VARIABLE
 from bot.web.access import BearerAccess
 
@@ -62,7 +63,7 @@ def served(state: ModeState) -> ServedMode:
             "since": _moment(state.changed_at),
             "until": _moment(state.until),
             "by": state.changed_by,
-            "reason": state.reason,
+            "reason": None if state.reason is None else spoken(state.reason),
         }
     ).encode()
     return ServedMode(state.mode.name, state.mode.variables, body, entity_tag(body))

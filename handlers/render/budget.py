@@ -12,7 +12,7 @@ from bot.budgets.scopes import Unmatched
 from bot.budgets.store import KeptBudget
 from bot.display import Display
 from bot.language import tr, tr_noop
-from bot.listed import all_of
+from bot.listed import all_of, comma_list, labelled
 from bot.messages import Block, Message
 from handlers.render.asking import ask_row
 from handlers.render.parts import (
@@ -139,17 +139,17 @@ def ownership_lines(budget: Budget, team: Team | None) -> list[str]:
     levels = MENTIONED_BY_DEFAULT if budget.mention is None else budget.mention
     if budget.owners and levels:
         owners = " ".join(map(mention, budget.owners))
-        lines.append(tr("Owners: {owners}, mentioned at: {levels}.", owners=owners, levels=", ".join(levels)))
+        lines.append(tr("Owners: {owners}, mentioned at: {levels}.", owners=owners, levels=comma_list(levels)))
     elif budget.owners:
         lines.append(tr("Owners: {owners}, never mentioned.", owners=" ".join(map(mention, budget.owners))))
     if team is not None and budget.scope.kind is ScopeKind.TEAM:
-        counted = ", ".join(shown(str(scope)) for scope in team.counted)
+        counted = comma_list([shown(str(scope)) for scope in team.counted])
         lines.append(tr("Team {team} counts {scopes}, each request once.", team=shown(team.name), scopes=counted))
         if team.left_out:
             lines.append(
                 tr(
                     "Not counted: {scopes}. Applications log it, so it cannot be added to Anthropic's figures.",
-                    scopes=", ".join(shown(str(scope)) for scope in team.left_out),
+                    scopes=comma_list([shown(str(scope)) for scope in team.left_out]),
                 )
             )
     return lines
@@ -388,15 +388,15 @@ def changes(before: Budget, after: Budget) -> list[str]:
         (tr("thresholds"), _thresholds(before), _thresholds(after)),
         (tr("team"), before.team or tr("none"), after.team or tr("none")),
         (tr("channel"), before.channel or tr("the main one"), after.channel or tr("the main one")),
-        (tr("owners"), ", ".join(before.owners) or tr("none"), ", ".join(after.owners) or tr("none")),
+        (tr("owners"), comma_list(before.owners) or tr("none"), comma_list(after.owners) or tr("none")),
         (tr("mention"), _mention(before), _mention(after)),
     ]
-    return [f"• {name}: {shown(was)} → {shown(will)}" for name, was, will in rows if was != will]
+    return [f"• {labelled(name, f'{shown(was)} → {shown(will)}')}" for name, was, will in rows if was != will]
 
 
 def _mention(budget: Budget) -> str:
     levels = MENTIONED_BY_DEFAULT if budget.mention is None else budget.mention
-    return ", ".join(levels) or tr("never")
+    return comma_list(levels) or tr("never")
 
 
 def _limit(budget: Budget, kind: LimitKind) -> str:

@@ -11,6 +11,7 @@ from bot.budgets.parsing import BudgetWordsError
 from bot.budgets.raises import RaiseState
 from bot.budgets.store import Undo
 from bot.language import tr, tr_noop
+from bot.listed import labelled
 from bot.messages import Block, Message
 from handlers.render.budget import changes, described
 from handlers.render.parts import (
@@ -124,7 +125,7 @@ def _undo(change: BudgetChange) -> Block:
 
 def _entry(entry: HistoryEntry) -> str:
     what = _of_budget(entry) if entry.action in OF_BUDGETS else _of_raise(entry)
-    line = f"{moment(entry.at)} · {shown(entry.budget)}: {what}"
+    line = labelled(f"{moment(entry.at)} · {shown(entry.budget)}", what)
     if entry.reason.strip():
         line = tr("{line}. Reason: {reason}", line=line, reason=sentence(entry.reason))
     if entry.undone_by is not None:

@@ -13,7 +13,7 @@ from typing import Literal
 from babel.dates import format_skeleton
 
 from bot.language import ENGLISH, language, locale
-from bot.listed import comma_list
+from bot.listed import comma_list, labelled
 from bot.messages import Block, Part
 from handlers.render.parts import CELL_LIMIT, plain, shown
 
@@ -69,8 +69,12 @@ def chart(
         return Part()
     names, labels = unique([each.name for each in series]), unique(categories)
     lines = [
-        f"{shown(each.name)}: "
-        + comma_list([f"{shown(label)} {written(value)}" for label, value in zip(categories, each.values, strict=True)])
+        labelled(
+            shown(each.name),
+            comma_list(
+                [f"{shown(label)} {written(value)}" for label, value in zip(categories, each.values, strict=True)]
+            ),
+        )
         for each in series
         if each.said
     ]

@@ -10,6 +10,7 @@ from bot.digests.content import REST
 from bot.digests.model import Digest, EstimatePace
 from bot.display import USD, Display
 from bot.language import ntr, tr, tr_noop
+from bot.listed import labelled
 from bot.messages import Message, Part
 from handlers.render.digest_settings import settings_button
 from handlers.render.logged_requests import NONE
@@ -206,7 +207,7 @@ def _moved(mover: NamedMover) -> str:
 def _cheaper(found: Sequence[Cheaper]) -> list[Part]:
     if not found:
         return []
-    lines = [f"{shown(each.caller)}: {' · '.join(_option(option) for option in each.options)}" for each in found]
+    lines = [labelled(shown(each.caller), " · ".join(_option(option) for option in each.options)) for each in found]
     return [
         bullets(tr("Savings on the table"), lines),
         context(

@@ -11,6 +11,7 @@ from bot.fallback.impact import ModeImpact, Overview, OwnSaving
 from bot.fallback.service import Auto, ModeState
 from bot.fallback.targets.base import Target, TargetView
 from bot.language import tr, tr_noop
+from bot.listed import comma_list
 from bot.messages import Block, Message, Part
 from bot.mode import NORMAL
 from bot.modes.changes import AuditEntry, Cause, End
@@ -287,7 +288,7 @@ def mode_and_until(value: str) -> tuple[str, datetime | None]:
 def _headline(facts: ModeAnnouncement) -> str:
     who = _who(facts.by)
     if facts.approved_by:
-        approved = ", ".join(_who(user) for user in facts.approved_by)
+        approved = comma_list([_who(user) for user in facts.approved_by])
         who = tr("{user}, approved by {approved}", user=who, approved=approved)
     values = {"mode": shown(facts.mode), "who": who, "why": _why(facts.reason)}
     if facts.mode == facts.previous:
@@ -364,7 +365,7 @@ def _not_written(error: str) -> str:
 
 
 def _places(listed: Sequence[str]) -> str:
-    return ", ".join(code(name, PATH_LIMIT) for name in listed[:MOST_TARGETS])
+    return comma_list([code(name, PATH_LIMIT) for name in listed[:MOST_TARGETS]])
 
 
 def _auto_line(auto: Auto) -> str:

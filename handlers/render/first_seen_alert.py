@@ -5,6 +5,7 @@ from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
 from bot.amounts import day_name, usd
 from bot.language import tr, tr_noop
+from bot.listed import labelled
 from bot.messages import Message
 from handlers.render.layout import age_part, incident_part, layout
 from handlers.render.parts import bullets, model_label, paragraph, shown
@@ -25,7 +26,9 @@ def first_seen_message(alert: FirstSeenAlert) -> Message:
         [tr("First used on {day}, and nothing of it is in the history before.", **values)],
         details=[
             paragraph(*also),
-            bullets(tr("Largest in the last day"), [f"{caller(mover)}: {usd(mover.usd)}" for mover in alert.callers]),
+            bullets(
+                tr("Largest in the last day"), [labelled(caller(mover), usd(mover.usd)) for mover in alert.callers]
+            ),
             paragraph(_closing(alert)),
             incident_part(alert),
         ],

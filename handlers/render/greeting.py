@@ -7,6 +7,7 @@ from bot.amounts import usd
 from bot.budgets.budget import ORGANIZATION, PeriodKind
 from bot.budgets.greeting import Greeting, WatchedBudget
 from bot.language import tr, tr_noop
+from bot.listed import comma_list
 from bot.messages import Message
 from handlers.render.help import examples
 from handlers.render.parts import code, lead, paragraph, shown
@@ -96,5 +97,5 @@ def _who(admins: Sequence[str]) -> str:
             "the bot."
         )
     # An id in code style calls nobody.
-    ids = ", ".join(code(admin) for admin in admins[:MOST_ADMINS]) + (", …" if len(admins) > MOST_ADMINS else "")
+    ids = comma_list([*map(code, admins[:MOST_ADMINS]), *(["…"] if len(admins) > MOST_ADMINS else [])])
     return tr("The people in `CLAUDE_COST_ADMINS` ({ids}) may change budgets and the fallback mode.", ids=ids)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bot.language import tr, tr_noop
+from bot.listed import labelled
 from bot.messages import Message, Part
 from handlers.render.parts import code, escape, fold, paragraph
 
@@ -49,4 +50,4 @@ def _all(rows: Rows) -> Part:
 
 
 def _lines(rows: Rows) -> list[str]:
-    return [f"`{COMMAND} {escape(usage)}`: {escape(meaning)}" for usage, meaning in rows]
+    return [labelled(f"`{COMMAND} {escape(usage)}`", escape(meaning)) for usage, meaning in rows]

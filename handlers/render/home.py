@@ -14,6 +14,7 @@ from bot.clock import BEFORE_EVERYTHING
 from bot.display import USD, Display
 from bot.fallback.service import ModeState
 from bot.language import tr, tr_noop
+from bot.listed import labelled
 from bot.messages import Block, Message, Part
 from bot.pricing.store import KeptEstimate
 from bot.pricing.tokens import TokenCounts
@@ -178,7 +179,7 @@ def _alerts(opened: Sequence[tuple[OpenAlert, str | None]]) -> Part:
     lines = []
     for alert, link in opened[:MOST_ALERTS]:
         line = tr("{alert}, since {time}", alert=open_line(alert), time=moment(alert.since))
-        lines.append(line if link is None else f"{line}: <{escape(link)}|{tr('open it')}>")
+        lines.append(line if link is None else labelled(line, f"<{escape(link)}|{tr('open it')}>"))
     if len(opened) > MOST_ALERTS:
         lines.append(tr("and {number} more", number=len(opened) - MOST_ALERTS))
     return bullets(tr("Open alerts"), lines)

@@ -12,6 +12,7 @@ from bot.alerts.notice_contents import LifecycleEvent
 from bot.amounts import exact_span, span
 from bot.budgets.budget import LimitKind
 from bot.language import tr
+from bot.listed import comma_list
 from bot.messages import Message, Part
 from handlers.render.expected import expected_step
 from handlers.render.layout import layout
@@ -96,7 +97,7 @@ def _open_alert(alert: OpenAlert) -> str:
         "{alert}: since {since}, {life}.",
         alert=open_line(alert),
         since=moment(alert.since),
-        life=", ".join(map(_uncapitalized, who_has_it)),
+        life=comma_list([_uncapitalized(line) for line in who_has_it]),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from bot.amounts import usd
 from bot.budgets.budget import Budget
 from bot.language import tr, tr_noop
-from bot.listed import comma_list
+from bot.listed import comma_list, labelled
 from bot.messages import Message
 from bot.pricing.throughput import UNITS, Limits, Pool, RateLimitTable
 from handlers.render.budget import described, where
@@ -49,7 +49,7 @@ def _budget_line(budget: Budget) -> str:
 
 def _own(measured: Mapping[Pool, Limits]) -> tuple[str, list[str], str]:
     pools = sorted(measured.items(), key=lambda item: (item[0].batch, item[0].name))
-    lines = [f"• {shown(pool.name)}: {_own_limits(limits)}" for pool, limits in pools[:MOST_POOLS]]
+    lines = [f"• {labelled(shown(pool.name), _own_limits(limits))}" for pool, limits in pools[:MOST_POOLS]]
     if len(pools) > MOST_POOLS:
         lines.append(tr("and {number} more", number=len(pools) - MOST_POOLS))
     source = tr("Rate limits as Anthropic reported them within the last hour; cache reads do not count as input.")
@@ -70,7 +70,7 @@ def _standard(table: RateLimitTable) -> tuple[str, list[str], str]:
     for pool, by_tier in table.limits.items():
         alike.setdefault(_by_tier(by_tier, table), []).append(pool.name)
     lines = [tr("• monthly cap by tier: {caps}", caps=" · ".join(by_name))]
-    lines += [f"• {comma_list(pools)}: {limits}" for limits, pools in alike.items()]
+    lines += [f"• {labelled(comma_list(pools), limits)}" for limits, pools in alike.items()]
     source = tr(
         "Standard limits of each tier as of {day}; cache reads do not count as input. Your organization's own ones are "
         "not known here: an Admin key may read them, and the Console shows them.",
@@ -89,5 +89,5 @@ def _by_tier(by_tier: Mapping[str, Limits], table: RateLimitTable) -> str:
             for tier in table.tiers
             if limiter in by_tier.get(tier.name, {})
         ]
-        words.append(f"{tr(UNITS[limiter])}: {' · '.join(figures)}")
+        words.append(labelled(tr(UNITS[limiter]), " · ".join(figures)))
     return listed_apart(words) or tr("not known here")

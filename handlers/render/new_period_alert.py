@@ -7,6 +7,7 @@ from bot.alerts.new_period import BegunPeriod, NewPeriodAlert
 from bot.amounts import NO_CHANGE, change, percent, usd
 from bot.budgets.budget import LimitKind, period_name
 from bot.language import ntr, tr, tr_noop
+from bot.listed import comma_list
 from bot.messages import Message
 from bot.mode import NORMAL
 from handlers.render.layout import age_part, incident_part, layout, named_clause, unknown_prices
@@ -104,7 +105,7 @@ def _new(alert: NewPeriodAlert) -> list[str]:
     ]
     period = capitalized(shown(period_name(alert.key, alert.as_of)))
     until = moment(alert.new_ends_at)
-    lines = [tr("{period}, until {until}: {limits}.", period=period, until=until, limits=", ".join(limits))]
+    lines = [tr("{period}, until {until}: {limits}.", period=period, until=until, limits=comma_list(limits))]
     mode = shown(alert.mode)
     if alert.mode == NORMAL:
         lines.append(tr("Fallback mode: {mode}.", mode=mode))

@@ -8,7 +8,8 @@ from bot.alerts.no_data import NoDataAlert
 from bot.amounts import percent, span, usd
 from bot.budgets.budget import in_period
 from bot.budgets.budget_spend import KnownSum
-from bot.language import ntr, tr, tr_noop
+from bot.language import ntr, spoken, tr, tr_noop
+from bot.listed import comma_list
 from bot.messages import Message
 from handlers.render.layout import age_part, incident_part, layout
 from handlers.render.parts import context, moment, paragraph, sentence, shown
@@ -64,7 +65,7 @@ def no_data_line(alert: OpenAlert) -> str:
 def _attribution_message(alert: NoDataAlert) -> Message:
     away = span(alert.decided_at - alert.since)
     age = [] if alert.as_of is None else [context(tr("Complete up to {moment}.", moment=moment(alert.as_of)))]
-    by = ", ".join(alert.dimensions)
+    by = comma_list(alert.dimensions)
     if alert.status is Status.RESOLVED:
         return layout(
             tr("Attributed spend is known again after {span}", span=away),
@@ -90,7 +91,7 @@ def _attribution_message(alert: NoDataAlert) -> Message:
 
 def _first_sentence(because: str) -> str:
     """What is quoted of each source, with its addresses, is in the details."""
-    first, point, _ = because.partition(". ")
+    first, point, _ = spoken(because).partition(tr(". "))
     return sentence(f"{first}{point.strip()}")
 
 

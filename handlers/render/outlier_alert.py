@@ -9,6 +9,7 @@ from bot.alerts.outlier import LOOK_BACK, OutlierAlert
 from bot.amounts import day_name, usd
 from bot.budgets.budget import period_name
 from bot.language import ntr, tr, tr_noop
+from bot.listed import labelled
 from bot.messages import Message
 from handlers.render.layout import age_part, incident_part, layout
 from handlers.render.parts import bullets, paragraph, shown
@@ -24,7 +25,7 @@ def outlier_message(alert: OutlierAlert) -> Message:
             "Outlier over, {what} {who}: {spent} on {day}{against}", day=day_name(alert.day, alert.as_of), **values
         )
         return layout(first, details=[incident_part(alert)], small_print=small_print)
-    largest = [f"{caller(mover)}: {usd(mover.usd)}" for mover in alert.callers]
+    largest = [labelled(caller(mover), usd(mover.usd)) for mover in alert.callers]
     basis = tr(
         "As your applications log it, on the UTC day {day}. It is reported once a day, from {factor} times what is "
         "usual and {floor} on.",

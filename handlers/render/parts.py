@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.amounts import in_skeleton, span
-from bot.language import ENGLISH, language, tr, tr_noop
+from bot.language import ENGLISH, language, spoken, tr, tr_noop
+from bot.listed import comma_list
 from bot.messages import CHILDREN, FOLD, TIME_FORMAT, Block, Message, Part, in_utc
 from bot.pricing.card import load_rate_card
 from bot.usage.model import DataState, is_stale
@@ -115,6 +116,7 @@ def warning(*lines: str) -> Part:
 
 def with_reason(line: str, reason: str, *, bold: bool = True) -> Part:
     """A line that ends in a reason, which is drawn as it was typed below it where mrkdwn would draw marks in it."""
+    reason = spoken(reason)
     if not has_markup(reason):
         return lead(line) if bold else paragraph(line)
     before = line.removesuffix(sentence(reason)).rstrip()
@@ -173,6 +175,19 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], line: Callable
     columns = [{"align": "left", "is_wrapped": True}, *({"align": "right"} for _ in headings[1:])]
     drawn = {"type": "table", "rows": cells, "column_settings": columns}
     return Part("\n".join(line([shown(cell) for cell in row]) for row in rows), [drawn] if rows else [])
+
+
+def narrow_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    line: Callable[[Sequence[str]], str],
+    columns: Sequence[int],
+) -> list[Part]:
+    """A table of these columns, as many as a phone shows, and every cell in words behind a click. As `table`."""
+    whole = table(headings, rows, line)
+    drawn = table([headings[at] for at in columns], [[row[at] for at in columns] for row in rows], lambda row: "")
+    behind = fold(tr("Details"), [paragraph(*whole.text.splitlines())])
+    return [Part(whole.text, drawn.blocks), Part("", behind.blocks, behind.older)]
 
 
 def buttons(elements: Sequence[Block], row: str | None = None) -> Part:
@@ -273,8 +288,8 @@ def shown(value: str, limit: int = NAME_LIMIT) -> str:
 
 
 def sentence(value: str) -> str:
-    """The same for a whole sentence, such as an error's."""
-    return shown(value, SENTENCE_LIMIT)
+    """The same for a whole sentence, such as an error's; a stored one in the language in force."""
+    return shown(spoken(value), SENTENCE_LIMIT)
 
 
 def has_markup(value: str) -> bool:
@@ -305,7 +320,7 @@ def cut(text: str, limit: int) -> str:
 
 def names(values: Sequence[str]) -> str:
     """The values with commas between, the first few of them where they are many."""
-    listed = ", ".join(shown(value) for value in values[:MOST_NAMES])
+    listed = comma_list([shown(value) for value in values[:MOST_NAMES]])
     more = len(values) - MOST_NAMES
     return listed if more <= 0 else tr("{names} and {number} more", names=listed, number=more)
 

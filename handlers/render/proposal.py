@@ -3,6 +3,7 @@
 from bot.amounts import exact_span
 from bot.fallback.approvals import void_because
 from bot.language import ntr, tr
+from bot.listed import comma_list
 from bot.messages import Block, Message
 from bot.modes.model import Proposal, ProposalStatus
 from handlers.render.parts import (
@@ -102,7 +103,7 @@ def _progress(proposal: Proposal) -> str:
 
 
 def _approvers(proposal: Proposal) -> str:
-    return ", ".join(mention(user) for user in proposal.approved_by)
+    return comma_list([mention(user) for user in proposal.approved_by])
 
 
 def _approve(proposal: Proposal) -> Block:

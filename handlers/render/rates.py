@@ -9,7 +9,7 @@ from bot.language import tr, tr_noop
 from bot.listed import clauses, comma_list
 from bot.messages import Message
 from bot.pricing.card import Model, Prices, RateCard, Rates
-from handlers.render.parts import code, lead, paragraph, shown, table
+from handlers.render.parts import code, lead, narrow_table, paragraph, shown
 
 HEADINGS = (
     tr_noop("Model"),
@@ -22,6 +22,9 @@ HEADINGS = (
     tr_noop("Fast out"),
 )
 NONE = "–"
+
+ON_PHONE = (0, 1, 4, 5)
+"""Columns of the table that a phone shows: what every request pays."""
 
 TOKENIZERS = {
     1: tr_noop("• tokenizer: the one before Opus 4.7"),
@@ -41,7 +44,7 @@ def overview(card: RateCard, today: date) -> Message:
     return Message(
         [
             paragraph(tr("USD per million tokens, the newest model of each family. `rates MODEL` shows more.")),
-            table([tr(heading) for heading in HEADINGS], rows, _in_words),
+            *narrow_table([tr(heading) for heading in HEADINGS], rows, _in_words, ON_PHONE),
             paragraph(*notes, _factors(card)),
         ]
     )

@@ -14,14 +14,14 @@ from bot.budgets.report_words import preceding_days
 from bot.budgets.spend import ZERO
 from bot.display import USD, Display
 from bot.language import ntr, tr, tr_noop
-from bot.listed import comma_list
+from bot.listed import comma_list, labelled
 from bot.messages import Message, Part
 from bot.usage.directory import UNKNOWN_WORKSPACE
 from bot.usage.model import DEFAULT_WORKSPACE
 from bot.usage.store_reads import Names
 from handlers.render.charts import MOST_SERIES, Cell, Series, chart, data_table, days_label, month_label
 from handlers.render.logged_requests import NONE, Column, OfGroups, request_columns, together_lines
-from handlers.render.parts import context, fold, lead, model_label, moment, paragraph, shown, table
+from handlers.render.parts import context, fold, lead, model_label, moment, narrow_table, paragraph, shown
 from handlers.render.row_words import heading_of, nobody, noun
 from handlers.render.spend import at_least_line, capitalized, display_lines, parts_line, total, unknown_price_line
 
@@ -53,7 +53,7 @@ def report_message(
     together = [] if requests is None else together_lines(report, requests)
     columns = request_columns(report, requests, groups)
     details = [_details(row, columns, index) for index, row in enumerate(rows)]
-    names = [f"• {shown(row.label)}: {detail}" for row, detail in zip(rows, details, strict=True)]
+    names = [f"• {labelled(shown(row.label), detail)}" for row, detail in zip(rows, details, strict=True)]
     # The rows in words have the same.
     words = fold(tr("Tokens and requests") if columns else tr("Tokens"), [paragraph(*names)])
     return Message(
@@ -346,6 +346,10 @@ def short(tokens: int) -> str:
     return f"{tokens:,}"
 
 
+CACHE_ON_PHONE = (0, 1, 2, 4)
+"""Columns of the table that a phone shows: all but the break-even."""
+
+
 def cache_message(
     uses: Sequence[tuple[str, CacheUse]],
     period: Period,
@@ -365,7 +369,12 @@ def cache_message(
     return Message(
         [
             lead(*_cache_lines(uses, period, until, noun(by, tag))),
-            table((first, tr("Hit rate"), tr("Reused"), tr("Break-even"), tr("USD")), rows, _cache_in_words),
+            *narrow_table(
+                (first, tr("Hit rate"), tr("Reused"), tr("Break-even"), tr("USD")),
+                rows,
+                _cache_in_words,
+                CACHE_ON_PHONE,
+            ),
             context(_cache_source(on, logged=logged)),
         ]
     )

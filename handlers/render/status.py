@@ -104,7 +104,7 @@ def status_message(
         return Message([lead(age), *opened, fold(tr("Details"), [paragraph(*further)]), context(*small_print)])
     full = _in_full(spends, in_full)
     if stale:
-        full = [_not_extrapolated(spend, now=now) for spend in full]
+        full = [_not_extrapolated(spend, now, data.as_of) for spend in full]
     worst = full[0]
     message = layout(
         _first(worst),
@@ -163,7 +163,7 @@ def _first(spend: BudgetSpend) -> str:
 
 def _standing(spend: BudgetSpend, now: datetime, display: Display) -> list[str]:
     """The bar, and where the period ends."""
-    lines = [*display_lines(spend.spent_usd, display), *_bar(spend), *raised_lines(spend.raised)]
+    lines = [*display_lines(spend.spent_usd, display), *_bar(spend)]
     if spend.attributed:
         lines.append(attributed_age(spend))
     lines += raised_lines(spend.raised)
@@ -209,8 +209,10 @@ def _in_short(rest: Sequence[BudgetSpend]) -> list[str]:
     return [*short, tr("and {number} more budgets, further from their limits.", number=more)] if more else short
 
 
-def _not_extrapolated(spend: BudgetSpend, now: datetime) -> BudgetSpend:
-    return spend if spend.stale_at is not None else spend.not_extrapolated(now)
+def _not_extrapolated(spend: BudgetSpend, now: datetime, as_of: datetime | None) -> BudgetSpend:
+    """`as_of`: of the stale data. What applications log may be newer."""
+    is_newer = as_of is not None and spend.as_of > as_of
+    return spend if is_newer or spend.stale_at is not None else spend.not_extrapolated(now)
 
 
 def share_of_limit(spend: BudgetSpend) -> Decimal:

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from bot.amounts import share, span, usd
 from bot.language import tr, tr_noop
+from bot.listed import comma_list, labelled
 from bot.messages import Message
 from bot.modes.model import NamedCaller, VerificationReport
 from bot.modes.verification import WATCHED_FOR, UsageSum, VerificationState
@@ -95,7 +96,7 @@ def _course(report: VerificationReport) -> str:
     if len(report.above) > MOST_NAMES:
         names.append(tr("{number} more", number=len(report.above) - MOST_NAMES))
     if len(names) > 1:
-        names = [tr("{first} and {last}", first=", ".join(names[:-1]), last=names[-1])]
+        names = [tr("{first} and {last}", first=comma_list(names[:-1]), last=names[-1])]
     values = {
         "whose": tr("{models} share", models=names[0])
         if names
@@ -157,7 +158,7 @@ def _still(calling: NamedCaller) -> str:
 def _calling(calling: NamedCaller) -> str:
     key = tr("no key") if calling.key is None else tr("key {key}", key=shown(calling.key))
     model = shown(model_label(calling.model))
-    return f"{model} · {shown(calling.workspace)} · {key}: {_per_hour(calling.usd_per_hour)}"
+    return labelled(f"{model} · {shown(calling.workspace)} · {key}", _per_hour(calling.usd_per_hour))
 
 
 def _per_hour(amount: Decimal) -> str:

@@ -14,6 +14,7 @@ from bot.alerts.limit import LimitAlert
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.db.schema import notices
+from bot.language import spoken
 from bot.messages import Message, Part
 from bot.notify.model import LONGEST_WAIT, Notice
 from bot.notify.outbox import Delivery, Outbox
@@ -184,7 +185,7 @@ async def test_a_bot_that_is_not_invited_keeps_every_alert_until_it_is(
         delivery = await outbox.deliver()
         assert (delivery.delivered, delivery.waiting) == (0, 2)
         assert delivery.error == f"The bot is not in {ALERTS}: type /invite @claude-cost there."
-        assert store.notices.last_error() == delivery.error
+        assert spoken(store.notices.last_error() or "") == delivery.error
         clock.advance(LONGEST_WAIT)
     slack.workspace.channels[ALERTS].has_bot = True
     assert await outbox.deliver() == Delivery(2, 0, None, None)

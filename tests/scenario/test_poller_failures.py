@@ -12,6 +12,7 @@ import pytest
 
 from bot.clock import DAY, HOUR
 from bot.config.settings import Need, load_settings
+from bot.language import spoken
 from bot.sandbox.anthropic_server import ADMIN_KEY
 from bot.usage.model import DataState, UsageChoice
 from bot.usage.poller import Poller, build_poller
@@ -83,7 +84,9 @@ async def test_a_poll_whose_second_page_fails_leaves_everything_as_it_was_until_
     assert not outcome.ok
     assert outcome.error
     data = reports.store.data_state()
-    assert data == replace(before, error=outcome.error, error_since=NOW + MINUTE)
+    assert replace(data, error=spoken(data.error or "")) == replace(
+        before, error=outcome.error, error_since=NOW + MINUTE
+    )
     assert (reports.stored(), reports.store.hours(MONTH)) == (stored, known)
     reports.wire.forget()
     reports.clock.advance(MINUTE)
@@ -116,7 +119,7 @@ async def test_a_failure_is_dated_from_its_beginning(reports: Reports) -> None:
         assert not (await poller.poll(MONTH)).ok
     data = reports.store.data_state()
     assert data.error_since == NOW + MINUTE
-    assert "HTTP 404" in str(data.error)
+    assert "HTTP 404" in spoken(data.error or "")
     assert data.polled_at == NOW
 
 
@@ -125,7 +128,8 @@ async def test_before_the_first_good_poll_there_is_an_error_and_no_number(report
     reports.wire.script(ANALYTICS_USAGE, says({}))
     outcome = await reports.poller().poll(MONTH)
     assert not outcome.ok
-    assert reports.store.data_state() == DataState(error=outcome.error, error_since=NOW)
+    data = reports.store.data_state()
+    assert replace(data, error=spoken(data.error or "")) == DataState(error=outcome.error, error_since=NOW)
     assert reports.store.hours(MONTH) == {}
 
 

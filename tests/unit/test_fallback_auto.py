@@ -24,6 +24,7 @@ from bot.fallback.auto import (
     Trigger,
     auto_step,
 )
+from bot.language import spoken
 from bot.mode import DEGRADED, MINIMAL, NORMAL
 
 MODES = (NORMAL, DEGRADED, MINIMAL)
@@ -48,7 +49,9 @@ def step(
     rates: SpendRates | None = HARDLY_LESS,
     savings: dict[str, Decimal] = SAVINGS,
 ) -> AutoStep | None:
-    return auto_step(rules, auto, modes, changes, triggers, rates, savings, now)
+    """With its reason in English."""
+    found = auto_step(rules, auto, modes, changes, triggers, rates, savings, now)
+    return None if found is None else replace(found, reason=spoken(found.reason))
 
 
 def by_itself(mode: str, at: datetime = CROSSED) -> Change:

@@ -117,7 +117,7 @@ def test_what_could_be_meant_otherwise_is_refused_by_name(wording: str, named: s
 
 
 CODE = re.compile(
-    r"`[^`]*`|\b[\w.-]+=\S*|<[^>]*>|claude-[\w.-]+|(?:opus|sonnet|haiku)-[\d.]+|出典: .*?(?=。|$)|コマンド: .*",
+    r"`[^`]*`|\b[\w.-]+=\S*|<[^>]*>|claude-[\w.-]+|(?:opus|sonnet|haiku)-[\d.]+|出典：.*?(?=。|$)|コマンド：.*",
     re.MULTILINE,
 )
 NAMES = re.compile(

@@ -101,4 +101,4 @@ def test_amounts_and_shares_that_are_words_are_japanese_too() -> None:
         assert share(Decimal(1), Decimal(1000)) == "1% 未満"
         assert shares([Decimal(1000), Decimal(1)]) == ["100%", "1% 未満"]
         assert change(Decimal(250), Decimal(10)) == "25 倍"
-        assert yen.of(Decimal("440.80")) == "税抜 ¥66,120、税込 ¥72,732 (税率 10%)、1 USD = 150 JPY で換算"
+        assert yen.of(Decimal("440.80")) == "税抜 ¥66,120、税込 ¥72,732（税率 10%）、1 USD = 150 JPY で換算"

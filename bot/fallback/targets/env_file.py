@@ -29,7 +29,8 @@ from bot.fallback.targets.env_text import (
     sets,
     unfinished_line,
 )
-from bot.language import tr_noop
+from bot.language import tr, tr_lazy, tr_noop
+from bot.listed import comma_list
 
 
 def write_in_place(path: Path, content: bytes) -> None:
@@ -82,7 +83,7 @@ __all__ = ["BEGIN", "END", "EnvFile", "EnvFileError", "EnvFileState"]
 NEW_FILE_MODE = 0o600
 """Of a file that the bot makes. One that is there keeps its own rights, so that services of other users may read it."""
 
-IN_PLACE = "the file is written in place, since it alone is mounted or its directory cannot be written"
+IN_PLACE = tr_noop("the file is written in place, since it alone is mounted or its directory cannot be written")
 CANNOT_REPLACE = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
 
 LEFT_BEHIND_SECONDS = 60
@@ -132,24 +133,40 @@ class EnvFile:
         found = []
         outside = self.read(variables).outside
         if outside:
-            listed = ", ".join(outside)
-            found.append(f"Careful: other lines of the file set {listed} too, and services may read those instead.")
+            listed = comma_list(outside)
+            found.append(
+                tr(
+                    "Careful: other lines of the file set {names} too, and services may read those instead.",
+                    names=listed,
+                )
+            )
         unfinished = unfinished_line(self._text().before)
         if unfinished is not None:
             line, lack = unfinished
             found.append(
-                f"Careful: line {line} of the file {lack}, so that a shell reads the bot's block as a part of it."
+                tr(
+                    "Careful: line {line} of the file {lack}, so that a shell reads the bot's block as a part of it.",
+                    line=line,
+                    lack=tr(lack),
+                )
             )
         for reader in (DOCKER, DOTENV):
             names = [name for name, value in variables.items() if reader in not_read_by(value)]
             if names:
                 found.append(
-                    f"Careful: {', '.join(names)} must be quoted, which {reader} does not read as a shell does."
+                    tr(
+                        "Careful: {names} must be quoted, which {reader} does not read as a shell does.",
+                        names=comma_list(names),
+                        reader=reader,
+                    )
                 )
         if self.in_place():
             found.append(
-                f"Careful: {IN_PLACE}, so that a service may read half of it while it is written: give the bot the "
-                "directory, not the file alone."
+                tr(
+                    "Careful: {in_place}, so that a service may read half of it while it is written: give the bot the "
+                    "directory, not the file alone.",
+                    in_place=tr(IN_PLACE),
+                )
             )
         return tuple(found)
 
@@ -171,11 +188,18 @@ class EnvFile:
         except OSError as error:
             if error.errno == errno.EROFS:
                 raise EnvFileError(
-                    f"{self.path} cannot be written, as it is mounted read-only: mount the directory writable."
+                    tr_lazy(
+                        "{path} cannot be written, as it is mounted read-only: mount the directory writable.",
+                        path=self.path,
+                    )
                 ) from error
             raise EnvFileError(
-                f"{self.path} cannot be written ({error.strerror}): correct the path in CLAUDE_COST_FALLBACK_FILE, "
-                "or the rights of its directory."
+                tr_lazy(
+                    "{path} cannot be written ({error}): correct the path in CLAUDE_COST_FALLBACK_FILE, or the rights "
+                    "of its directory.",
+                    path=self.path,
+                    error=error.strerror,
+                )
             ) from error
 
     def in_place(self) -> bool:
@@ -206,10 +230,14 @@ class EnvFile:
             return EnvText(b"", None, b"")
         except OSError as error:
             raise EnvFileError(
-                f"{self.path} cannot be read ({error.strerror}): correct CLAUDE_COST_FALLBACK_FILE or its rights."
+                tr_lazy(
+                    "{path} cannot be read ({error}): correct CLAUDE_COST_FALLBACK_FILE or its rights.",
+                    path=self.path,
+                    error=error.strerror,
+                )
             ) from error
         except ValueError as error:
-            raise EnvFileError(f"{self.path} {error}.") from None
+            raise EnvFileError(tr_lazy("{path} {clause}.", path=self.path, clause=error)) from None
 
 
 def _content(path: Path) -> bytes:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bot.language import tr_lazy, tr_noop
+
 BEGIN = b"# >>> claude-cost: managed by the bot, do not edit >>>"
 END = b"# <<< claude-cost <<<"
 
@@ -43,7 +45,7 @@ class EnvText:
 def read_env_text(content: bytes) -> EnvText:
     """Raises ValueError with a clause that says what to do where the block cannot be found for certain."""
     if _UTF_16.match(content):
-        raise ValueError("is written in UTF-16, which no reader of env files understands: save it as UTF-8")
+        raise ValueError(tr_lazy("is written in UTF-16, which no reader of env files understands: save it as UTF-8"))
     lines = re.findall(rb"[^\n]*\n|[^\n]+", content)
     begins = [index for index, line in enumerate(lines) if _bare(line) == BEGIN]
     ends = [index for index, line in enumerate(lines) if _bare(line) == END]
@@ -51,8 +53,10 @@ def read_env_text(content: bytes) -> EnvText:
         return EnvText(content, None, b"")
     if len(begins) != 1 or len(ends) != 1 or begins[0] > ends[0]:
         raise ValueError(
-            "has a damaged managed block: remove its marker lines (>>> claude-cost, <<< claude-cost) and what stands "
-            "between them"
+            tr_lazy(
+                "has a damaged managed block: remove its marker lines (>>> claude-cost, <<< claude-cost) and what "
+                "stands between them"
+            )
         )
     begin, end = begins[0], ends[0]
     mark = BOM if lines[begin].startswith(BOM) else b""
@@ -91,7 +95,7 @@ def unfinished_line(before: bytes) -> tuple[int, str] | None:
             joined = text[position + 1] == "\n"
             # The marker that comes next is a comment still where a word may begin.
             if joined and position + 2 == len(text) and not quote and not word_begins:
-                return line, "ends with a backslash"
+                return line, tr_noop("ends with a backslash")
             line += joined
             word_begins = word_begins and joined
             position += 2
@@ -105,7 +109,7 @@ def unfinished_line(before: bytes) -> tuple[int, str] | None:
         line += character == "\n"
         word_begins = not quote and text[position + step - 1] in " \t\n;&|("
         position += step
-    return (opened, "leaves a quote open") if quote else None
+    return (opened, tr_noop("leaves a quote open")) if quote else None
 
 
 def _bare(line: bytes) -> bytes:

@@ -106,7 +106,10 @@ class Rows(Generic[Row]):
         """Raises `MalformedError` where no row of several can be read: that is another answer, and not zero."""
         if self.odd and not self.rows:
             raise MalformedError(
-                f"Anthropic's answer from {self._path} does not have the documented shape; nothing was counted."
+                tr_lazy(
+                    "Anthropic's answer from {path} does not have the documented shape; nothing was counted.",
+                    path=self._path,
+                )
             )
 
 
@@ -213,7 +216,9 @@ def _day_reader(dimension: str, starts_at: datetime, ends_at: datetime) -> Calla
         row = parsed(_DayRow, value, COST_PATH)
         begins = row.starting_at.astimezone(UTC)
         if not starts_at <= begins < ends_at or floor_day(begins) != begins or row.ending_at - begins > DAY:
-            raise MalformedError(f"Anthropic's answer from {COST_PATH} is not by the day; nothing was counted.")
+            raise MalformedError(
+                tr_lazy("Anthropic's answer from {path} is not by the day; nothing was counted.", path=COST_PATH)
+            )
         usd = usd_from_cents(row.cost.amount, row.cost.currency, COST_PATH)
         return AttributedDay(begins.date(), who_in(row.group, dimension), usd)
 
@@ -256,7 +261,9 @@ def who_in(group: Mapping[str, Any], dimension: str) -> Who:
         return Who(value, name if isinstance(name, str) and name != value else None)
     if isinstance(value, dict):
         return actor_in(value)
-    raise MalformedError(f"Anthropic's answer has a {dimension} that cannot be read; nothing was counted.")
+    raise MalformedError(
+        tr_lazy("Anthropic's answer has a {dimension} that cannot be read; nothing was counted.", dimension=dimension)
+    )
 
 
 def actor_in(actor: Mapping[str, Any]) -> Who:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from bot.language import tr_lazy
 from bot.usage.anthropic.pages import UNUSUAL, Entry, PageParts, ReportRow, ReportRows, RowReader, value_in
 from bot.usage.anthropic.responses import AnalyticsRow, Bucket, OddFields, ResultsBucket, belongs, parsed
 from bot.usage.model import NOTHING_STORED, OddUsage, Read, Seen, SeenBucket, Tally, TooManyRowsError, UsageReading
@@ -162,7 +163,11 @@ class Buckets(ABC):
         self.seen[starts_at] = SeenBucket(digest.digest(), odd.tally(), self._decided_by)
         self._count += len(rows) - count
         if self._most_rows is not None and self._count > self._most_rows:
-            raise TooManyRowsError(f"Anthropic's answer from {self._path} has more than {self._most_rows} rows.")
+            raise TooManyRowsError(
+                tr_lazy(
+                    "Anthropic's answer from {path} has more than {most} rows.", path=self._path, most=self._most_rows
+                )
+            )
 
 
 class _Results(msgspec.Struct, gc=False):

@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
+from bot.language import Text, tr_lazy
 from bot.usage.model import MalformedError, RefusedError, SourceError, UnavailableError
 
 ACCEPTED = "gzip, deflate"
@@ -141,7 +142,7 @@ class TooManyBytesError(MalformedError):
 
 
 class _RetryLaterError(UnavailableError):
-    def __init__(self, sentence: str, retry_after: timedelta | None = None) -> None:
+    def __init__(self, sentence: Text, retry_after: timedelta | None = None) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
 
@@ -204,7 +205,7 @@ class Transport:
         wait = BACK_OFF(state) if asked is None else min(asked, LONGEST_RETRY_AFTER).total_seconds()
         if self._left is not None:
             if timedelta(seconds=wait) > self._left:
-                raise UnavailableError(str(error))
+                raise UnavailableError(*([] if error is None else error.args))
             self._left -= timedelta(seconds=wait)
         return wait
 
@@ -223,16 +224,30 @@ class Transport:
             async with asyncio.timeout(seconds):
                 answer, body = await bounded_answer(self._http, request, most)
         except TimeoutError:
-            raise _RetryLaterError(f"Anthropic's answer from {path} is not complete after {seconds:.0f} s.") from None
+            raise _RetryLaterError(
+                tr_lazy(
+                    "Anthropic's answer from {path} is not complete after {seconds} s.",
+                    path=path,
+                    seconds=f"{seconds:.0f}",
+                )
+            ) from None
         except TooLargeError:
             raise TooManyBytesError(
-                f"Anthropic's answer from {path} has more than {most // 2**20} MB and is not read."
+                tr_lazy(
+                    "Anthropic's answer from {path} has more than {megabytes} MB and is not read.",
+                    path=path,
+                    megabytes=most // 2**20,
+                )
             ) from None
         except httpx.DecodingError:
-            raise MalformedError(f"Anthropic's answer from {path} cannot be unpacked; nothing was counted.") from None
+            raise MalformedError(
+                tr_lazy("Anthropic's answer from {path} cannot be unpacked; nothing was counted.", path=path)
+            ) from None
         except (httpx.TransportError, httpx.InvalidURL, ValueError, OverflowError, ExceptionGroup) as error:
             # The last two: what becomes of a port that is none, below httpx.
-            raise _RetryLaterError(f"Anthropic cannot be reached ({type(error).__name__}).") from None
+            raise _RetryLaterError(
+                tr_lazy("Anthropic cannot be reached ({error}).", error=type(error).__name__)
+            ) from None
         if answer.status_code != 200:
             raise _failure(answer, body, path)
         return body
@@ -240,7 +255,7 @@ class Transport:
     def _key_text(self) -> str:
         text = self._key.get_secret_value() if self._key is not None else ""
         if not (text.isascii() and text.isprintable()):
-            raise RefusedError("ANTHROPIC_ADMIN_KEY has characters that no key has: copy it again.")
+            raise RefusedError(tr_lazy("ANTHROPIC_ADMIN_KEY has characters that no key has: copy it again."))
         return text
 
 
@@ -254,28 +269,60 @@ def _failure(answer: httpx.Response, body: bytes, path: str) -> SourceError:
     code, message = _error_of(body)
     if _names_a_spend_limit(status, code, message):
         return UnavailableError(
-            f"Anthropic's own spend limit is reached, so that it refuses {path} as well (HTTP {status}): "
-            "raise the limit or add credit in the Console."
+            tr_lazy(
+                "Anthropic's own spend limit is reached, so that it refuses {path} as well (HTTP {status}): "
+                "raise the limit or add credit in the Console.",
+                path=path,
+                status=status,
+            )
         )
     if status in (400, 403) and "hipaa" in message.lower():
         return RefusedError(
-            f"{path} is closed to organizations with HIPAA readiness (HTTP {status}): set CLAUDE_COST_USAGE_API=admin."
+            tr_lazy(
+                "{path} is closed to organizations with HIPAA readiness (HTTP {status}): set "
+                "CLAUDE_COST_USAGE_API=admin.",
+                path=path,
+                status=status,
+            )
         )
     if status in (401, 403):
         return RefusedError(
-            f"Anthropic refuses ANTHROPIC_ADMIN_KEY for {path} (HTTP {status}): use an Admin key, or a key with the "
-            "scope read:analytics. Individual accounts have no such keys: set up an organization in the Console."
+            tr_lazy(
+                "Anthropic refuses ANTHROPIC_ADMIN_KEY for {path} (HTTP {status}): use an Admin key, or a key "
+                "with the scope read:analytics. Individual accounts have no such keys: set up an organization in "
+                "the Console.",
+                path=path,
+                status=status,
+            )
         )
     if status == 404 or answer.has_redirect_location:
-        return NotServedError(f"{path} is not served at ANTHROPIC_BASE_URL (HTTP {status}): correct that address.")
+        return NotServedError(
+            tr_lazy(
+                "{path} is not served at ANTHROPIC_BASE_URL (HTTP {status}): correct that address.",
+                path=path,
+                status=status,
+            )
+        )
     if status == 410:
-        return ExpiredCursorError(f"Anthropic's page token for {path} has expired; the next poll starts again.")
+        return ExpiredCursorError(
+            tr_lazy("Anthropic's page token for {path} has expired; the next poll starts again.", path=path)
+        )
     if status == 429:
-        return _RetryLaterError(f"Anthropic asks to wait with {path} (HTTP 429).", _retry_after(answer.headers))
+        return _RetryLaterError(
+            tr_lazy("Anthropic asks to wait with {path} (HTTP 429).", path=path), _retry_after(answer.headers)
+        )
     if status >= 500 or status in (408, 409):
-        sentence = f"Anthropic has a fault of its own at {path} (HTTP {status})."
-        return _RetryLaterError(sentence, _retry_after(answer.headers))
-    return BadRequestError(f"Anthropic does not accept the request to {path} (HTTP {status}): update this bot.")
+        return _RetryLaterError(
+            tr_lazy("Anthropic has a fault of its own at {path} (HTTP {status}).", path=path, status=status),
+            _retry_after(answer.headers),
+        )
+    return BadRequestError(
+        tr_lazy(
+            "Anthropic does not accept the request to {path} (HTTP {status}): update this bot.",
+            path=path,
+            status=status,
+        )
+    )
 
 
 def _error_of(body: bytes) -> tuple[str, str]:
@@ -316,7 +363,11 @@ def json_object(body: bytes, path: str) -> dict[str, Any]:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
-        raise MalformedError(f"Anthropic's answer from {path} is not JSON; nothing was counted.") from None
+        raise MalformedError(
+            tr_lazy("Anthropic's answer from {path} is not JSON; nothing was counted.", path=path)
+        ) from None
     if not isinstance(data, dict):
-        raise MalformedError(f"Anthropic's answer from {path} is not an object; nothing was counted.")
+        raise MalformedError(
+            tr_lazy("Anthropic's answer from {path} is not an object; nothing was counted.", path=path)
+        )
     return data

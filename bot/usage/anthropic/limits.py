@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from bot.clock import HOUR, Clock, is_over
+from bot.language import tr_lazy
 from bot.pricing.throughput import Limiter, Limits, Pool, load_rate_limits, pool_of
 from bot.usage.anthropic.client import NotServedError, Query, Transport
 from bot.usage.anthropic.responses import Answer, Cents, Count, Currency, parsed, usd_from_cents
@@ -100,13 +101,15 @@ async def _entries(transport: Transport) -> list[_Entry]:
         if query == [("page", page.next_page)]:
             break
         query = [("page", page.next_page)]
-    raise MalformedError(f"Anthropic's pages from {RATE_LIMITS_PATH} do not come to an end.")
+    raise MalformedError(tr_lazy("Anthropic's pages from {path} do not come to an end.", path=RATE_LIMITS_PATH))
 
 
 def _pools(entries: Iterable[_Entry]) -> Iterable[tuple[Pool, Limits]]:
     for entry in entries:
         if entry.kind is None:
-            raise MalformedError(f"Anthropic's answer from {RATE_LIMITS_PATH} has an entry without a group.")
+            raise MalformedError(
+                tr_lazy("Anthropic's answer from {path} has an entry without a group.", path=RATE_LIMITS_PATH)
+            )
         if entry.kind == "batch":
             yield pool_of("", load_rate_limits().limits, batch=True), _limits(entry)
         elif entry.kind == "model_group" and entry.models:
@@ -226,4 +229,4 @@ async def _spend_limits(transport: Transport) -> list[_SpendLimit]:
         if query == [("page", page.next_page)]:
             break
         query = [("page", page.next_page)]
-    raise MalformedError(f"Anthropic's pages from {SPEND_LIMITS_PATH} do not come to an end.")
+    raise MalformedError(tr_lazy("Anthropic's pages from {path} do not come to an end.", path=SPEND_LIMITS_PATH))

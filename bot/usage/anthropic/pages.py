@@ -10,6 +10,7 @@ from typing import Annotated, Any, Protocol, TypeVar, overload
 
 import msgspec
 
+from bot.language import tr_lazy
 from bot.pricing.tokens import Terms, TokenCounts
 from bot.usage.anthropic.client import ExpiredCursorError, Query, Transport, json_object
 from bot.usage.anthropic.responses import MOST, AnalyticsUsageRow, Dimensions, OddFields, Page, UsageResult, parsed
@@ -81,7 +82,9 @@ def value_in(entry: Entry, path: str) -> Any:
     try:
         return json.loads(bytes(entry))
     except (ValueError, RecursionError):
-        raise MalformedError(f"Anthropic's answer from {path} is not JSON; nothing was counted.") from None
+        raise MalformedError(
+            tr_lazy("Anthropic's answer from {path} is not JSON; nothing was counted.", path=path)
+        ) from None
 
 
 MOST_EMPTY_PAGES = 100
@@ -158,7 +161,9 @@ class _Way:
             return None
         token = page.next_page
         if not token or token in self._tokens or not self._is_new(page.entries):
-            raise MalformedError(f"Anthropic's pages from {self._path} do not come to an end; nothing was counted.")
+            raise MalformedError(
+                tr_lazy("Anthropic's pages from {path} do not come to an end; nothing was counted.", path=self._path)
+            )
         self._tokens.add(token)
         return token
 

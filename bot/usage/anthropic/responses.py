@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from bot.clock import HOUR, floor_hour
+from bot.language import tr_lazy
 from bot.pricing.tokens import TokenCounts
 from bot.usage.model import MalformedError, OddUsage, Read, Tally, Width
 
@@ -223,8 +224,13 @@ def parsed(shape: type[Shape], value: Any, path: str) -> Shape:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise MalformedError(
-            f"Anthropic's answer from {path} does not have the documented shape ({place}: {first['msg']}); "
-            "nothing was counted."
+            tr_lazy(
+                "Anthropic's answer from {path} does not have the documented shape ({place}: {what}); nothing "
+                "was counted.",
+                path=path,
+                place=place,
+                what=first["msg"],
+            )
         ) from None
 
 
@@ -235,14 +241,22 @@ def belongs(bucket: Bucket, read: Read, path: str) -> bool:
     another question, and what it says about the read is not known.
     """
     if bucket.starting_at < read.starts_at or bucket.ending_at - bucket.starting_at > WIDTHS[read.width]:
-        raise MalformedError(f"Anthropic's answer from {path} has other buckets than asked for; nothing was counted.")
+        raise MalformedError(
+            tr_lazy("Anthropic's answer from {path} has other buckets than asked for; nothing was counted.", path=path)
+        )
     return bucket.starting_at < read.ends_at
 
 
 def usd_from_cents(cents: Decimal, currency: str, path: str) -> Decimal:
     """Dollars of an amount in cents. Raises `MalformedError` for another currency."""
     if currency != "USD":
-        raise MalformedError(f"Anthropic's answer from {path} is in {currency} and not in USD; nothing was counted.")
+        raise MalformedError(
+            tr_lazy(
+                "Anthropic's answer from {path} is in {currency} and not in USD; nothing was counted.",
+                path=path,
+                currency=currency,
+            )
+        )
     return cents.scaleb(-2, _EXACT)
 
 
@@ -307,8 +321,11 @@ class OddFields:
         """The marked hours. Raises `MalformedError` where no row of many has its main counts."""
         if self._rows >= FEW_ROWS and self._without_main_counts == self._rows:
             raise MalformedError(
-                f"Anthropic's answer from {self._path} does not have the documented shape ({self._named()}); "
-                "nothing was counted."
+                tr_lazy(
+                    "Anthropic's answer from {path} does not have the documented shape ({what}); nothing was counted.",
+                    path=self._path,
+                    what=self._named(),
+                )
             )
         if not self._hours:
             return OddUsage()

@@ -1,4 +1,4 @@
-"""Acknowledging and snoozing an alert, which anybody in the channel may; and `/claude-cost test-alert`."""
+"""Acknowledging and snoozing an alert, which anybody in the channel may; `/claude-cost alerts` and `test-alert`."""
 
 import re
 from datetime import timedelta
@@ -12,9 +12,10 @@ from bot.messages import Message
 from bot.services import Services
 from bot.threads import InFlight
 from handlers.asking import command_ask, refused
-from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION, SNOOZES
+from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION, SNOOZES, open_alerts_message
 from handlers.render.parts import code, mention, moment, names, said, sentence
 from handlers.requests import Click, Request, on_click
+from handlers.status import with_names
 
 TEST_ALERT = "test-alert"
 
@@ -69,6 +70,18 @@ def _not_open(handled: Handled) -> str:
     if handled.outcome == "over":
         return tr("Nothing was changed: this alert is not open any more.")
     return tr("Nothing was changed: the bot does not know this alert; it may be from before its database was replaced.")
+
+
+async def alerts_command(services: Services, request: Request) -> Message:
+    """`alerts`: what is open, each with the link to its message, and what the buttons there do."""
+    return await services.threads.commands(_open, services)
+
+
+def _open(services: Services) -> Message:
+    opened = with_names(services.lifecycle.open_alerts(), services.snapshots.current().names)
+    return open_alerts_message(
+        [(alert, None if alert.posted is None else services.workspace.permalink(alert.posted)) for alert in opened]
+    )
 
 
 async def test_alert_command(services: Services, request: Request) -> Message:

@@ -11,13 +11,14 @@ from bot.alerts.asks import Ask, Place, Wanted
 from bot.budgets.account import Detail
 from bot.budgets.budget import ATTRIBUTED, Budget, Scope
 from bot.budgets.owners import team_name
-from bot.budgets.parsing import BudgetWordsError, budget_of, budget_words, named_first, split_budget_words
+from bot.budgets.parsing import EXAMPLE, BudgetWordsError, budget_of, budget_words, named_first, split_budget_words
+from bot.budgets.raises import limit_to_raise
 from bot.budgets.report import known_of
 from bot.budgets.scopes import NoMatchError, attributed, is_of_user
 from bot.budgets.store import ACTION
 from bot.clock import DAY, floor_day
 from bot.language import tr, tr_noop
-from bot.messages import Message
+from bot.messages import Message, Part
 from bot.services import Services
 from bot.threads import InFlight
 from bot.typed_text import cleaned, first_word, nearest, words_in
@@ -39,6 +40,7 @@ from handlers.render.budget import (
     ownership_lines,
     proposed,
     proposed_removal,
+    raise_choices,
     stale,
     unchanged,
     unknown_budget,
@@ -46,8 +48,11 @@ from handlers.render.budget import (
     was_set,
 )
 from handlers.render.budget_changes import UNDO_ACTION, history_message, undo_answer
+from handlers.render.budget_form import form_button
 from handlers.render.help import COMMAND
-from handlers.render.parts import code, said, sentence, shown
+from handlers.render.parts import buttons, code, context, paragraph, said, sentence, shown
+from handlers.render.raises import WHICH_ACTION, raise_button, which_button
+from handlers.render.status import share_of_limit
 from handlers.requests import Click, Request, dated, on_click
 
 ASKED_BACK = 30 * DAY
@@ -69,14 +74,16 @@ async def budget_command(services: Services, request: Request) -> Message:
     hidden = None
     if action in ("set", "try", "suggest") and _may_be_of_user(rest):
         hidden = await services.user_spend.refusal(request.person)
+    if action in ("set", "raise") and not words_in(rest):
+        return await services.threads.commands(_form if action == "set" else _raises, services)
     try:
         if action == "raise":
             return await raise_command(services, request.person, rest)
         asked = await _asked_of_anthropic(services, rest) if action == "set" else None
         message = await services.threads.commands(_answer, services, action, rest, asked, hidden)
     except BudgetWordsError as error:
-        return said(sentence(str(error)))
-    if not any(block["type"] == "actions" for block in message.blocks):
+        return Message([*said(sentence(str(error))).parts, *_ways_on(services, action, rest)])
+    if action == "list" or not any(block["type"] == "actions" for block in message.blocks):
         return message
     # Whoever may not change it reads so before the preview, which then has no button.
     permission = await services.admins.may_switch(request.person, tr_noop("change budgets"))
@@ -84,6 +91,28 @@ async def budget_command(services: Services, request: Request) -> Message:
         return message
     words = f"budget {action} {cleaned(rest)}"
     return not_yours(message, permission.refusal, f"{COMMAND} {words}", askable(services, command_ask(words)))
+
+
+def _form(services: Services) -> Message:
+    how = tr("Fill in the form, or type it, as in {example}.", example=f"`budget set {EXAMPLE}`")
+    return Message([paragraph(how), buttons([form_button()])])
+
+
+def _raises(services: Services) -> Message:
+    """A button for every budget that can be raised, the nearest to its limit first."""
+    sums = sorted(services.review.spending(services.clock()).sums(), key=share_of_limit, reverse=True)
+    return raise_choices(sums)
+
+
+def _ways_on(services: Services, action: str, rest: str) -> list[Part]:
+    """The button of the form behind a name alone; what is wrong with typed values, the sentence says."""
+    if "=" in rest:
+        return []
+    name = cleaned(first_word(rest)[0])
+    if action == "set":
+        return [buttons([form_button(name)])]
+    budget = services.budgets.effective(name) if action == "raise" else None
+    return [] if budget is None else [buttons([raise_button(budget.name, limit_to_raise(budget, ""))])]
 
 
 async def _asked_of_anthropic(services: Services, words: str) -> AttributedNames | None:
@@ -117,7 +146,12 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
     app.action(SET_ACTION)(on_click(services, in_flight, _confirmed))
     app.action(REMOVE_ACTION)(on_click(services, in_flight, _confirmed))
     app.action(UNDO_ACTION)(on_click(services, in_flight, _undone))
+    app.action(WHICH_ACTION)(on_click(services, in_flight, _which))
     raises.register(app, services, in_flight)
+
+
+async def _which(services: Services, click: Click) -> Message:
+    return await services.threads.commands(_raises, services)
 
 
 async def _undone(services: Services, click: Click) -> Message:
@@ -217,7 +251,9 @@ def _list(services: Services) -> Message:
     def standing(budget: Budget) -> Standing:
         return Standing(budget.period_at(now).key, spending.of(budget.name), unmatched.get(budget.name))
 
-    return budget_list(budgets, standing, services.budgets.kept(), services.display, services.budgets.teams)
+    listed = budget_list(budgets, standing, services.budgets.kept(), services.display, services.budgets.teams)
+    how = tr("A new one: `budget set`, which opens a form. A higher limit for a while: `budget raise`.")
+    return Message([*listed.parts, buttons([form_button(), which_button()]), context(how)])
 
 
 def _proposed(services: Services, words: str, asked: AttributedNames | None, hidden: str | None) -> Message:

@@ -10,9 +10,21 @@ from bot.budgets.budget import ScopeKind
 from bot.budgets.parsing import EXAMPLE
 from bot.language import tr
 from bot.services import Services
+from bot.slack_api import as_object
 from bot.threads import InFlight
+from bot.typed_text import cleaned
 from handlers.budget import budget_command
-from handlers.render.budget_form import BUDGET_FORM, Known, budget_form, filled_budget, mistakes, words_of
+from handlers.render.budget_form import (
+    BUDGET_FORM,
+    FORM_ACTION,
+    NAME_RULE,
+    NO_NAME,
+    Known,
+    budget_form,
+    filled_budget,
+    mistakes,
+    words_of,
+)
 from handlers.render.parts import said
 from handlers.requests import (
     Request,
@@ -27,10 +39,23 @@ from handlers.requests import (
 )
 
 
-async def open_budget_form(services: Services, body: Mapping[str, Any], client: AsyncWebClient) -> None:
+async def may_fill_in(services: Services, words: str) -> bool:
+    """Whether what stands after `budget set` is nothing, or the name of a budget that there is not yet."""
+    name = cleaned(words)
+    if NAME_RULE.fullmatch(name) is None:
+        return not name
+    known = await in_time(services.threads.commands(services.budgets.effective, name))
+    return known is None
+
+
+async def open_budget_form(services: Services, body: Mapping[str, Any], client: AsyncWebClient, name: str = "") -> None:
     """Open the form; where the names take long to read, it offers the organization alone."""
     known = await in_time(services.threads.commands(_known, services))
-    if not await open_view(client, body, budget_form(known or {}, response_url_of(body) or "")):
+    channel = str(body.get("channel_id") or as_object(body.get("channel")).get("id") or "")
+    form = budget_form(
+        known or {}, response_url_of(body) or "", cleaned(name), services.budgets.teams.in_channel(channel)
+    )
+    if not await open_view(client, body, form):
         text = tr("The form could not be opened. Type the budget, as in {example}.", example=f"`budget set {EXAMPLE}`")
         await reply(services, body, said(text))
 
@@ -56,4 +81,10 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
             answer = await budget_command(services, Request(person_of(body), f"set {words_of(filled)}"))
             await reply(services, body, await dated(services, answer))
 
+    async def on_open(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        async with answering(services, in_flight, body):
+            await open_budget_form(services, body, client, str(action.get("value") or "").removeprefix(NO_NAME))
+
     app.view(BUDGET_FORM)(on_submit)
+    app.action(FORM_ACTION)(on_open)

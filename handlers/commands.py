@@ -18,9 +18,9 @@ from bot.pricing.words import EXAMPLES
 from bot.services import Services
 from bot.threads import InFlight
 from bot.typed_text import cleaned, first_word, nearest, words_in
-from handlers.alerts import TEST_ALERT, test_alert_command
+from handlers.alerts import TEST_ALERT, alerts_command, test_alert_command
 from handlers.budget import budget_command
-from handlers.budget_form import open_budget_form
+from handlers.budget_form import may_fill_in, open_budget_form
 from handlers.digest import digest_command
 from handlers.digest_form import open_digest_form
 from handlers.digest_settings import asks_for_form
@@ -28,9 +28,11 @@ from handlers.estimate import estimate_command, open_form
 from handlers.expected import calendar_command
 from handlers.fallback import fallback_command
 from handlers.prices import plan_command, rates_command
+from handlers.questions import ACTIONS, COMMANDS, SIZES, meant
 from handlers.render.help import COMMAND as COMMAND
 from handlers.render.help import command_help, help_message, not_known_message
-from handlers.render.parts import code, said
+from handlers.render.home import ESTIMATE_ACTION
+from handlers.render.parts import button, buttons, code, context, said
 from handlers.report import cache_command, forecast_command, limits_command, report_command, top_command
 from handlers.requests import Request, answering, dated, person_of, reply
 from handlers.status import doctor_command, status_command
@@ -38,6 +40,8 @@ from handlers.status import doctor_command, status_command
 OWN_NAMES = ("claude-cost", "claudecost")
 SPELLINGS = {"testalert": TEST_ALERT, "test-alerts": TEST_ALERT}
 TEST = "test"
+NEARLY = 0.8
+"""How similar to a command a single word is that is a slip rather than a question."""
 ASKS_FOR_HELP = ("help", "h", "")
 """After a command, without their dashes and question marks."""
 
@@ -166,6 +170,12 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         (f"calendar add {CALENDAR_EXAMPLE}", "calendar add month-end every 1st for 6h", "calendar remove batch night"),
     ),
     Subcommand(
+        "alerts",
+        "",
+        tr_noop("every open alert with its link, and what its buttons do: keep it quiet, spend less, raise the limit"),
+        alerts_command,
+    ),
+    Subcommand(
         "limits",
         "",
         tr_noop("every budget and where it is set, Anthropic's rate limits, and how near logged traffic came"),
@@ -203,7 +213,8 @@ async def answer(services: Services, person: Person, text: str, channel: str = "
     name, typed = split_command(text)
     row = _row(name or "help")
     if row is None:
-        return _not_known(name)
+        words_meant = _meant(name, text)
+        return _not_known(name) if words_meant is None else await answer_question(services, person, words_meant, text)
     words = words_in(typed)
     if row.name != "help" and [word.lstrip("-").lower() for word in words] in ([word] for word in ASKS_FOR_HELP):
         return _help_about(row)
@@ -214,6 +225,28 @@ async def answer(services: Services, person: Person, text: str, channel: str = "
         )
     message = await row.run(services, Request(person, typed, channel))
     return message if row.says_age else await dated(services, message)
+
+
+async def answer_question(services: Services, person: Person, words: str, asked: str, channel: str = "") -> Message:
+    """The answer to a sentence that stands for a command. `words`: that command; `asked`: the sentence."""
+    message = await answer(services, person, words, channel)
+    if not words.startswith(("estimate ", "help estimate")) or asked.strip().lower().startswith("estimate "):
+        return message
+    if words.endswith(SIZES) and SIZES not in asked:
+        said_so = tr(
+            "Assumed: 2,000 tokens in and 500 out for each request. With yours, type {command}",
+            command=code(f"{COMMAND} {words.removesuffix(SIZES)}in=… out=…"),
+        )
+        message = message.below_first_line(context(said_so))
+    return Message([*message.parts, buttons([button(tr("Estimate a workload"), ESTIMATE_ACTION, "question")])])
+
+
+def _meant(name: str, text: str) -> str | None:
+    """The command that a sentence asks for; None for a single word that is nearly a command, or that says nothing."""
+    alone = not first_word(first_word(text)[1])[0]
+    if alone and nearest(name, [row.name for row in SUBCOMMANDS], NEARLY):
+        return None
+    return meant(text)
 
 
 def split_command(text: str) -> tuple[str, str]:
@@ -227,7 +260,10 @@ def split_command(text: str) -> tuple[str, str]:
     name = re.sub(r"[-_]+", "-", first.lower())
     if name == TEST and first_word(rest)[0].lower() in ("alert", "alerts"):
         return TEST_ALERT, first_word(rest)[1]
-    name = SPELLINGS.get(name, name)
+    name = COMMANDS.get(first, SPELLINGS.get(name, name))
+    if name == "budget":
+        action, more = first_word(rest)
+        rest = f"{ACTIONS[action]} {more}".rstrip() if action in ACTIONS else rest
     return (name if _row(name) else first), rest
 
 
@@ -261,11 +297,14 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
         async with answering(services, in_flight, command):
             text = command.get("text") or ""
             name, words = split_command(text)
+            if not is_command(name):
+                name, words = split_command(_meant(name, text) or text)
             if name == "estimate" and not cleaned(words):
                 await open_form(services, command, client)
                 return
-            if name == "budget" and cleaned(words).lower() == "set":
-                await open_budget_form(services, command, client)
+            action, named = first_word(words)
+            if name == "budget" and action.lower() == "set" and await may_fill_in(services, named):
+                await open_budget_form(services, command, client, named)
                 return
             if name == "digest" and asks_for_form(words):
                 await open_digest_form(services, command, client)

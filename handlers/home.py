@@ -18,7 +18,6 @@ from bot.alerts.asks import Ask, Wanted
 from bot.budgets.account import Detail
 from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
 from bot.budgets.course import course_of
-from bot.budgets.parsing import EXAMPLE
 from bot.budgets.report import GroupBy, Report, report_of
 from bot.budgets.report_words import REPORTS_IN, ReportWords, report_words
 from bot.budgets.snapshot import Snapshot
@@ -29,7 +28,7 @@ from bot.services import Services
 from bot.slack_api import CallError, LimitedCallError, RefusedCallError, as_object, call
 from bot.threads import InFlight
 from bot.usage.model import is_stale
-from handlers.asking import command_ask, refused
+from handlers.asking import refused
 from handlers.budget import budget_command
 from handlers.digest_settings import abouts
 from handlers.estimate import open_form
@@ -225,15 +224,16 @@ async def _answer(services: Services, person: Person, action: str) -> Block:
         return text_view(title, await report_command(services, Request(person, "month")))
     if action == FORECAST_ACTION:
         return text_view(title, await dated(services, await forecast_command(services, Request(person, ""))))
-    permission = await services.admins.may_switch(person)
-    if permission.refusal is not None:
-        ask = Ask(Wanted.OTHER_MODE) if action == FALLBACK_ACTION else command_ask("budget set")
-        return text_view(title, refused(services, person, permission, "home", action, ask))
     if action == FALLBACK_ACTION:
+        permission = await services.admins.may_switch(person)
+        if permission.refusal is not None:
+            return text_view(title, refused(services, person, permission, "home", action, Ask(Wanted.OTHER_MODE)))
         return await change_view(services, "")
     budgets = await budget_command(services, Request(person, "list"))
-    how = tr("To set one, type `/claude-cost budget set {example}`.", example=EXAMPLE)
-    return text_view(title, Message([*budgets.parts, paragraph(how)]))
+    # Forms need a channel for their answers.
+    listed = [part for part in budgets.parts if not any(block["type"] == "actions" for block in part.blocks)]
+    how = tr("To set one, type `/claude-cost budget set`: it opens a form.")
+    return text_view(title, Message([*listed, paragraph(how)]))
 
 
 def home_content(services: Services) -> HomeContent:

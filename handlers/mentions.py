@@ -15,8 +15,9 @@ from bot.messages import Message
 from bot.services import Services
 from bot.slack_api import CallError, RefusedCallError, as_object, call
 from bot.threads import InFlight
-from bot.typed_text import cleaned
-from handlers.commands import answer, is_command, split_command
+from handlers.commands import answer_question, is_command, split_command
+from handlers.questions import TOPICS as TOPICS
+from handlers.questions import meant
 from handlers.render.parts import paragraph
 from handlers.requests import answering, drawings, person_of
 
@@ -27,35 +28,6 @@ REFUSED = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_too_long", 
 
 MOST_KEPT = 1000
 """Events that are recognised when Slack sends them again; it tries three times within an hour."""
-
-PERIODS = {
-    "yesterday": r"yesterday|昨日|きのう",
-    "today": r"today|so far|本日|今日|きょう",
-    "last week": r"(?:last|past|previous) week|先週",
-    "week": r"(?:this )?week|今週",
-    "last month": r"(?:last|past|previous) month|先月",
-    "month": r"(?:this )?month|今月",
-}
-"""The periods of a report as people write them, the longer ones first."""
-
-GROUPS = {
-    "feature": r"features?|機能",
-    "user": r"users?|ユーザー?|誰",
-    "workspace": r"workspaces?|ワークスペース",
-    "model": r"models?|モデル",
-    "key": r"(?:api )?keys?|キー|who",
-}
-
-TOPICS = {
-    "forecast": r"forecast|expect\w*|end up|end of (?:the )?month|going to (?:spend|cost|pay)|見込み|予測|着地|月末",
-    "cache": r"cach\w+|キャッシュ",
-    "fallback status": r"fallback|mode|フォールバック|モード",
-    "rates": r"rates?|prices?|単価|料金表|価格",
-    "estimate": r"(?:would|will|does|do) \S.* cost|estimate|見積",
-    "status": r"budgets?|limits?|left|remain\w*|予算|上限|残り|残って",
-    "report": r"spen[dt]\w*|costs?|pay\w*|bill\w*|usage|expensive|いくら|使っ|使用|費用|コスト|支出|請求",
-}
-"""What a question is about, in the order in which they are looked for; none of them changes anything."""
 
 
 def command_of(text: str, bot_user: str = "") -> str | None:
@@ -68,24 +40,7 @@ def command_of(text: str, bot_user: str = "") -> str | None:
     name, _ = split_command(words)
     if not words or is_command(name):
         return words or "help"
-    said = cleaned(words).lower()
-    topic = next((topic for topic, pattern in TOPICS.items() if _has(pattern, said)), None)
-    period = next((period for period, pattern in PERIODS.items() if _has(pattern, said)), None)
-    group = next((group for group, pattern in GROUPS.items() if _has(pattern, said)), None)
-    if topic == "estimate":
-        return "help estimate"
-    if topic in ("report", None) and (group is not None or (topic and period)):
-        return " ".join(["report", period or "month", *([] if group is None else ["by", group])])
-    if topic == "report":
-        return "status"
-    if topic == "cache":
-        return f"cache {period}" if period else "cache"
-    return topic
-
-
-def _has(pattern: str, said: str) -> bool:
-    # Between Japanese words there are no spaces, and so no borders either.
-    return re.search(rf"(?<![a-z])(?:{pattern})(?![a-z])", said) is not None
+    return meant(words)
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
@@ -98,10 +53,15 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
             return
         asking = {**body, "user": {"id": event["user"], "team_id": event.get("user_team") or event.get("team")}}
         async with answering(services, in_flight, asking):
-            words = command_of(str(event.get("text") or ""), _bot_user(body))
+            text = str(event.get("text") or "")
+            words = command_of(text, _bot_user(body))
             asked = services if _is_private(event) else in_public
             channel = str(event.get("channel") or "")
-            message = _not_understood() if words is None else await answer(asked, person_of(asking), words, channel)
+            message = (
+                _not_understood()
+                if words is None
+                else await answer_question(asked, person_of(asking), words, text, channel)
+            )
             await _say(services, client, event, message)
 
     app.event("app_mention")(on_message)
@@ -143,6 +103,7 @@ def _not_understood() -> Message:
                 tr("I know a few words, not every sentence. For example:"),
                 tr("• `what do we spend?` or `status`: spend against every budget"),
                 tr("• `who spent most last week?` or `report last week by key`"),
+                tr("• `set a budget`: the form"),
                 tr("• `help`: all commands"),
             )
         ]

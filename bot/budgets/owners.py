@@ -153,6 +153,11 @@ class Teams:
         """As they are written."""
         return tuple(team.name for team in self._by_name.values())
 
+    def in_channel(self, channel: str) -> str | None:
+        """The name of the one team whose channel this is; None where there is none, or more than one."""
+        found = [team.name for team in self._by_name.values() if channel and team.channel == channel]
+        return found[0] if len(found) == 1 else None
+
     def of(self, budget: Budget) -> Team | None:
         """The team that a budget belongs to."""
         return self.find(team_name(budget))

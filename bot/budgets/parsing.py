@@ -138,7 +138,8 @@ _SIGN = re.compile(rf"(?<=\s)-*(?:({_SIGNED})\s*[=:]|(team)\s*=)\s*(?!/)", re.IG
 """`team:` begins a scope."""
 
 _AMOUNT = re.compile(
-    r"(?<=(?:soft|hard|_usd)=)\$?\s*(\d{1,3}(?: \d{3})+(?:\.\d+)?|\d\S*?)(?:\s*(?:\$|usd|dollars?))?(?=[\s,]|$)",
+    r"(?<=(?:soft|hard|_usd)=)\$?\s*(\d{1,3}(?: \d{3})+(?:\.\d+)?|\d\S*?)"
+    r"(?:\s*(?:\$|usd|dollars?|米?ドル))?(?=[\s,]|$)",
     re.IGNORECASE,
 )
 _WITHOUT_SIGN = re.compile(r"(?<![\w=:])(soft|hard)(?:\s+limit)?(?:\s+of|\s+at)?\s+\$?\s*(\d[\d.,_]*)", re.IGNORECASE)

@@ -142,7 +142,7 @@ class RaiseWords:
 _KEYS = ("to", "until", "limit")
 _SIGN = re.compile(r"(?<=\s)-*(to|until|limit)\s*[=:]\s*", re.IGNORECASE)
 _BARE = re.compile(r"(?<=\s)(to|until)\s+(?=[$\w])", re.IGNORECASE)
-_AMOUNT = re.compile(r"(?<=to=)\$?\s*([\d.,_]*\d)\s*(?:usd|dollars?)?(?=[\s,]|$)", re.IGNORECASE)
+_AMOUNT = re.compile(r"(?<=to=)\$?\s*([\d.,_]*\d)\s*(?:usd|dollars?|米?ドル)?(?=[\s,]|$)", re.IGNORECASE)
 
 
 def split_raise_words(text: str) -> RaiseWords:
@@ -170,6 +170,9 @@ def split_raise_words(text: str) -> RaiseWords:
                 raise BudgetWordsError(tr("{word} is not known here: did you mean {near}=?", word=word, near=near))
             raise BudgetWordsError(tr("{word} is not known here: use to=, until= and because.", word=word))
     return RaiseWords(name, values.get("to", ""), values.get("until", ""), values.get("limit", ""), reason)
+
+
+_CURRENCY = re.compile(r"(?:\$|usd|dollars?|米?ドル)$", re.IGNORECASE)
 
 
 def limit_to_raise(budget: Budget, named: str) -> LimitKind:
@@ -203,7 +206,7 @@ def amount_of(text: str, budget: Budget, kind: LimitKind) -> Decimal:
         words = f"budget raise {budget.name} to=USD until=2d{which}"
         raise BudgetWordsError(tr(AMOUNT_MISSING[kind], words=words, limit="" if base is None else usd(base)))
     try:
-        amount = usd_amount(text.replace(" ", ""))
+        amount = usd_amount(_CURRENCY.sub("", text.replace(" ", "")))
     except ValueError as error:
         raise BudgetWordsError(tr("{text} cannot be used: {clause}.", text=text, clause=error)) from None
     if base is not None and amount <= base:
@@ -232,7 +235,8 @@ _DAY_MONTH = re.compile(
     r"(\d{1,2})(?:st|nd|rd|th)? ?([a-z]{3,9})|([a-z]{3,9}) ?(\d{1,2})(?:st|nd|rd|th)?|(\d{1,2})月(\d{1,2})日"
 )
 _PERIOD_END = ("period", "end", "month", "week", "end of period", "end of month", "end of week", "期末", "月末")
-_NAMED_DAYS = {"today": 0, "tonight": 0, "今日": 0, "tomorrow": 1, "明日": 1}
+_NAMED_DAYS = {"today": 0, "tonight": 0, "今日": 0, "tomorrow": 1, "明日": 1, "明後日": 2, "あさって": 2}
+_JAPANESE_WEEKDAY = re.compile(r"([月火水木金土日])曜日?")
 
 
 def until_of(text: str, budget: Budget, now: datetime) -> tuple[datetime, bool]:
@@ -242,7 +246,7 @@ def until_of(text: str, budget: Budget, now: datetime) -> tuple[datetime, bool]:
     Raises `BudgetWordsError`.
     """
     ends_at = budget.period_at(now).ends_at
-    until = _until(" ".join(text.lower().split()), budget, now, ends_at)
+    until = _until(" ".join(text.lower().split()).removesuffix("まで"), budget, now, ends_at)
     if until is None:
         if text:
             raise BudgetWordsError(
@@ -280,6 +284,8 @@ def _until(text: str, budget: Budget, now: datetime, ends_at: datetime) -> datet
 def _day(text: str, today: date) -> date | None:
     if text in _NAMED_DAYS:
         return today + _NAMED_DAYS[text] * DAY
+    if (japanese := _JAPANESE_WEEKDAY.fullmatch(text)) is not None:
+        return today + (("月火水木金土日".index(japanese[1]) - today.weekday()) % 7) * DAY
     if text[:3] in _WEEKDAYS and _WEEKDAY_NAMES.fullmatch(text):
         return today + ((_WEEKDAYS.index(text[:3]) - today.weekday()) % 7) * DAY
     try:

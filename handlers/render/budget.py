@@ -8,12 +8,13 @@ from bot.amounts import usd
 from bot.budgets.budget import CHAT, LIMITS, Budget, LimitKind, PeriodKind, ScopeKind, Weekday, in_period
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.owners import MENTIONED_BY_DEFAULT, Team, Teams
+from bot.budgets.raises import EXAMPLE as RAISE_EXAMPLE
 from bot.budgets.scopes import Unmatched
 from bot.budgets.store import KeptBudget
 from bot.display import Display
 from bot.language import tr, tr_noop
 from bot.listed import all_of, comma_list, labelled
-from bot.messages import Block, Message
+from bot.messages import Block, Message, Part
 from handlers.render.asking import ask_row
 from handlers.render.parts import (
     NAME_LIMIT,
@@ -29,10 +30,12 @@ from handlers.render.parts import (
     moment,
     paragraph,
     plain,
+    said,
+    section,
     sentence,
     shown,
 )
-from handlers.render.raises import raised_note
+from handlers.render.raises import raise_button, raised_note
 from handlers.render.spend import amount, display_lines, in_its_period, limits_line
 
 SET_ACTION = "budget_set"
@@ -42,6 +45,9 @@ ROOM = 9000
 """Characters for all budgets; Slack was seen to refuse messages of some 13,200 in all."""
 
 COMMAND_LIMIT = 300
+
+MOST_RAISED = 10
+"""Budgets of which one is chosen to be raised."""
 
 WITHDRAWN = tr_noop("Its open alerts are withdrawn at the next poll.")
 CONFIRM_FIRST = tr_noop("Nothing is changed until you confirm it, and only the people in CLAUDE_COST_ADMINS may.")
@@ -153,6 +159,29 @@ def ownership_lines(budget: Budget, team: Team | None) -> list[str]:
                 )
             )
     return lines
+
+
+def raise_choices(spends: Sequence[BudgetSpend]) -> Message:
+    """A button for each of the first budgets. `spends`: the nearest to its limit first."""
+    if not spends:
+        return said(tr("No budget has spend yet: type {example}.", example=f"`budget raise {RAISE_EXAMPLE}`"))
+    blocks: list[Block] = []
+    lines = []
+    for spend in spends[:MOST_RAISED]:
+        line = tr(
+            "{spent} {when}, {limits}: budget {budget}",
+            spent=amount(spend),
+            when=in_its_period(spend),
+            limits=limits_line(spend),
+            budget=shown(spend.budget),
+        )
+        kind = LimitKind.HARD if spend.hard_usd is not None else LimitKind.SOFT
+        blocks.append({**section(line), "accessory": raise_button(spend.budget, kind)})
+        lines.append(line)
+    how = tr("Or type it, as in {example}.", example=f"`budget raise {RAISE_EXAMPLE}`")
+    return Message(
+        [paragraph(tr("Which limit is to be raised for a while?")), Part("\n".join(lines), blocks), context(how)]
+    )
 
 
 def budget_list(

@@ -25,9 +25,13 @@ from handlers.render.fields import (
     select_field,
     text_field,
 )
-from handlers.render.parts import plain
+from handlers.render.parts import button, plain
 
 BUDGET_FORM = "budget_form"
+FORM_ACTION = "budget_form_open"
+NO_NAME = "="
+"""What the button carries where there is no name: a value is never empty."""
+
 NAME, SCOPE, OTHER, PERIOD, SOFT, HARD = "name", "scope", "other", "period", "soft", "hard"
 CHANNEL, OWNERS, MENTION = "channel", "owners", "mention"
 
@@ -51,6 +55,8 @@ GROUPS = {
 }
 """What a budget may cover, as the form groups it."""
 
+_OTHER_MONEY = re.compile(r"[円¥￥万千億€£]|\b(?:yen|jpy|eur|euros?|gbp)\b", re.IGNORECASE)
+
 NAME_RULE = re.compile(r"[\w.-]{1,60}")
 
 Known = Mapping[ScopeKind, Mapping[str, str]]
@@ -70,14 +76,16 @@ class Filled:
         return cleaned(self.texts.get(key, ""))
 
 
-def budget_form(known: Known, response_url: str) -> Block:
-    """The empty form."""
+def budget_form(known: Known, response_url: str, name: str = "", team: str | None = None) -> Block:
+    """The form of a new budget. `team`: the one whose budgets are talked about where the form is opened."""
     everything = option(str(ORGANIZATION), tr("The whole organization"))
+    groups = _groups(known, everything)
+    of_team = [each for group in groups for each in group["options"] if each["value"] == f"{ScopeKind.TEAM}:{team}"]
     select: Block = {
         "type": "static_select",
         "action_id": FIELD,
-        "option_groups": _groups(known, everything),
-        "initial_option": everything,
+        "option_groups": groups,
+        "initial_option": (of_team or [everything])[0],
     }
     channel: Block = {
         "type": "conversations_select",
@@ -100,7 +108,9 @@ def budget_form(known: Known, response_url: str) -> Block:
         "submit": plain_label(tr("Preview")),
         "close": plain_label(tr("Cancel")),
         "blocks": [
-            text_field(NAME, tr("Name"), "search", {}, hint=tr("One word; a known name changes that budget.")),
+            text_field(
+                NAME, tr("Name"), "search", {NAME: name}, hint=tr("One word; a known name changes that budget.")
+            ),
             input_block(SCOPE, tr("What it covers"), select),
             text_field(
                 OTHER,
@@ -147,6 +157,11 @@ def _fits(kind: ScopeKind, value: str) -> bool:
     return bool(value) and len(f"{kind}:{value}") <= VALUE_LIMIT and re.search(r"[\s,;|]", value) is None
 
 
+def form_button(name: str = "") -> Block:
+    """Opens the form, with a name for the budget."""
+    return button(tr("Set a budget"), FORM_ACTION, name if NAME_RULE.fullmatch(name) else NO_NAME)
+
+
 def filled_budget(state: Mapping[str, Any]) -> Filled:
     """What the submitted form holds."""
     texts = filled_fields(state)
@@ -191,12 +206,18 @@ def mistakes(filled: Filled) -> dict[str, str]:
             if typed:
                 amounts[key] = _amount(typed)
         except ValueError:
-            found[key] = tr("“{value}” is not an amount: write it like 500, $500 or 1,000.", value=_quoted(typed))
+            found[key] = _not_an_amount(typed)
     if not amounts and SOFT not in found and HARD not in found:
         found[HARD] = tr("Write a soft limit, a hard limit, or both.")
     if len(amounts) == len((SOFT, HARD)) and amounts[SOFT] >= amounts[HARD]:
         found[SOFT] = tr("The soft limit has to be below the hard limit, {hard}.", hard=usd(amounts[HARD]))
     return {key: plain(text, ERROR_LIMIT) for key, text in found.items()}
+
+
+def _not_an_amount(typed: str) -> str:
+    if _OTHER_MONEY.search(typed):
+        return tr("“{value}” is not an amount in US dollars: write it like 500, $500 or 1,000.", value=_quoted(typed))
+    return tr("“{value}” is not an amount: write it like 500, $500 or 1,000.", value=_quoted(typed))
 
 
 def _amount(typed: str) -> Decimal:

@@ -27,7 +27,11 @@ def examples() -> list[str]:
 
 def help_message(rows: Rows) -> Message:
     """The examples, and every command folded."""
-    return Message([paragraph(tr("For example:"), *examples()), _all(rows)])
+    more = tr(
+        "A form for a new budget: `{command} budget set`. A question: `{command} what did we spend this week?`",
+        command=COMMAND,
+    )
+    return Message([paragraph(tr("For example:"), *examples(), more), _all(rows)])
 
 
 def not_known_message(rows: Rows, unknown: str, nearest: str | None) -> Message:

@@ -166,10 +166,8 @@ def _buttons(*, for_admin: bool, sets_digests: bool) -> Part:
         button(tr("Forecast"), FORECAST_ACTION, "home"),
     ]
     if for_admin:
-        elements += [
-            button(tr("Fallback mode"), FALLBACK_ACTION, "home"),
-            button(tr("Budgets"), BUDGETS_ACTION, "home"),
-        ]
+        elements.append(button(tr("Fallback mode"), FALLBACK_ACTION, "home"))
+    elements.append(button(tr("Budgets"), BUDGETS_ACTION, "home"))
     if for_admin or sets_digests:
         elements.append(button(tr("Digests"), SETTINGS_ACTION, NEW))
     return buttons([*elements, button(tr("Refresh"), REFRESH_ACTION, "home")])

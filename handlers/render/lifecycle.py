@@ -16,7 +16,7 @@ from bot.listed import comma_list
 from bot.messages import Message, Part
 from handlers.render.expected import expected_step
 from handlers.render.layout import layout
-from handlers.render.parts import button, buttons, context, mention, moment, paragraph, shown
+from handlers.render.parts import button, buttons, context, escape, lead, mention, moment, paragraph, said, shown
 from handlers.render.spend import NOTHING_STOPPED
 
 
@@ -89,6 +89,25 @@ def open_alert_lines(open_alerts: Sequence[OpenAlert]) -> list[str]:
     lines = [f"• {_open_alert(alert)}" for alert in open_alerts[:MOST_OPEN]]
     more = len(open_alerts) - MOST_OPEN
     return lines if more <= 0 else [*lines, tr("and {number} more open alerts, opened later.", number=more)]
+
+
+def open_alerts_message(opened: Sequence[tuple[OpenAlert, str | None]]) -> Message:
+    """The open alerts, each with the link to its message, and what the buttons below them are for."""
+    if not opened:
+        return said(tr("No alert is open."))
+    lines = [
+        f"• {_open_alert(alert)}" if link is None else f"• {_open_alert(alert)} <{escape(link)}|{tr('open it')}>"
+        for alert, link in opened[:MOST_OPEN]
+    ]
+    if len(opened) > MOST_OPEN:
+        lines.append(tr("and {number} more open alerts, opened later.", number=len(opened) - MOST_OPEN))
+    uses = [
+        tr("• *Acknowledge* or *Snooze*: no reminders."),
+        tr("• *Expected*, at spikes and forecasts: spike and forecast alerts of that budget keep quiet for a while."),
+        tr("• *Switch to …*: spend less, in another fallback mode."),
+        tr("• *Raise this limit*: a higher limit until a time that you choose."),
+    ]
+    return Message([lead(tr("Open alerts:"), *lines), paragraph(tr("The buttons below an alert:"), *uses)])
 
 
 def _open_alert(alert: OpenAlert) -> str:

@@ -38,6 +38,7 @@ OPEN_ACTION = "raise_open"
 APPROVE_ACTION = "raise_approve"
 DECLINE_ACTION = "raise_decline"
 CANCEL_ACTION = "raise_cancel"
+WHICH_ACTION = "raise_which"
 FORM = "raise_limit"
 TO, UNTIL, OTHER, REASON = "to", "until", "other", "because"
 
@@ -95,6 +96,11 @@ def with_raise_button(message: Message, payload: AlertPayload) -> Message:
 def raise_button(budget: str, kind: LimitKind) -> Block:
     """Opens the form about one limit of a budget."""
     return button(tr("Raise this limit"), OPEN_ACTION, f"{kind} {budget}")
+
+
+def which_button() -> Block:
+    """Asks which budget's limit is to be raised."""
+    return button(tr("Raise a limit"), WHICH_ACTION, "budget")
 
 
 def with_quiet_button(message: Message, *elements: Block) -> Message:
@@ -162,8 +168,8 @@ def raise_form(budget: Budget, kind: LimitKind, base_usd: Decimal, asks: bool, r
         "blocks": [
             *paragraph(first, then).blocks,
             text_field(TO, tr("New limit in USD"), _higher(base_usd), {}),
-            select_field(UNTIL, tr("Until when"), choices, "tomorrow", optional=True),
-            text_field(OTHER, tr("Or another time"), "fri, 3d, 2026-12-01", {}, optional=True),
+            select_field(UNTIL, tr("Until when"), choices, "tomorrow"),
+            text_field(OTHER, tr("Or another time"), tr("fri, 3d, 2026-12-01"), {}, optional=True),
             text_field(REASON, tr("Why"), "", {}, optional=True, longest=LONGEST_REASON),
         ],
     }

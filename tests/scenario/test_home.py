@@ -132,11 +132,19 @@ async def test_only_admins_see_what_only_they_may_and_a_click_is_checked_again(
     await home_of(simulated, ADMIN)
     assert FALLBACK_ACTION not in str(simulated.slack.views.homes[DEVELOPER].content)
     admins = simulated.slack.views.homes[ADMIN]
-    for action in (FALLBACK_ACTION, BUDGETS_ACTION):
-        await simulated.slack.click(admins, action, DEVELOPER)
-        await until_view_says(simulated, DEVELOPER, "Nothing was changed: only the people named in CLAUDE_COST_ADMINS")
-    await simulated.slack.click(admins, BUDGETS_ACTION, ADMIN)
-    await until_view_says(simulated, ADMIN, "To set one, type `/claude-cost budget set")
+    await simulated.slack.click(admins, FALLBACK_ACTION, DEVELOPER)
+    await until_view_says(simulated, DEVELOPER, "Nothing was changed: only the people named in CLAUDE_COST_ADMINS")
+
+
+async def test_everybody_reads_the_budgets_here_and_how_one_is_set(
+    simulated: World, bot: Bot, clock: HandClock
+) -> None:
+    simulated.spend(30)
+    clock.advance(HOUR)
+    await bot.cycle()
+    await home_of(simulated, DEVELOPER)
+    await simulated.slack.click(simulated.slack.views.homes[DEVELOPER], BUDGETS_ACTION, DEVELOPER)
+    await until_view_says(simulated, DEVELOPER, "To set one, type `/claude-cost budget set`: it opens a form.")
 
 
 async def test_an_admin_changes_the_mode_from_here_and_reads_there_what_came_of_it(

@@ -4,8 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.pricing.card import load_rate_card
+from bot.pricing.words import parse_workload
 from handlers.commands import SUBCOMMANDS, split_command
 from handlers.mentions import TOPICS, command_of
+from handlers.questions import SIZES
 
 BOT = "U0CLAUDECOST"
 
@@ -35,6 +38,33 @@ BOT = "U0CLAUDECOST"
         ("月末の見込みは？", "forecast"),
         ("予算はあといくら残ってる？", "status"),
         ("先週はどのモデルにいくら使った？", "report last week by model"),
+        ("how do I set a budget for my team?", "budget set"),
+        ("we need a new budget", "budget set"),
+        ("please raise the limit of search", "budget raise"),
+        ("stop the alert", "alerts"),
+        ("is this spike expected?", "alerts"),
+        ("how do we spend less?", "digest week"),
+        ("how do you work?", "help"),
+        ("予算を設定", "budget set"),
+        ("予算を10万円にしたい", "budget set"),
+        ("予算を上げたい", "budget raise"),
+        ("search の予算を400ドルに引き上げて", "budget raise"),
+        ("上限はいくらに設定されてる？", "status"),
+        ("予算オーバーしてる？", "status"),
+        ("急増は想定内です", "alerts"),
+        ("アラートを止めて", "alerts"),
+        ("節約したい", "digest week"),
+        ("使い方", "使い方"),
+        ("使い方は？", "help"),
+        ("予算", "予算"),
+        ("how much did 10,000 requests to opus cost yesterday?", "report yesterday"),
+        ("what would 10,000 requests a day on Opus cost?", "estimate 10,000 requests a day on opus in=2000 out=500"),
+        ("Opus で1日1万リクエストだといくら？", "estimate opus で1日1万リクエスト in=2000 out=500"),
+        ("haiku 月100万リクエストの費用は？", "estimate haiku 月100万リクエスト in=2000 out=500"),
+        (
+            "what would 5k calls/day to sonnet with 3000 tokens in and 200 tokens out cost us?",
+            "estimate 5k calls/day sonnet with 3000 tokens in and 200 tokens out",
+        ),
         ("status", "status"),
         ("report last week by key", "report last week by key"),
         ("estimate sonnet requests=100k in=2000 out=500", "estimate sonnet requests=100k in=2000 out=500"),
@@ -54,5 +84,43 @@ def test_a_sentence_changes_nothing(text: str, before: str) -> None:
     words = command_of(f"{before}{text}", BOT)
     own_words = split_command(f"{before}{text}")[0] in {row.name for row in SUBCOMMANDS}
     if words is not None and not own_words and words.strip():
-        assert words.split()[0] in {"report", "status", "cache", "forecast", "rates", "help", *TOPICS} - {"fallback on"}
+        begins = {"report", "status", "cache", "forecast", "rates", "help", "digest", "budget", *TOPICS}
+        assert words.split()[0] in begins
+        assert words.split()[0] != "budget" or words in ("budget set", "budget raise")
         assert words.split()[0] != "fallback" or words == "fallback status"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "what would 10,000 requests a day on Opus cost?",
+        "how much do 5k calls/day to sonnet 4.6 cost",
+        "Opus で1日1万リクエストだといくら？",
+        "見積もり opus 1日1万リクエスト",
+        "sonnet 4.6 で月10万リクエストの場合、費用は？",
+    ],
+)
+def test_a_question_about_a_workload_can_be_priced(asked: str) -> None:
+    words = command_of(asked) or ""
+    name, rest = split_command(words)
+    assert name == "estimate"
+    workload = parse_workload(rest if SIZES in rest else f"{rest} {SIZES}", load_rate_card())
+    assert workload.input_tokens == 2000
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "rest"),
+    [
+        ("予算", "budget", ""),
+        ("予算 設定", "budget", "set"),
+        ("予算 設定 checkout", "budget", "set checkout"),
+        ("予算　引き上げ search", "budget", "raise search"),
+        ("見積もり", "estimate", ""),
+        ("見積もり opus", "estimate", "opus"),
+        ("ヘルプ 予算", "help", "予算"),
+        ("状況", "status", ""),
+        ("アラート", "alerts", ""),
+    ],
+)
+def test_japanese_words_stand_for_commands(typed: str, name: str, rest: str) -> None:
+    assert split_command(typed) == (name, rest)

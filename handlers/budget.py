@@ -271,7 +271,10 @@ def _proposed(services: Services, words: str, asked: AttributedNames | None, hid
     team = team_name(after)
     unknown = None if team is None else services.budgets.teams.unknown(team)
     if unknown is not None:
-        return said(tr("Nothing was changed. {why}", why=sentence(unknown)))
+        instead = tr(
+            "A budget for its workspace or key, with channel= and owners=, needs no team: `budget set` has a form."
+        )
+        return said(f"{tr('Nothing was changed. {why}', why=sentence(unknown))} {instead}")
     counted = services.budgets.teams.scope(after.scope)
     if hidden is not None and any(map(is_of_user, (counted, *counted.parts))):
         return said(hidden)

@@ -111,7 +111,12 @@ def budget_form(known: Known, response_url: str, name: str = "", team: str | Non
             text_field(
                 NAME, tr("Name"), "search", {NAME: name}, hint=tr("One word; a known name changes that budget.")
             ),
-            input_block(SCOPE, tr("What it covers"), select),
+            input_block(
+                SCOPE,
+                tr("What it covers"),
+                select,
+                hint=tr("A team that is not listed: choose its workspace or key, and its channel and owners below."),
+            ),
             text_field(
                 OTHER,
                 tr("… or something else"),

@@ -133,6 +133,7 @@ async def test_a_team_whose_scopes_match_nothing_is_refused_and_never_zero(
         assert "team:typo would count nothing. Team typo has key:ingset. There is no key ingset" in refused
         unknown = await ask(bot, "budget set a hard=10 for=team:tpyo")
         assert unknown.startswith("Nothing was changed. There is no team tpyo: did you mean team:typo?")
+        assert "A budget for its workspace or key, with channel= and owners=, needs no team" in unknown
         quiet = await ask(bot, "budget set a hard=10 for=team:quiet")
         assert "No usage is logged with the feature none yet" in quiet
         assert "$0.00" not in quiet

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.budgets.budget import ScopeKind
+from bot.budgets.budget import ORGANIZATION, ScopeKind
+from bot.budgets.owners import Team, Teams
 from bot.budgets.parsing import BudgetWordsError, budget_of, split_budget_words
 from bot.language import LANGUAGES, in_language
 from bot.sandbox.block_limits import problems
@@ -138,3 +139,19 @@ def test_what_slack_sends_is_read() -> None:
     }
     texts = {NAME: "search", SOFT: "", SCOPE: "team:search", "channel": "C0SEARCH"}
     assert filled_budget(state) == Filled(texts, ("U0ADA",), mentions=False)
+
+
+@pytest.mark.parametrize(
+    ("team", "chosen"), [("search", "team:search"), (None, "organization"), ("unknown", "organization")]
+)
+def test_it_begins_with_the_team_whose_channel_it_is_opened_in(team: str | None, chosen: str) -> None:
+    form = budget_form({ScopeKind.TEAM: {"search": "search"}}, "", "checkout", team)
+    fields = {block["block_id"]: block["element"] for block in form["blocks"]}
+    assert fields[SCOPE]["initial_option"]["value"] == chosen
+    assert fields[NAME]["initial_value"] == "checkout"
+
+
+def test_a_channel_is_a_teams_where_it_is_that_of_one_team_alone() -> None:
+    scopes = (ORGANIZATION,)
+    teams = Teams([Team("a", scopes, "C1"), Team("b", scopes, "C2"), Team("c", scopes, "C2"), Team("d", scopes)])
+    assert [teams.in_channel(channel) for channel in ("C1", "C2", "C3", "")] == ["a", None, None, None]

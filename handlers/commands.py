@@ -214,7 +214,11 @@ async def answer(services: Services, person: Person, text: str, channel: str = "
     row = _row(name or "help")
     if row is None:
         words_meant = _meant(name, text)
-        return _not_known(name) if words_meant is None else await answer_question(services, person, words_meant, text)
+        return (
+            _not_known(name)
+            if words_meant is None
+            else await answer_question(services, person, words_meant, text, channel)
+        )
     words = words_in(typed)
     if row.name != "help" and [word.lstrip("-").lower() for word in words] in ([word] for word in ASKS_FOR_HELP):
         return _help_about(row)

@@ -49,7 +49,7 @@ from handlers.render.budget import (
 )
 from handlers.render.budget_changes import UNDO_ACTION, history_message, undo_answer
 from handlers.render.budget_form import form_button
-from handlers.render.help import COMMAND
+from handlers.render.help import COMMAND, unknown_action
 from handlers.render.parts import buttons, code, context, paragraph, said, sentence, shown
 from handlers.render.raises import WHICH_ACTION, raise_button, which_button
 from handlers.render.status import share_of_limit
@@ -229,17 +229,7 @@ def _answer(services: Services, action: str, rest: str, asked: AttributedNames |
     if action == "list":
         word = code(words_in(rest)[0])
         return said(tr("{word} is not known here: `budget list` takes no words: {use}.", word=word, use=tr(USE)))
-    near = nearest(action, ACTIONS)
-    if near is None:
-        return said(tr("{word} is not known here: {use}.", word=code(action), use=tr(USE)))
-    return said(
-        tr(
-            "{word} is not known here: {use}. Did you mean `budget {near}`?",
-            word=code(action),
-            use=tr(USE),
-            near=near,
-        )
-    )
+    return unknown_action("budget", action, ACTIONS, tr(USE))
 
 
 def _list(services: Services) -> Message:

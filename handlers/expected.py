@@ -39,6 +39,7 @@ from handlers.render.expected import (
     would_quiet_nothing,
 )
 from handlers.render.fields import filled_fields
+from handlers.render.help import unknown_action
 from handlers.render.parts import code, said, sentence
 from handlers.requests import (
     Click,
@@ -68,17 +69,7 @@ async def calendar_command(services: Services, request: Request) -> Message:
             return said(tr("{word} is not known here: `calendar list` takes no words: {use}.", word=word, use=tr(USE)))
         return await services.threads.commands(_listed, services)
     if action not in ACTIONS:
-        near = nearest(action, ACTIONS)
-        if near is None:
-            return said(tr("{word} is not known here: {use}.", word=code(action), use=tr(USE)))
-        return said(
-            tr(
-                "{word} is not known here: {use}. Did you mean `calendar {near}`?",
-                word=code(action),
-                use=tr(USE),
-                near=near,
-            )
-        )
+        return unknown_action("calendar", action, ACTIONS, tr(USE))
     try:
         return await _changed(services, request.person, action, rest)
     except (CalendarWordsError, FullError) as error:

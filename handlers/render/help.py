@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from bot.language import tr, tr_noop
 from bot.listed import labelled
 from bot.messages import Message, Part
-from handlers.render.parts import code, escape, fold, paragraph
+from bot.typed_text import nearest as nearest_of
+from handlers.render.parts import code, escape, fold, paragraph, said
 
 COMMAND = "/claude-cost"
 
@@ -47,6 +48,21 @@ def not_known_message(rows: Rows, unknown: str, nearest: str | None) -> Message:
 def command_help(rows: Rows) -> Message:
     """One command with its examples, nothing folded."""
     return Message([paragraph(*_lines(rows))])
+
+
+def unknown_action(command: str, typed: str, known: Sequence[str], use: str) -> Message:
+    """`typed` is no action of this command. `use`: how to type the known ones, a clause."""
+    near = nearest_of(typed, known)
+    if near is None:
+        return said(tr("{word} is not known here: {use}.", word=code(typed), use=use))
+    text = tr(
+        "{word} is not known here: {use}. Did you mean `{command} {near}`?",
+        word=code(typed),
+        use=use,
+        command=command,
+        near=near,
+    )
+    return said(text)
 
 
 def _all(rows: Rows) -> Part:

@@ -121,9 +121,17 @@ class Buckets(ABC):
             odd.add(seen.tally, starts_at)
         return odd.found()
 
-    @abstractmethod
     def _entries(self, entries: Sequence[Entry]) -> Iterator[tuple[datetime, Entry]]:
         """Those that were asked for, with the starts of their buckets. Raises `MalformedError`."""
+        # All of a page are read before the first one is used.
+        buckets = [(self._head(entry), entry) for entry in entries]
+        for bucket, entry in buckets:
+            if belongs(bucket, self._read, self._path):
+                yield bucket.starting_at, entry
+
+    @abstractmethod
+    def _head(self, entry: Entry) -> Bucket:
+        """The bucket of an entry. Raises `MalformedError`."""
 
     @abstractmethod
     def _rows(self, part: Entry, odd: OddFields) -> Iterator[ReportRow | None]: ...
@@ -192,12 +200,6 @@ _TIMES = msgspec.json.Decoder(_Times)
 class ResultBuckets(Buckets):
     """Of the admin report: an entry is a bucket with its results."""
 
-    def _entries(self, entries: Sequence[Entry]) -> Iterator[tuple[datetime, Entry]]:
-        buckets = [(self._head(entry), entry) for entry in entries]
-        for bucket, entry in buckets:
-            if belongs(bucket, self._read, self._path):
-                yield bucket.starting_at, entry
-
     def _head(self, entry: Entry) -> Bucket:
         try:
             found = _RESULTS.decode(entry)
@@ -219,12 +221,6 @@ class ResultBuckets(Buckets):
 
 class RowBuckets(Buckets):
     """Of the analytics report: an entry is a row, and names its bucket."""
-
-    def _entries(self, entries: Sequence[Entry]) -> Iterator[tuple[datetime, Entry]]:
-        buckets = [(self._head(entry), entry) for entry in entries]
-        for bucket, entry in buckets:
-            if belongs(bucket, self._read, self._path):
-                yield bucket.starting_at, entry
 
     def _head(self, entry: Entry) -> Bucket:
         try:

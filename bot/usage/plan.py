@@ -48,14 +48,16 @@ def plan_reads(
     if any(_unusable(hours.get(hour), source, now) for hour in _span(recent_from, settled_before)):
         # That is once an hour, since one more settles every hour.
         reads.append(Read("1h", recent_from, settled_before))
-    older = _span(since, recent_from)
-    gap = any(_unusable(hours.get(hour), source, now) for hour in older)
-    slices = _slices([hour for hour in older if _due(hours.get(hour), source, now)], recent_from)
+    due, gap = list[datetime](), False
+    for hour in _span(since, recent_from):
+        state = hours.get(hour)
+        if state is None or _unusable(state, source, now):
+            gap = True
+            due.append(hour)
+        elif is_over(OLDER_AGAIN, state.read_at, now):
+            due.append(hour)
+    slices = _slices(due, recent_from)
     return (*reads, *(slices if gap else slices[:1]))
-
-
-def _due(state: HourState | None, source: SourceName, now: datetime) -> bool:
-    return state is None or _unusable(state, source, now) or is_over(OLDER_AGAIN, state.read_at, now)
 
 
 def _unusable(state: HourState | None, source: SourceName, now: datetime) -> bool:

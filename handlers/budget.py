@@ -82,7 +82,8 @@ async def budget_command(services: Services, request: Request) -> Message:
         asked = await _asked_of_anthropic(services, rest) if action == "set" else None
         message = await services.threads.commands(_answer, services, action, rest, asked, hidden)
     except BudgetWordsError as error:
-        return Message([*said(sentence(str(error))).parts, *_ways_on(services, action, rest)])
+        ways = await services.threads.commands(_ways_on, services, action, rest)
+        return Message([*said(sentence(str(error))).parts, *ways])
     if action == "list" or not any(block["type"] == "actions" for block in message.blocks):
         return message
     # Whoever may not change it reads so before the preview, which then has no button.

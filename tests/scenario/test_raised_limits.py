@@ -56,7 +56,7 @@ async def test_an_admin_raises_a_limit_and_it_ends_by_itself(simulated: World, c
         note = "raised from $200.00 until 18 Nov 09:00 UTC"
         standing = await asked(simulated, "status")
         assert standing.startswith("$210.00 of $300.00 (70%), November")
-        assert "The hard limit of $300.00 is raised from $200.00 until 18 Nov 09:00 UTC." in standing
+        assert standing.count("The hard limit of $300.00 is raised from $200.00 until 18 Nov 09:00 UTC.") == 1
         assert f"hard $300.00 ({note})" in await asked(simulated, "budget list")
         estimate = await asked(simulated, "estimate sonnet requests=1k in=2000 out=500")
         assert f"of $300.00, {note})" in estimate

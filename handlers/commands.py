@@ -42,6 +42,8 @@ SPELLINGS = {"testalert": TEST_ALERT, "test-alerts": TEST_ALERT}
 TEST = "test"
 NEARLY = 0.8
 """How similar to a command a single word is that is a slip rather than a question."""
+WORDS_LIMIT = 400
+"""Characters of a command that is shown."""
 ASKS_FOR_HELP = ("help", "h", "")
 """After a command, without their dashes and question marks."""
 
@@ -239,7 +241,7 @@ async def answer_question(services: Services, person: Person, words: str, asked:
     if words.endswith(SIZES) and SIZES not in asked:
         said_so = tr(
             "Assumed: 2,000 tokens in and 500 out for each request. With yours, type {command}",
-            command=code(f"{COMMAND} {words.removesuffix(SIZES)}in=… out=…"),
+            command=code(f"{COMMAND} {words.removesuffix(SIZES)}in=… out=…", WORDS_LIMIT),
         )
         message = message.below_first_line(context(said_so))
     return Message([*message.parts, buttons([button(tr("Estimate a workload"), ESTIMATE_ACTION, "question")])])

@@ -107,6 +107,7 @@ async def test_a_question_about_a_workload_is_priced_and_says_what_is_assumed(
     for answer in (await asked(simulated, words), await mentioned(simulated, words)):
         assert "$5,400.00 a month" in answer.text
         assert "Assumed: 2,000 tokens in and 500 out for each request." in answer.text
+        assert "in=… out=…`" in answer.text
         assert ESTIMATE_ACTION in str(answer.blocks)
 
 

@@ -288,7 +288,7 @@ def _not_known(name: str) -> Message:
 
 
 def _help_about(row: Subcommand) -> Message:
-    return command_help([_usage(row), *((example, tr("for example")) for example in row.examples)])
+    return command_help(_usage(row), row.examples)
 
 
 def _usage(row: Subcommand) -> tuple[str, str]:

@@ -266,6 +266,12 @@ UNITS = {
     "output_tokens_per_minute": tr_noop("output tokens a minute"),
     "enqueued_batch_requests": tr_noop("requests in the queue"),
 }
+OF_ONE = {
+    "requests_per_minute": tr_noop("request a minute"),
+    "input_tokens_per_minute": tr_noop("input token a minute"),
+    "output_tokens_per_minute": tr_noop("output token a minute"),
+    "enqueued_batch_requests": tr_noop("request in the queue"),
+}
 
 
 def fit_lines(fit: Fit) -> list[str]:

@@ -45,9 +45,10 @@ def not_known_message(rows: Rows, unknown: str, nearest: str | None) -> Message:
     return Message([paragraph(first), *help_message(rows).parts])
 
 
-def command_help(rows: Rows) -> Message:
+def command_help(row: tuple[str, str], examples: Sequence[str]) -> Message:
     """One command with its examples, nothing folded."""
-    return Message([paragraph(*_lines(rows))])
+    shown = [f"• `{COMMAND} {escape(example)}`" for example in examples]
+    return Message([paragraph(*_lines([row]), *([tr("For example:"), *shown] if shown else []))])
 
 
 def unknown_action(command: str, typed: str, known: Sequence[str], use: str) -> Message:

@@ -13,8 +13,8 @@ from bot.language import ntr, tr, tr_noop
 from bot.ledger.model import Sums
 from bot.listed import comma_list
 from bot.messages import Part
-from bot.pricing.throughput import UNITS
-from handlers.render.parts import lead, moment, shown
+from bot.pricing.throughput import OF_ONE, UNITS
+from handlers.render.parts import lead, model_label, moment, shown
 from handlers.render.row_words import listed_apart, noun
 
 OfGroups = Mapping[str | None, Requests]
@@ -138,7 +138,7 @@ def coverage_lines(coverage: Coverage | None) -> list[str]:
     beyond = [
         tr(
             "{model} {logged} against {counted}",
-            model=shown(each.model),
+            model=shown(model_label(each.model)),
             logged=usd(each.logged_usd),
             counted=usd(each.counted_usd),
         )
@@ -167,7 +167,9 @@ def _covered(coverage: Coverage) -> str:
             "Applications logged {share} of the {usd} that Anthropic counted in the closed hours up to {until}.",
             **values,
         )
-    named = [f"{shown(each.model)} {share(each.covered_usd, each.counted_usd)}" for each in models[:MOST_MODELS]]
+    named = [
+        f"{shown(model_label(each.model))} {share(each.covered_usd, each.counted_usd)}" for each in models[:MOST_MODELS]
+    ]
     return tr(
         "Applications logged {share} of the {usd} that Anthropic counted in the closed hours up to {until} ({models}).",
         models=comma_list([*named, *(["…"] if len(models) > MOST_MODELS else [])]),
@@ -179,9 +181,13 @@ def _gap(gap: Gap) -> str:
     part = f"{max(1, gap.missing * 100 // gap.counted)}%"
     if gap.key is None:
         if gap.at_least:
-            return tr("usage without a key: at least {share} of its {model} tokens", share=part, model=shown(gap.model))
-        return tr("usage without a key: {share} of its {model} tokens", share=part, model=shown(gap.model))
-    values = {"key": shown(gap.key), "share": part, "model": shown(gap.model)}
+            return tr(
+                "usage without a key: at least {share} of its {model} tokens",
+                share=part,
+                model=shown(model_label(gap.model)),
+            )
+        return tr("usage without a key: {share} of its {model} tokens", share=part, model=shown(model_label(gap.model)))
+    values = {"key": shown(gap.key), "share": part, "model": shown(model_label(gap.model))}
     if gap.at_least:
         return tr("key {key}: at least {share} of its {model} tokens", **values)
     return tr("key {key}: {share} of its {model} tokens", **values)
@@ -254,9 +260,9 @@ def _hit(by: str, at: str | None, of: Sums) -> str:
 
 def _minute(each: Busiest) -> str:
     values = {
-        "name": shown(each.pool.name),
+        "name": shown(model_label(each.pool.name)),
         "need": f"{each.need:,}",
-        "unit": tr(UNITS[each.limiter]),
+        "unit": tr((UNITS if each.need != 1 else OF_ONE)[each.limiter]),
         "time": moment(each.minute),
     }
     if each.limit is None:

@@ -35,7 +35,7 @@ async def test_a_report_says_what_share_is_logged_and_what_nobody_logs(
         answered = await ask(bot, words)
         assert "Applications logged 69% of the $100.00 that Anthropic counted in the closed hours" in answered
         assert "16 Nov 10:00 UTC" in answered
-        assert "In no log: key ingest: 62% of its claude-opus-4-8 tokens." in answered
+        assert "In no log: key ingest: 62% of its Opus 4.8 tokens." in answered
     assert "no log" not in await ask(bot, "report by model")
 
 
@@ -66,7 +66,7 @@ async def test_logs_without_a_key_leave_the_least_that_is_missing(simulated: Wor
         await send(client, record(1, "10", key="ingest"), record(2, "10", key="never heard of"))
     clock.now = start + HOUR + 10 * MINUTE
     await bot.cycle()
-    assert "key ingest: at least 60% of its claude-opus-4-8 tokens" in await ask(bot, "report by user")
+    assert "key ingest: at least 60% of its Opus 4.8 tokens" in await ask(bot, "report by user")
 
 
 async def test_logs_may_have_more_than_anthropic_counted(simulated: World, bot: Bot, clock: HandClock) -> None:
@@ -77,7 +77,7 @@ async def test_logs_may_have_more_than_anthropic_counted(simulated: World, bot: 
     clock.now = start + HOUR + 10 * MINUTE
     await bot.cycle()
     answered = await ask(bot, "report by feature")
-    assert "Logs have more than Anthropic counted: claude-opus-4-8 $8.90 against $1.97" in answered
+    assert "Logs have more than Anthropic counted: Opus 4.8 $8.90 against $1.97" in answered
     assert "logged 100% of the $1.97" in answered
 
 

@@ -229,7 +229,7 @@ async def test_who_looks_reads_their_own_language_also_when_it_is_drawn_again(
     english, japanese = said_by(simulated, ADMIN), said_by(simulated, DEVELOPER)
     assert "*$42.00 this month*" in english
     assert "Cache hit rate" in english
-    assert "*今月の使用額: $42.00*" in japanese
+    assert "*今月の使用額：$42.00*" in japanese
     assert "キャッシュヒット率" in japanese
 
 

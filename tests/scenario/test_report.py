@@ -504,7 +504,11 @@ async def test_rates_show_the_newest_model_of_every_family_and_when_they_were_ch
     message = await ask(bot, "rates")
     assert [row[0] for row in rows_of(message)] == [card.newest(family).name for family in card.families()]
     haiku = next(row for row in rows_of(message) if row[0] == "Haiku 5.5")
-    assert haiku == ["Haiku 5.5", "$0.10", "$0.125", "$0.20", "$0.01", "$0.50", "–", "–"]
+    assert haiku == ["Haiku 5.5", "$0.10", "$0.01", "$0.50"]
+    assert (
+        "Haiku 5.5: input $0.10, cache writes $0.125 for 5 minutes and $0.20 for 1 hour, cache reads $0.01"
+        in message.text
+    )
     assert "Haiku 5.5: a request with a prompt above 100,000 tokens, for all of its tokens: input $0.50" in message.text
     assert "Batches cost 0.5 times these prices" in message.text
     assert lines_of(message)[-1] == f"List prices in USD without tax, checked on {card.checked_on}."

@@ -10,7 +10,9 @@ from bot.clock import DAY, HOUR
 from bot.language import LANGUAGES, in_language
 from bot.messages import Message
 from bot.pricing.card import load_rate_card
+from bot.pricing.throughput import OF_ONE, UNITS
 from bot.usage.model import DataState
+from handlers.render.help import command_help
 from handlers.render.rates import overview
 from tests.unit.test_blocks import NOW, check_twin, status, with_spend
 
@@ -46,3 +48,18 @@ def test_stale_data_stops_no_forecast_of_what_applications_log() -> None:
     assert text.count("not extrapolated") == 1
     assert text.count("Expected end: $700.11") == 1
     assert "less than 1 min" not in text
+
+
+def test_help_about_one_command_lists_its_examples_below_one_heading() -> None:
+    lines = command_help(("cache [PERIOD]", "what caching saves"), ["cache week", "cache month"]).text.splitlines()
+    assert lines == [
+        "`/claude-cost cache [PERIOD]`: what caching saves",
+        "For example:",
+        "• `/claude-cost cache week`",
+        "• `/claude-cost cache month`",
+    ]
+
+
+def test_what_is_counted_has_a_word_for_one_and_for_several() -> None:
+    assert set(OF_ONE) == set(UNITS)
+    assert all(many.replace("s ", " ", 1) == OF_ONE[limiter] for limiter, many in UNITS.items())

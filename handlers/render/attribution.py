@@ -8,6 +8,7 @@ from bot.budgets.budget import in_period, period_name
 from bot.budgets.spend import ZERO
 from bot.display import USD, Display
 from bot.language import ntr, tr, tr_noop
+from bot.listed import sentences
 from bot.messages import Message
 from bot.usage.model import Attributed, AttributedBy, AttributedRow
 from handlers.render.logged_requests import NONE
@@ -26,7 +27,7 @@ def attributed_message(found: Attributed, key: str, display: Display = USD, more
     """The sum first, where it comes from, then the rows. `key`: of the period. `more`: lines after the first one."""
     if not found.rows:
         none = tr("Anthropic attributes no spend of {period} so far.", period=period_name(key, found.ends_at))
-        return said(" ".join([none, *more, _source(found)]))
+        return said(sentences([none, *more, _source(found)]))
     first = tr(
         "{spent} {when}, from {since} to {until}, by {by}",
         spent=tr("at least {usd}", usd=usd(found.usd)) if found.odd else usd(found.usd),

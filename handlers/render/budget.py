@@ -13,7 +13,7 @@ from bot.budgets.scopes import Unmatched
 from bot.budgets.store import KeptBudget
 from bot.display import Display
 from bot.language import tr, tr_noop
-from bot.listed import all_of, comma_list, labelled
+from bot.listed import all_of, comma_list, labelled, sentences
 from bot.messages import Block, Message, Part
 from handlers.render.asking import ask_row
 from handlers.render.parts import (
@@ -311,7 +311,7 @@ def was_set(budget: Budget, user: str) -> str:
         who=mention(user),
         budget=described(budget),
     )
-    return " ".join([text, *ownership_lines(budget, None), tr("It is watched from the next poll on.")])
+    return sentences([text, *ownership_lines(budget, None), tr("It is watched from the next poll on.")])
 
 
 def was_removed(name: str, user: str) -> str:

@@ -313,13 +313,7 @@ def _services(
     snapshots = Snapshots(usage, card, in_background=in_background)
     logged = Snapshots(ledger, card, LedgerIndex, in_background=in_background)
     attributed = attributed_snapshots(AttributedStore(engine), card, in_background)
-    of = partial(BudgetReview, in_force=budgets.in_force, modes=modes, card=card)
-    review = Reviews(
-        of(snapshots, poll_seconds=settings.poll_seconds, live=LiveSource(logged)),
-        of(logged, counts=lambda scope: scope.is_logged),
-        of(attributed, poll_seconds=settings.poll_seconds, counts=lambda scope: scope.kind in ATTRIBUTED),
-        budgets.teams,
-    )
+    review = _reviews(settings, snapshots, logged, attributed, budgets, modes, card)
     calendar = CalendarStore(engine)
     admins = Admins(settings.admins, base.client, base.workspace)
     fallback = _fallback(base, targets, modes, review.usage)
@@ -366,6 +360,25 @@ def _services(
         languages=Languages(base.client, settings.spoken, base.clock),
         threads=base.threads,
         later=base.later,
+    )
+
+
+def _reviews(
+    settings: Settings,
+    snapshots: Snapshots,
+    logged: Snapshots,
+    attributed: Snapshots,
+    budgets: Budgets,
+    modes: Mapping[str, Mode],
+    card: RateCard,
+) -> Reviews:
+    """What budgets count: from Anthropic's usage, from the log, and from what Anthropic attributes."""
+    of = partial(BudgetReview, in_force=budgets.in_force, modes=modes, card=card)
+    return Reviews(
+        of(snapshots, poll_seconds=settings.poll_seconds, live=LiveSource(logged)),
+        of(logged, counts=lambda scope: scope.is_logged),
+        of(attributed, poll_seconds=settings.poll_seconds, counts=lambda scope: scope.kind in ATTRIBUTED),
+        budgets.teams,
     )
 
 

@@ -112,15 +112,7 @@ async def examine(
             first["ledger"] = clickhouse()
         found = await run_checks(first, seconds)
     who = met[0] if met else Met(False, None, ())
-    second: dict[str, Awaitable[Sequence[Check]]] = {}
-    if "CLAUDE_COST_ADMINS" not in wrong:
-        second["admins"] = check_admins(client, settings, who)
-    if "SLACK_API_URL" not in wrong:
-        second["slack_connection"] = check_connection(client, settings)
-        second["channel"] = check_channel(client, settings.channel, who)
-        if wrong.isdisjoint(CHANNEL_VARIABLES):
-            second["budget_channels"] = check_own_channels(client, settings, clock, who, int(seconds))
-        second["sample_alert"] = check_sample(client, sample, who)
+    second = _with_slack(settings, client, sample, clock, who, wrong, seconds)
     found += await run_checks(second, seconds)
     found += [
         _paths(settings, wrong),
@@ -130,6 +122,28 @@ async def examine(
     ]
     found.sort(key=lambda check: ORDER.index(check.name))
     return without_secrets(found, secrets_of(settings))
+
+
+def _with_slack(
+    settings: Settings,
+    client: AsyncWebClient,
+    sample: Message,
+    clock: Clock,
+    who: Met,
+    wrong: frozenset[str],
+    seconds: float,
+) -> dict[str, Awaitable[Sequence[Check]]]:
+    """The checks that ask Slack as `who`, whom the token's check has met."""
+    found: dict[str, Awaitable[Sequence[Check]]] = {}
+    if "CLAUDE_COST_ADMINS" not in wrong:
+        found["admins"] = check_admins(client, settings, who)
+    if "SLACK_API_URL" not in wrong:
+        found["slack_connection"] = check_connection(client, settings)
+        found["channel"] = check_channel(client, settings.channel, who)
+        if wrong.isdisjoint(CHANNEL_VARIABLES):
+            found["budget_channels"] = check_own_channels(client, settings, clock, who, int(seconds))
+        found["sample_alert"] = check_sample(client, sample, who)
+    return found
 
 
 def judge_rate_card(card: RateCard, clock: Clock) -> Check:

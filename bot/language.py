@@ -4,7 +4,6 @@ A text is translated where it is made, in the language in force there (a context
 take along). What is stored stays a value, and what goes to the log stays English.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -107,13 +106,20 @@ def kept(found: object) -> str:
 
     Each reader is shown it in their own language by `spoken`. Anything else is kept as it reads.
     """
-    return json.dumps(_encoded(_inner(found)), ensure_ascii=False) if isinstance(_inner(found), Text) else str(found)
+    if not isinstance(_inner(found), Text):
+        return str(found)
+    # Short commands store nothing.
+    import json
+
+    return json.dumps(_encoded(_inner(found)), ensure_ascii=False)
 
 
 def restored(stored: str) -> Text | str:
     """What `kept` has made; a sentence of an older version, or from outside, as it is."""
     if not stored.startswith(_KEPT):
         return stored
+    import json
+
     try:
         return _decoded(json.loads(stored))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

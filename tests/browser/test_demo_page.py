@@ -41,6 +41,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         "budget",
     ),
     "calendar": ("calendar list", 'calendar add "batch night" every fri 22:00 for 6h', "calendar remove batch night"),
+    "alerts": ("alerts",),
     "limits": ("limits",),
     "digest": ("digest yesterday", "digest", "digest settings", "digest on month for=team:search", "digest list"),
     "doctor": ("doctor",),

@@ -23,13 +23,14 @@ OFFERED = """(place) => [...document.querySelectorAll(`#${place} button.element`
 
 FILL = """() => {
   const prompted = Boolean(document.querySelector("#modal-body textarea")?.value);
-  // An estimate needs input tokens or a prompt, neither of which is required by itself.
+  // An estimate needs input tokens or a prompt, a budget one of its limits; none of them is required by itself.
   for (const block of document.querySelectorAll("#modal-body .input")) {
     const needed = !block.querySelector(".optional");
     const choices = block.querySelector(".choices");
     if (choices && needed && !choices.querySelector(":checked")) choices.querySelector("input").click();
     const entry = block.querySelector(".entry");
-    if (!entry || entry.value || !(needed || (!prompted && /-in-[^-]*$/.test(entry.id)))) continue;
+    const one = /-hard-[^-]*$/.test(entry?.id) || (!prompted && /-in-[^-]*$/.test(entry?.id));
+    if (!entry || entry.value || !(needed || one)) continue;
     if (entry.tagName === "SELECT") entry.selectedIndex = entry.options.length - 1;
     else entry.value = entry.type === "date" ? "2026-12-01" : entry.placeholder.split(",")[0] || "100";
     entry.dispatchEvent(new Event("change", { bubbles: true }));

@@ -16,8 +16,7 @@ from typing import Any
 from aiohttp import web
 
 import handlers
-from bot.sandbox.slack_dispatch import Ack
-from bot.sandbox.slack_interactions import Interaction
+from bot.sandbox.slack_dispatch import Ack, Interaction
 from bot.sandbox.slack_payloads import Entered, elements_of
 from bot.sandbox.slack_server import ALERTS, SlackSandbox
 from bot.sandbox.slack_views import View

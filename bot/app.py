@@ -21,12 +21,10 @@ from bot.alerts.asks import AskStore
 from bot.alerts.cycle_state import CycleStateStore, DueStore
 from bot.alerts.detector import DetectorContext, Evaluator, Look
 from bot.alerts.incident import AlertKind
-from bot.alerts.incident_store import IncidentStore, SpikeStore
 from bot.alerts.lifecycle_store import LifecycleTimer
 from bot.alerts.notice_contents import ContentStore
-from bot.alerts.routes import Routes
-from bot.alerts.rules import AlertRules, Receiver
-from bot.alerts.store import AlertStore
+from bot.alerts.rules import AlertRules, Receiver, Routes
+from bot.alerts.store import AlertStore, IncidentStore, SpikeStore
 from bot.amounts import count, with_dollar_sign
 from bot.budgets.budget import ATTRIBUTED, Budget
 from bot.budgets.calendar_store import CalendarStore

@@ -10,10 +10,10 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.actor import Person
 from bot.alerts.asks import Ask, Place, Wanted, unpacked
 from bot.alerts.lifecycle import AdminRequest
 from bot.budgets.parsing import named_first
+from bot.db.state import Person
 from bot.fallback.admins import Permission
 from bot.fallback.impact import own_saving
 from bot.language import tr, tr_noop

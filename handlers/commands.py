@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.actor import Person
 from bot.budgets.calendar import EXAMPLE as CALENDAR_EXAMPLE
 from bot.budgets.parsing import EXAMPLE as BUDGET_EXAMPLE
 from bot.budgets.raises import EXAMPLE as RAISE_EXAMPLE
+from bot.db.state import Person
 from bot.digests.words import EXAMPLE as DIGEST_EXAMPLE
 from bot.language import tr, tr_noop
 from bot.messages import Message

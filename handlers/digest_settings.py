@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from slack_bolt.async_app import AsyncApp
 
-from bot.actor import Person
 from bot.budgets.budget import ScopeKind
 from bot.budgets.owners import owners_of
 from bot.budgets.scopes import NoMatchError, is_of_user
+from bot.db.state import Person
 from bot.digests.schedule import DEFAULT_EVERY, DigestRule
 from bot.digests.settings_store import ACTION, Changed
 from bot.digests.words import DigestWordsError, Wish, about, digest_wish, of_wish

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.actor import Person
 from bot.alerts.lifecycle_store import Handled
 from bot.budgets.calendar import CalendarWordsError, Entry, Reach, next_window, parse_entry, reach_of, split_name
 from bot.budgets.calendar_store import ACTION, FullError
 from bot.budgets.scopes import NoMatchError
 from bot.clock import DAY
+from bot.db.state import Person
 from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.services import Services

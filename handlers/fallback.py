@@ -13,8 +13,8 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.actor import Person
 from bot.alerts.asks import Ask, Place, Wanted
+from bot.db.state import Person
 from bot.fallback.approvals import NotApprovedError
 from bot.fallback.impact import Overview, own_saving
 from bot.fallback.service import ModeState

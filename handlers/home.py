@@ -13,7 +13,6 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.actor import Person
 from bot.alerts.asks import Ask, Wanted
 from bot.budgets.account import Detail
 from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
@@ -22,6 +21,7 @@ from bot.budgets.report import GroupBy, Report, report_of
 from bot.budgets.report_words import REPORTS_IN, ReportWords, report_words
 from bot.budgets.snapshot import Snapshot
 from bot.db.engine import database_problem
+from bot.db.state import Person
 from bot.language import language, tr, tr_noop
 from bot.messages import Block, Message
 from bot.services import Services

@@ -9,7 +9,6 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.actor import Person
 from bot.alerts.asks import Ask, Place, Wanted
 from bot.budgets.budget import Budget, LimitKind
 from bot.budgets.parsing import BudgetWordsError, budget_of, split_budget_words
@@ -24,6 +23,7 @@ from bot.budgets.raises import (
     until_of,
 )
 from bot.clock import BEFORE_EVERYTHING
+from bot.db.state import Person
 from bot.fallback.admins import RAISE, NotAnOwner, RaiseRights
 from bot.language import tr
 from bot.messages import Message

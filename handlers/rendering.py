@@ -13,7 +13,7 @@ from bot.alerts.notice_contents import Content, LifecycleEvent, Payload, payload
 from bot.alerts.rules import LATE
 from bot.amounts import span
 from bot.budgets.change_store import BudgetChange
-from bot.budgets.greeting import Greeting
+from bot.budgets.greeting_store import Greeting
 from bot.budgets.raises import Raise
 from bot.digests.model import Digest, DigestChange
 from bot.display import USD, Display
@@ -31,7 +31,7 @@ from handlers.render.digest import digest_message
 from handlers.render.digest_settings import change_message as digest_change_message
 from handlers.render.expected import with_expected
 from handlers.render.fallback import announcement, end_warning
-from handlers.render.greeting import greeting_message
+from handlers.render.help import greeting_message
 from handlers.render.lifecycle import life_message, renderer, synthetic_alert_message, with_life
 from handlers.render.limit_alert import limit_message, limit_step_message
 from handlers.render.parts import channel_mention, context, mention, moment, paragraph, plain_text, said

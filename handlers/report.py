@@ -36,10 +36,9 @@ from handlers.render.attribution import attributed_message
 from handlers.render.drift_alert import truth_lines
 from handlers.render.forecast import MOST_BUDGETS, forecast_message
 from handlers.render.limits import limits_message
-from handlers.render.logged_requests import OfGroups, Traffic, coverage_lines
+from handlers.render.logged_requests import OfGroups, Traffic, coverage_lines, nobody, noun
 from handlers.render.parts import code, said, shown
 from handlers.render.report import MOST_ROWS, cache_message, report_message
-from handlers.render.row_words import nobody, noun
 from handlers.requests import Request, dated
 
 MOST_IN_TOP = 5

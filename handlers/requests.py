@@ -15,9 +15,9 @@ from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.actor import Person
 from bot.budgets.snapshots import what_is_there
 from bot.db.engine import database_problem
+from bot.db.state import Person
 from bot.language import tr
 from bot.messages import Block, Message
 from bot.notify.model import Address

@@ -7,9 +7,8 @@ from sqlalchemy import Engine
 from bot.alerts.cycle_state import CycleStateStore
 from bot.alerts.detector import DetectorContext, Evaluator
 from bot.alerts.incident import AlertKind
-from bot.alerts.incident_store import IncidentStore, SpikeStore
 from bot.alerts.rules import DetectorRules
-from bot.alerts.store import AlertStore
+from bot.alerts.store import AlertStore, IncidentStore, SpikeStore
 from bot.budgets.review import BudgetReview
 from bot.budgets.snapshots import Snapshots
 from bot.db.state import StateStore

@@ -7,10 +7,10 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Engine, Select, and_, exists, literal, or_, select, true
 
 from bot.alerts.incident import DATA, AlertKind, Status
-from bot.alerts.incident_store import NewestIncident
 from bot.alerts.lifecycle import LONGEST_SNOOZE
 from bot.alerts.notice_contents import in_slack, level_in
 from bot.alerts.rules import AlertRules
+from bot.alerts.store import NewestIncident
 from bot.db.schema import alerts, mode_changes, notices, proposals, state
 from bot.modes.changes import AUTO_KEY, AUTO_SWITCH, AutoSwitch, ModeChange
 from bot.modes.model import ProposalStatus

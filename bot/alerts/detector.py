@@ -11,8 +11,7 @@ from bot.alerts.rules import DetectorRules
 if TYPE_CHECKING:
     # The stores read payloads back, which are defined in the files of their detectors.
     from bot.alerts.cycle_state import CycleState
-    from bot.alerts.incident_store import IncidentStore, SpikeStore
-    from bot.alerts.store import AlertStore
+    from bot.alerts.store import AlertStore, IncidentStore, SpikeStore
     from bot.budgets.review import BudgetReview
     from bot.budgets.snapshots import Snapshots
     from bot.db.state import StateStore

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, case, func, select, update
 
-from bot.actor import BOT
 from bot.alerts.incident import AlertKind, Status
 from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert, SeenAlert, due_step, snooze_is_over
 from bot.alerts.model import AlertPayload, BudgetAlert, redrawn
@@ -28,7 +27,7 @@ from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.calendar_store import Expectation, expect, take_back
 from bot.clock import Clock
 from bot.db.schema import alerts, notices
-from bot.db.state import keep
+from bot.db.state import BOT, keep
 from bot.notify.model import Action, Address, NoticeStatus
 
 MAY_BE_EXPECTED = frozenset({AlertKind.SPIKE, AlertKind.FORECAST})

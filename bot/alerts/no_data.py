@@ -21,7 +21,7 @@ from bot.usage.attributed_days import worst_of
 from bot.usage.model import DataState, not_ahead, stale_after
 
 if TYPE_CHECKING:
-    from bot.alerts.incident_store import NewestIncident
+    from bot.alerts.store import NewestIncident
     from bot.usage.attributed_store import AttributedStore
 
 RETURNS_WITHIN = timedelta(minutes=30)

@@ -19,7 +19,7 @@ from bot.alerts.model import AlertPayload, SyntheticAlert
 from bot.budgets.budget import Limit, LimitKind
 from bot.budgets.calendar_store import Expectation, expected_of
 from bot.budgets.change_store import BudgetChange
-from bot.budgets.greeting import Greeting
+from bot.budgets.greeting_store import Greeting
 from bot.budgets.raises import Raise
 from bot.db.schema import alerts, mode_changes, notices
 from bot.digests.model import Digest, DigestChange

@@ -1,5 +1,6 @@
-"""How alerts behave towards people: what is escalated, which levels a channel shows, and who else receives them."""
+"""How alerts reach people: what is escalated, which channels and levels they go to, and whom they mention."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -9,7 +10,9 @@ from typing import TypeVar
 from pydantic import SecretStr
 
 from bot.alerts.incident import LEVELS, AlertKind, Level
-from bot.budgets.budget import LimitKind
+from bot.alerts.model import AlertPayload
+from bot.budgets.budget import Budget, LimitKind
+from bot.budgets.owners import mentioned, owners_of
 from bot.strict_fields import Factor, Minutes, Percent, Table, Usd
 
 LATE = timedelta(minutes=10)
@@ -96,3 +99,49 @@ class Receiver:
     name: str
     url: SecretStr
     levels: frozenset[Level] = ALL_BUT_ROUTINE
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One message of an alert in Slack. `channel`: None for the main one. `mention`: ids of owners."""
+
+    channel: str | None = None
+    mention: tuple[str, ...] = ()
+
+
+class Routes:
+    """`main`: the id of the main channel. `in_force`: the budgets, asked at every alert."""
+
+    def __init__(self, main: str = "", in_force: Callable[[], Sequence[Budget]] = tuple) -> None:
+        self._main = main
+        self._in_force = in_force
+
+    def copies(self, payload: AlertPayload) -> list[Copy]:
+        """The messages of a new alert, those in channels of their own first.
+
+        The main channel gets what no other takes, and every hard limit. Each owner is mentioned in one of them.
+        """
+        found: dict[str | None, list[str]] = {}
+        notified: set[str] = set()
+        for budget in self._budgets(payload):
+            here = found.setdefault(self.own_channel(budget), [])
+            owners = [owner for owner in mentioned(budget, payload.level) if owner not in notified]
+            here += owners
+            notified.update(owners)
+        if not found or payload.level is LimitKind.HARD:
+            found.setdefault(None, [])
+        own = [Copy(channel, tuple(owners)) for channel, owners in found.items() if channel is not None]
+        return [*own, *(Copy(None, tuple(owners)) for channel, owners in found.items() if channel is None)]
+
+    def owners(self, payload: AlertPayload) -> tuple[str, ...]:
+        """Of every budget that an alert is about, for destinations that mention nobody."""
+        return tuple(dict.fromkeys(owner for budget in self._budgets(payload) for owner in owners_of(budget)))
+
+    def own_channel(self, budget: Budget) -> str | None:
+        """The channel for what is said of a budget; None for the main one."""
+        return None if budget.channel == self._main else budget.channel
+
+    def _budgets(self, payload: AlertPayload) -> list[Budget]:
+        names = payload.budgets
+        by_name = {budget.name: budget for budget in self._in_force()} if names else {}
+        return [by_name[name] for name in names if name in by_name]

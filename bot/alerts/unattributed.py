@@ -13,8 +13,8 @@ from typing import Literal
 
 from bot.alerts.detector import DetectorContext
 from bot.alerts.incident import LOGS, AlertKind, Identity, Status, Step, minute_key, moment_of
-from bot.alerts.incident_store import NewestIncident
 from bot.alerts.model import AlertPayload, Transition, at_step
+from bot.alerts.store import NewestIncident
 from bot.budgets.budget import ORGANIZATION
 from bot.budgets.logged_requests import Coverage, Gap, coverage_from
 from bot.budgets.report import known_of

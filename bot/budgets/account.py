@@ -11,10 +11,10 @@ import numpy as np
 from bot.budgets.budget import ATTRIBUTED, ORGANIZATION, Budget, Period, Scope
 from bot.budgets.budget_spend import BudgetSpend, ModeShare, NamedCause, NamedMover, named_cause, named_mover
 from bot.budgets.calendar import Window
+from bot.budgets.course import Line, line_of
 from bot.budgets.day_parts import midnight
 from bot.budgets.forecast import HOURS_BACK, Forecast, Hours, ModeShift, Request, forecasts, path
 from bot.budgets.forecast_model import Floats
-from bot.budgets.line import Line, line_of
 from bot.budgets.live import LiveSpend
 from bot.budgets.planned_hours import planned_spend
 from bot.budgets.recent import RecentSpend, recent_spend

@@ -1,21 +1,55 @@
-"""The greeting of a new installation: one message in the alert channel, after the first poll that succeeds.
+"""What a new installation says of itself in its channel.
 
 Whether a database is new is decided before its first poll and stored, so that no upgrade and no restart greets anybody.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
+from typing import Literal
 
 from pydantic import TypeAdapter
 from sqlalchemy import Engine, select
 
-from bot.budgets.budget import Budget
-from bot.budgets.greeting import Greeting, watched
+from bot.budgets.budget import Budget, PeriodKind
 from bot.db.schema import notices
 from bot.db.state import StateStore, locked, save_state
 from bot.notify.store import insert_notice
 from bot.usage.model import DataState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedBudget:
+    """A budget as the greeting names it. `limits_usd`: what is reported, rising."""
+
+    name: str
+    scope: str
+    period: PeriodKind
+    limits_usd: tuple[Decimal, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greeting:
+    """What is watched, and who may change it. `admins`: ids of Slack users and user groups."""
+
+    kind: Literal["greeting"] = "greeting"
+    at: datetime
+    budgets: tuple[WatchedBudget, ...]
+    admins: tuple[str, ...]
+
+    @property
+    def incident(self) -> str:
+        """The visible id."""
+        return self.kind
+
+
+def watched(budget: Budget) -> WatchedBudget:
+    """A budget as the greeting names it."""
+    limits = tuple(limit.usd for limit in budget.limits())
+    return WatchedBudget(name=budget.name, scope=str(budget.scope), period=budget.period, limits_usd=limits)
+
 
 KEY = "greeting"
 DUE, POSTED, NOT_NEW = "due", "posted", "not new"

@@ -10,14 +10,13 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, Row, func, insert, or_, select, update
 
-from bot.actor import BOT
 from bot.budgets.budget import Budget, LimitKind, RaisedLimit
 from bot.budgets.change_store import record_raise
 from bot.budgets.raises import REQUEST_LASTS, Raise, RaiseState
 from bot.clock import DAY, Clock
 from bot.db.engine import lock_for_writers
 from bot.db.schema import raises
-from bot.db.state import BUDGETS, Outcome, bump, keep, versions_of
+from bot.db.state import BOT, BUDGETS, Outcome, bump, keep, versions_of
 from bot.notify.model import Action
 from bot.notify.store import insert_in_one_channel
 

@@ -15,8 +15,8 @@ from bot.budgets.budget import ATTRIBUTED, ORGANIZATION, Budget, Period, Scope, 
 from bot.budgets.budget_spend import BudgetSpend, NamedMover
 from bot.budgets.calendar import Window
 from bot.budgets.calendar_store import NOTHING_PLANNED, Plans
+from bot.budgets.course import Line
 from bot.budgets.forecast import Forecast
-from bot.budgets.line import Line
 from bot.budgets.live import LiveSource, LiveSpend
 from bot.budgets.owners import Teams
 from bot.budgets.raises import at_end_of

@@ -7,9 +7,8 @@ from itertools import chain, repeat
 from typing import Any, Self
 
 from bot.cli.price_settled import Settled
-from bot.pricing.copies import COMPARED
 from bot.pricing.responses import Call
-from bot.pricing.tally import FileCalls, Kept, Tally, kept_in
+from bot.pricing.tally import COMPARED, FileCalls, Kept, Tally, kept_in
 from bot.usage.logs.calls import CallReader, RecordChain
 from bot.usage.logs.files import RecordFile, UnreadableError
 from bot.usage.logs.price_cache import PriceCache, State, state_at

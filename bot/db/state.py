@@ -6,6 +6,7 @@ one `Versions`: one statement shows each whether its cache is current.
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
 from typing import Any, Literal
@@ -124,3 +125,20 @@ def keep(connection: Connection, at: datetime, actor: str, action: str, outcome:
     """Add an entry. `actor`: a Slack user id."""
     entry = {"at": at, "actor": actor, "action": action, "outcome": outcome, "detail": detail}
     connection.execute(insert(audit).values(entry))
+
+
+BOT = "claude-cost"
+"""The actor of automatic changes. No id of a Slack user has this form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A Slack user, as identified by a request.
+
+    `teams`, `enterprises`: the workspaces and organizations in the request, the user's own among them. An id is unique
+    within its workspace or organization only.
+    """
+
+    id: str
+    teams: frozenset[str] = frozenset()
+    enterprises: frozenset[str] = frozenset()

@@ -12,11 +12,10 @@ from bot.clock import Clock
 from bot.config.env_file import is_open_to_others
 from bot.config.settings import Settings
 from bot.doctor.anthropic import check_console_limit, check_usage_apis
-from bot.doctor.channels import check_own_channels
 from bot.doctor.check import Check, State, run_checks, without_secrets
 from bot.doctor.configuration import secrets_of
 from bot.doctor.database import check_clickhouse, check_database, shown_database
-from bot.doctor.slack import Met, check_admins, check_channel, check_connection, check_sample, meet
+from bot.doctor.slack import Met, check_admins, check_channel, check_connection, check_own_channels, check_sample, meet
 from bot.language import ntr, tr
 from bot.listed import all_of
 from bot.messages import Message

@@ -9,9 +9,9 @@ from functools import partial
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.actor import Person
 from bot.budgets.budget import Budget
 from bot.budgets.owners import owners_of
+from bot.db.state import Person
 from bot.language import ENGLISH, Text, in_language, tr, tr_lazy, tr_noop
 from bot.notify.slack_connection import (
     ANSWER_SECONDS,

@@ -7,13 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
-from bot.actor import BOT
 from bot.alerts.notice_contents import dumped, enqueue, parsed
 from bot.amounts import exact_span
 from bot.clock import Clock
 from bot.db.engine import lock_for_writers
 from bot.db.schema import approvals, mode_changes, proposals
-from bot.db.state import Outcome, keep
+from bot.db.state import BOT, Outcome, keep
 from bot.fallback.impact import ModeImpact
 from bot.fallback.service import FallbackService
 from bot.fallback.store import newest_change, record_change

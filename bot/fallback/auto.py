@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from bot.actor import BOT
 from bot.alerts.incident import AlertKind, Level
 from bot.amounts import usd
 from bot.budgets.budget import LimitKind
 from bot.clock import is_over
+from bot.db.state import BOT
 from bot.language import Text, kept, tr_lazy, tr_noop
 from bot.mode import NORMAL
 

@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from bot.actor import BOT
 from bot.alerts.cycle_state import CycleState
 from bot.alerts.incident import AlertKind, Status
-from bot.alerts.incident_store import IncidentStore, OpenedIncident
+from bot.alerts.store import IncidentStore, OpenedIncident
 from bot.budgets.budget import Budget, Scope, ScopeKind
 from bot.budgets.review import BudgetReview
 from bot.budgets.snapshot import Snapshot
 from bot.budgets.snapshots import Snapshots
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
+from bot.db.state import BOT
 from bot.fallback.auto import SETTLING, AutoStep, Change, SpendRates, Trigger, auto_step
 from bot.fallback.impact import ModeImpacts, Overview
 from bot.fallback.service import FallbackService

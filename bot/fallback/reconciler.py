@@ -10,7 +10,7 @@ from bot.fallback.store import TargetStore
 from bot.fallback.targets.base import Target, TargetError, TargetState, TargetView
 from bot.language import kept
 from bot.mode import Mode
-from bot.notify.back_off import back_off
+from bot.notify.model import back_off
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.actor import BOT
 from bot.budgets.savings import Saving
 from bot.clock import Clock
 from bot.db.later import Writes, at_once
+from bot.db.state import BOT
 from bot.fallback.auto import FallbackRules
 from bot.fallback.reconciler import Reconciler
 from bot.fallback.store import Dismissal, ModeStore

@@ -10,8 +10,7 @@ from secrets import token_hex
 import msgspec
 
 from bot.ledger.model import Event, Ledger
-from bot.ledger.plain_records import RecordReader
-from bot.ledger.records import RefusedRecordError
+from bot.ledger.records import RecordReader, RefusedRecordError
 from bot.usage.logs.usage_block import Skipped
 
 MOST_UNPACKED = 32 * 1024 * 1024

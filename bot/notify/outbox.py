@@ -12,7 +12,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import Clock
 from bot.language import kept, restored, spoken, tr_lazy
-from bot.notify.back_off import Waits, back_off
 from bot.notify.model import (
     CALL_SECONDS,
     COMMIT_SECONDS,
@@ -34,8 +33,10 @@ from bot.notify.model import (
     SendResult,
     Unreachable,
     UnreadableNoticeError,
+    Waits,
     Withheld,
     always,
+    back_off,
 )
 from bot.notify.store import NoticeStore
 from bot.threads import InThread

@@ -29,10 +29,9 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.acknowledgement import dispatched
-from bot.actor import Person
 from bot.clock import Clock
-from bot.notify.back_off import back_off
-from bot.notify.model import Address
+from bot.db.state import Person
+from bot.notify.model import Address, back_off
 from bot.slack_api import (
     CREDENTIALS,
     CallError,

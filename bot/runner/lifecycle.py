@@ -18,7 +18,7 @@ from bot.amounts import count
 from bot.config.settings import SettingsError
 from bot.db.engine import database_problem
 from bot.language import spoken
-from bot.notify.back_off import back_off
+from bot.notify.model import back_off
 from bot.notify.slack_connection import SlackUnreachableError, SocketMode, check_app_token, check_bot_token
 from bot.runner.cycle import Bot
 from bot.runner.ending import close_within

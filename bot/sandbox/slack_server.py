@@ -16,8 +16,7 @@ from bot.clock import Clock, system_clock
 from bot.sandbox import slack_payloads as payloads
 from bot.sandbox.server import Fault, Faults, LocalServer, apply
 from bot.sandbox.slack_arguments import arguments_of
-from bot.sandbox.slack_dispatch import Ack, SocketConnections, dispatch, post_signed
-from bot.sandbox.slack_interactions import Interaction, ResponseUrls
+from bot.sandbox.slack_dispatch import Ack, Interaction, ResponseUrls, SocketConnections, dispatch, post_signed
 from bot.sandbox.slack_methods import METHODS, Slack, call
 from bot.sandbox.slack_payloads import Entered, Values
 from bot.sandbox.slack_views import SlackViews, View

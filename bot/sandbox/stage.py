@@ -20,8 +20,7 @@ from bot.sandbox.clock import RunningClock
 from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SlackSandbox
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
-from bot.sandbox.team import KEYS, WORKSPACES, Team
-from bot.sandbox.usage_log import UsageLog
+from bot.sandbox.team import KEYS, WORKSPACES, Team, UsageLog
 from bot.web.connections import Connections
 from bot.web.server import open_port, web_app
 

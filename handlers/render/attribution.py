@@ -11,10 +11,9 @@ from bot.language import ntr, tr, tr_noop
 from bot.listed import sentences
 from bot.messages import Message
 from bot.usage.model import Attributed, AttributedBy, AttributedRow
-from handlers.render.logged_requests import NONE
+from handlers.render.logged_requests import NONE, heading_of, nobody, noun
 from handlers.render.parts import lead, moment, paragraph, said, table
 from handlers.render.report import MOST_ROWS, short
-from handlers.render.row_words import heading_of, nobody, noun
 from handlers.render.spend import display_lines
 
 CLAUDE_CODE_COVERS = tr_noop(

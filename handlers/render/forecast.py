@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from bot.amounts import cents_of, percent, usd
 from bot.budgets.budget import Budget, LimitKind, PeriodKind, period_name
+from bot.budgets.course import Line
 from bot.budgets.forecast import Crossing, Forecast
-from bot.budgets.line import Line
 from bot.budgets.review import BudgetForecast
 from bot.display import USD, Display
 from bot.language import tr, tr_noop

@@ -9,9 +9,8 @@ from bot.listed import comma_list, labelled
 from bot.messages import Message
 from bot.pricing.throughput import UNITS, Limits, Pool, RateLimitTable
 from handlers.render.budget import described, where
-from handlers.render.logged_requests import Traffic, traffic_parts
+from handlers.render.logged_requests import Traffic, listed_apart, traffic_parts
 from handlers.render.parts import context, lead, shown
-from handlers.render.row_words import listed_apart
 
 MOST_POOLS = 30
 MOST_BUDGETS = 30

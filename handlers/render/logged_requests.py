@@ -1,6 +1,6 @@
 """Requests as applications logged them: columns of a report, coverage of Anthropic's figures, and rate limits."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,6 @@ from bot.listed import comma_list
 from bot.messages import Part
 from bot.pricing.throughput import OF_ONE, UNITS
 from handlers.render.parts import lead, model_label, moment, shown
-from handlers.render.row_words import listed_apart, noun
 
 OfGroups = Mapping[str | None, Requests]
 
@@ -272,3 +271,67 @@ def _minute(each: Busiest) -> str:
         return tr("• {name}: {need} of {limit} {unit} at {time}, over the limit", **values)
     left = f"{(each.limit - each.need) * 100 // each.limit}%"
     return tr("• {name}: {need} of {limit} {unit} at {time}, {share} headroom", share=left, **values)
+
+
+NOUNS: Mapping[str, str] = {
+    "model": tr_noop("model"),
+    "workspace": tr_noop("workspace"),
+    "key": tr_noop("key"),
+    "feature": tr_noop("feature"),
+    "user": tr_noop("user"),
+    "tag": tr_noop("tag"),
+    "product": tr_noop("product"),
+    "group": tr_noop("group"),
+    "agent": tr_noop("agent"),
+    "actor": tr_noop("actor"),
+    "organization": tr_noop("organization"),
+}
+
+HEADINGS: Mapping[str, str] = {
+    "model": tr_noop("Model"),
+    "workspace": tr_noop("Workspace"),
+    "key": tr_noop("Key"),
+    "feature": tr_noop("Feature"),
+    "user": tr_noop("User"),
+    "tag": tr_noop("Tag"),
+    "product": tr_noop("Product"),
+    "group": tr_noop("Group"),
+    "agent": tr_noop("Agent"),
+    "actor": tr_noop("Actor"),
+    "organization": tr_noop("Organization"),
+}
+
+NOBODY: Mapping[str, str] = {
+    "model": tr_noop("no model"),
+    "workspace": tr_noop("no workspace"),
+    "key": tr_noop("no key"),
+    "feature": tr_noop("no feature"),
+    "user": tr_noop("no user"),
+    "tag": tr_noop("no tag"),
+    "product": tr_noop("no product"),
+    "group": tr_noop("no group"),
+    "agent": tr_noop("no agent"),
+    "actor": tr_noop("no actor"),
+    "organization": tr_noop("no organization"),
+}
+"""Of usage that has none."""
+
+
+def noun(by: str, tag: str | None = None) -> str:
+    """`feature`, `tag:team`. `by`: a `GroupBy` or an `AttributedBy`."""
+    return tr(NOUNS[by]) if tag is None else f"{by}:{tag}"
+
+
+def heading_of(by: str, tag: str | None = None) -> str:
+    """The heading of the column of labels: the name of a tag, where the rows are its values."""
+    return tag or tr(HEADINGS[by])
+
+
+def nobody(by: str) -> str:
+    """The label of usage that has no such thing."""
+    return tr(NOBODY[by])
+
+
+def listed_apart(parts: Iterable[str]) -> str:
+    """`one; two; three`: a list whose parts may have commas inside."""
+    return tr("; ").join(parts)

@@ -20,9 +20,17 @@ from bot.usage.directory import UNKNOWN_WORKSPACE
 from bot.usage.model import DEFAULT_WORKSPACE
 from bot.usage.store_reads import Names
 from handlers.render.charts import MOST_SERIES, Cell, Series, chart, data_table, days_label, month_label
-from handlers.render.logged_requests import NONE, Column, OfGroups, request_columns, together_lines
+from handlers.render.logged_requests import (
+    NONE,
+    Column,
+    OfGroups,
+    heading_of,
+    nobody,
+    noun,
+    request_columns,
+    together_lines,
+)
 from handlers.render.parts import context, fold, lead, model_label, moment, narrow_table, paragraph, shown
-from handlers.render.row_words import heading_of, nobody, noun
 from handlers.render.spend import at_least_line, capitalized, display_lines, parts_line, total, unknown_price_line
 
 MOST_ROWS = 15

@@ -27,8 +27,8 @@ IO = {
 PURE = (
     *("bot.pricing", "bot.budgets", "bot.modes", "bot.usage.logs", "bot.alerts.decide", "bot.alerts.day_drift"),
     *("bot.alerts.lifecycle", "bot.alerts.model", "bot.alerts.rules", "bot.alerts.spike_rates", "bot.ledger.otlp"),
-    *("bot.digests.cheaper", "bot.digests.schedule", "bot.digests.model", "bot.fallback.auto"),
-    *("bot.usage.model", "bot.usage.plan", "bot.amounts"),
+    *("bot.digests.cheaper", "bot.digests.schedule", "bot.digests.model", "bot.fallback.auto", "bot.usage.model"),
+    *("bot.usage.plan", "bot.amounts"),
 )
 """What only computes, all the modules in a folder included."""
 

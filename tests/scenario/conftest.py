@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.actor import Person
 from bot.app import bot_from
 from bot.clock import Clock, system_clock
 from bot.config.settings import Need, load_settings
+from bot.db.state import Person
 from bot.notify.slack_connection import ANSWER_SECONDS, SocketMode
 from bot.pricing.tokens import TokenCounts
 from bot.runner.cycle import Bot

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from bot.runner.cycle import Bot
-from bot.sandbox.slack_interactions import Interaction
+from bot.sandbox.slack_dispatch import Interaction
 from bot.sandbox.slack_workspace import ADMIN
 from bot.threads import COMMANDS
 from handlers.commands import SUBCOMMANDS

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.actor import Person
+from bot.db.state import Person
 from bot.fallback.admins import Admins
 from bot.notify.slack_connection import Workspace
 from bot.sandbox.clock import HandClock

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from bot.sandbox.slack_interactions import Interaction
+from bot.sandbox.slack_dispatch import Interaction
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from tests.scenario.conftest import World
 from tests.scenario.test_acknowledged_first import ESTIMATE, locked, opened

@@ -1,7 +1,7 @@
 """A budget is set without knowing a word of the command: the form, its mistakes, the preview, the button."""
 
 from bot.sandbox.block_limits import problems
-from bot.sandbox.slack_interactions import Interaction
+from bot.sandbox.slack_dispatch import Interaction
 from bot.sandbox.slack_server import ALERTS
 from bot.sandbox.slack_workspace import DEVELOPER, Message
 from handlers.render.asking import ASK_ACTION

@@ -9,7 +9,7 @@ from sqlalchemy import make_url
 
 from benchmarks.tcp_proxy import Mode, TcpProxy
 from bot.runner.cycle import Bot
-from bot.sandbox.slack_interactions import Interaction
+from bot.sandbox.slack_dispatch import Interaction
 from bot.sandbox.slack_workspace import ADMIN
 from handlers.commands import SUBCOMMANDS
 from handlers.render.budget import SET_ACTION

@@ -18,7 +18,7 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_server import APP_TOKEN
 from bot.sandbox.slack_workspace import ADMIN
 from bot.sandbox.stage import CURTAIN, Stage, set_stage
-from bot.sandbox.usage_log import Feature, Logged, UsageLog
+from bot.sandbox.team import Feature, Logged, UsageLog
 from tests.databases import migrate_by_copy
 from tests.scenario.http_port import client_of
 

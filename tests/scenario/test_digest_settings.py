@@ -15,7 +15,7 @@ from bot.language import in_language
 from bot.runner.cycle import Bot
 from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
-from bot.sandbox.slack_interactions import Interaction
+from bot.sandbox.slack_dispatch import Interaction
 from bot.sandbox.slack_server import ALERTS
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER, Channel, Message, direct_id
 from handlers.render.digest_settings import SETTINGS_ACTION, STOP_ACTION, UNDO_ACTION

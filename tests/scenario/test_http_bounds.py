@@ -10,7 +10,7 @@ from time import monotonic
 import httpx
 import pytest
 
-from bot.sandbox.slack_interactions import Interaction
+from bot.sandbox.slack_dispatch import Interaction
 from bot.sandbox.slack_server import SIGNING_SECRET
 from bot.sandbox.slack_workspace import ADMIN, NotDispatchedError
 from bot.web import connections as bounds

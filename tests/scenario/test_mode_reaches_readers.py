@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from bot.actor import BOT
+from bot.db.state import BOT
 from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER

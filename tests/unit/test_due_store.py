@@ -9,12 +9,11 @@ from sqlalchemy import Engine, update
 from bot.alerts.cycle_state import CycleStateStore, Due, DueStore
 from bot.alerts.decide import LimitReason
 from bot.alerts.incident import DATA, AlertKind, Status
-from bot.alerts.incident_store import IncidentStore
 from bot.alerts.lifecycle import due_step
 from bot.alerts.model import SyntheticAlert, Transition
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.rules import AlertRules
-from bot.alerts.store import AlertStore
+from bot.alerts.store import AlertStore, IncidentStore
 from bot.budgets.budget import LimitKind
 from bot.db.schema import alerts, notices
 from bot.fallback.store import ModeStore

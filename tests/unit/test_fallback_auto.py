@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.actor import BOT
 from bot.alerts.incident import LEVELS, AlertKind
 from bot.budgets.budget import LimitKind
+from bot.db.state import BOT
 from bot.fallback.auto import (
     DWELL,
     HOLD,

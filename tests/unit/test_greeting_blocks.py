@@ -7,10 +7,10 @@ import pytest
 
 from bot.alerts.notice_contents import dumped, parsed
 from bot.budgets.budget import PeriodKind
-from bot.budgets.greeting import Greeting, WatchedBudget
+from bot.budgets.greeting_store import Greeting, WatchedBudget
 from bot.language import LANGUAGES, in_language
 from bot.sandbox.block_limits import problems
-from handlers.render.greeting import greeting_message
+from handlers.render.help import greeting_message
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -6,8 +6,7 @@ from sqlalchemy import Engine
 
 from bot.alerts.decide import LimitReason
 from bot.alerts.incident import AlertKind, Status
-from bot.alerts.incident_store import IncidentStore, NewestIncident
-from bot.alerts.store import AlertStore
+from bot.alerts.store import AlertStore, IncidentStore, NewestIncident
 from bot.budgets.budget import LimitKind
 from tests.databases import BUDGET, NOW, SOFT, SOFT_RESOLVED, crossed, limit_step, reported
 

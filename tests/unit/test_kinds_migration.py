@@ -11,11 +11,10 @@ from sqlalchemy import Engine, select, text
 
 from bot.alerts.decide import LimitReason, track_limits
 from bot.alerts.incident import AlertKind, Identity, Incident, Status
-from bot.alerts.incident_store import IncidentStore, SpikeStore
 from bot.alerts.model import AlertPayload, Transition, restated
 from bot.alerts.notice_contents import LifecycleEvent, loaded
 from bot.alerts.spike_rates import Spike
-from bot.alerts.store import AlertStore
+from bot.alerts.store import AlertStore, IncidentStore, SpikeStore
 from bot.budgets.budget import ORGANIZATION, Budget, Limit, LimitKind, PeriodKind
 from bot.db.engine import connect, migrate
 from bot.db.migrations.versions.v0014_one_outbox import about

@@ -9,8 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.ledger.model import Event
-from bot.ledger.plain_records import RecordReader
-from bot.ledger.records import RefusedRecordError, events_in, value_of
+from bot.ledger.records import RecordReader, RefusedRecordError, events_in, value_of
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 USUAL = {"model": "claude-opus-5-5", "input_tokens": 10, "output_tokens": 1}

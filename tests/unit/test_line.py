@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
+from bot.budgets.course import MOST_POINTS, moments_of
 from bot.budgets.forecast import HOURS_BACK, Hours, Request, forecasts, path
-from bot.budgets.line import MOST_POINTS, moments_of
 from bot.clock import HOUR, floor_hour
 
 ZONES = ("UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe")

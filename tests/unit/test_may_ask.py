@@ -6,11 +6,11 @@ import aiohttp
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.actor import Person
 from bot.budgets.budget import Budget
 from bot.budgets.owners import Team, Teams, mentioned, owners_of
 from bot.budgets.parsing import budget_of, split_budget_words
 from bot.clock import system_clock
+from bot.db.state import Person
 from bot.fallback.admins import Admins
 from bot.notify.slack_connection import Workspace
 from bot.sandbox.slack_server import SlackSandbox

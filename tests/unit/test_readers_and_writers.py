@@ -16,11 +16,10 @@ from sqlalchemy.exc import OperationalError
 
 import bot
 from bot.alerts.cycle_state import CycleStateStore, DueStore
-from bot.alerts.incident_store import IncidentStore, SpikeStore
 from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.notice_contents import ContentStore, read_content
 from bot.alerts.rules import AlertRules
-from bot.alerts.store import AlertStore
+from bot.alerts.store import AlertStore, IncidentStore, SpikeStore
 from bot.budgets.budget import LimitKind
 from bot.budgets.calendar_store import CalendarStore
 from bot.budgets.change_store import HistoryStore

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bot.alerts.limit import LimitAlert
 from bot.alerts.model import AlertPayload
 from bot.alerts.notice_contents import Content
-from bot.alerts.routes import Copy, Routes
+from bot.alerts.rules import Copy, Routes
 from bot.budgets.budget import Budget, LimitKind
 from bot.budgets.parsing import budget_of, split_budget_words
 from bot.notify.model import Notice

@@ -7,11 +7,10 @@ from sqlalchemy import Engine
 
 from bot.alerts.decide import LimitReason, LimitStep
 from bot.alerts.incident import Status
-from bot.alerts.incident_store import SpikeStore
 from bot.alerts.model import Transition
 from bot.alerts.spike import SpikeAlert
 from bot.alerts.spike_rates import Spike
-from bot.alerts.store import AlertStore
+from bot.alerts.store import AlertStore, SpikeStore
 from bot.budgets.budget import LimitKind
 from tests.databases import BUDGET, NOW, SOFT_AGAIN, SOFT_RESOLVED, crossed, limit_step, reported, spike_payload
 

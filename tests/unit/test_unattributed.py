@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.incident import Status, minute_key
-from bot.alerts.incident_store import NewestIncident
+from bot.alerts.store import NewestIncident
 from bot.alerts.unattributed import RETURNS_WITHIN, UnattributedReason, UnattributedRules, decide_unattributed
 from bot.clock import DAY, HOUR
 

@@ -12,8 +12,7 @@ from sqlalchemy import Engine, update
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.db.schema import notices
-from bot.notify.back_off import Waits, back_off
-from bot.notify.model import LONGEST_WAIT, Failed
+from bot.notify.model import LONGEST_WAIT, Failed, Waits, back_off
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
 from tests.databases import NOW, crossed, open_migrated

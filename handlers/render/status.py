@@ -102,7 +102,7 @@ def status_message(
     if not spends:
         small_print = [line for line in small_print if line != age]
         return Message([lead(age), *opened, fold(tr("Details"), [paragraph(*further)]), context(*small_print)])
-    full = _in_full(spends, in_full)
+    full, stale_as_of = _in_full(spends, in_full), data.as_of if stale else None
     if stale:
         full = [_not_extrapolated(spend, now, data.as_of) for spend in full]
     worst = full[0]
@@ -111,8 +111,8 @@ def status_message(
         why_lines(worst.causes, worst.movers),
         ways_out_row(worst, mode.mode.name) if _in_danger(worst, now) else None,
         [
-            paragraph(*_standing(worst, now, display)),
-            *(lead(_first(spend), *_standing(spend, now, display)) for spend in full[1:]),
+            paragraph(*_standing(worst, now, display, stale_as_of)),
+            *(lead(_first(spend), *_standing(spend, now, display, stale_as_of)) for spend in full[1:]),
             paragraph(*_in_short(spends[len(full) :])),
             *opened,
             warning(*dict.fromkeys(unknown_price_line(spend.assumed) for spend in full if spend.assumed)),
@@ -161,9 +161,11 @@ def _first(spend: BudgetSpend) -> str:
     )
 
 
-def _standing(spend: BudgetSpend, now: datetime, display: Display) -> list[str]:
-    """The bar, and where the period ends."""
+def _standing(spend: BudgetSpend, now: datetime, display: Display, stale_as_of: datetime | None) -> list[str]:
+    """The bar, and where the period ends. `stale_as_of`: of Anthropic's data, where it is stale."""
     lines = [*display_lines(spend.spent_usd, display), *_bar(spend)]
+    if _is_newer(spend, stale_as_of):
+        lines.append(tr("Logged by your applications, as of {moment}.", moment=moment(spend.as_of)))
     if spend.attributed:
         lines.append(attributed_age(spend))
     lines += raised_lines(spend.raised)
@@ -210,9 +212,14 @@ def _in_short(rest: Sequence[BudgetSpend]) -> list[str]:
 
 
 def _not_extrapolated(spend: BudgetSpend, now: datetime, as_of: datetime | None) -> BudgetSpend:
-    """`as_of`: of the stale data. What applications log may be newer."""
-    is_newer = as_of is not None and spend.as_of > as_of
-    return spend if is_newer or spend.stale_at is not None else spend.not_extrapolated(now)
+    """`as_of`: of the stale data."""
+    is_known = _is_newer(spend, as_of) or spend.stale_at is not None
+    return spend if is_known else spend.not_extrapolated(now)
+
+
+def _is_newer(spend: BudgetSpend, stale_as_of: datetime | None) -> bool:
+    """Whether it counts what applications log, which goes on while Anthropic's data is stale."""
+    return stale_as_of is not None and spend.as_of > stale_as_of
 
 
 def share_of_limit(spend: BudgetSpend) -> Decimal:

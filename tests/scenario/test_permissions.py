@@ -26,6 +26,11 @@ from handlers.render.asking import ASK_ACTION
 from handlers.render.budget import REMOVE_ACTION, SET_ACTION
 from handlers.render.budget_changes import UNDO_ACTION
 from handlers.render.budget_form import BUDGET_FORM
+from handlers.render.budget_form import FORM_ACTION as BUDGET_FORM_ACTION
+from handlers.render.digest_form import FORM as DIGEST_FORM
+from handlers.render.digest_settings import SETTINGS_ACTION as DIGEST_SETTINGS
+from handlers.render.digest_settings import STOP_ACTION as STOP_DIGEST
+from handlers.render.digest_settings import UNDO_ACTION as UNDO_DIGEST
 from handlers.render.estimate_form import ESTIMATE_FORM, SHARE_ACTION
 from handlers.render.expected import EXPECT_ACTION
 from handlers.render.expected import FORM as EXPECTED_FORM
@@ -43,7 +48,7 @@ from handlers.render.home import (
 from handlers.render.lifecycle import ACKNOWLEDGE_ACTION, SNOOZE_ACTION
 from handlers.render.proposal import APPROVE_ACTION as APPROVE_PROPOSAL
 from handlers.render.proposal import REJECT_ACTION as REJECT_PROPOSAL
-from handlers.render.raises import APPROVE_ACTION, CANCEL_ACTION, DECLINE_ACTION, OPEN_ACTION
+from handlers.render.raises import APPROVE_ACTION, CANCEL_ACTION, DECLINE_ACTION, OPEN_ACTION, WHICH_ACTION
 from handlers.render.raises import FORM as RAISE_FORM
 from handlers.render.spend import SWITCH_ACTION
 from handlers.render.verification import PROOF_DISMISS
@@ -135,6 +140,11 @@ def fallback_form(bot: Bot) -> tuple[dict[str, Any], dict[str, str]]:
     return {"response_url": ""}, {"mode": "minimal"}
 
 
+def digest_form(bot: Bot) -> tuple[dict[str, Any], dict[str, str]]:
+    filled = {"every": "week", "on": "mon", "at": "10:00", "zone": "UTC", "about": "organization"}
+    return {"response_url": "", "key": ""}, filled
+
+
 ROWS = (
     Row(ACKNOWLEDGE_ACTION, EVERYBODY, "stranger", value=lambda bot: str(alert_id(bot, "limit"))),
     Row(f"{SNOOZE_ACTION}:60", EVERYBODY, "guest", value=lambda bot: str(alert_id(bot, "limit"))),
@@ -160,6 +170,10 @@ ROWS = (
     Row(FALLBACK_FORM, ADMINS, "admin", view=fallback_form),
     Row(APPROVE_PROPOSAL, ADMINS, "second admin", value=newest("proposals")),
     Row(COMMAND, ADMINS, "admin", words="fallback off"),
+    Row(COMMAND, ADMINS, "admin", words="digest on daily at=09:00"),
+    Row(DIGEST_FORM, ADMINS, "admin", view=digest_form),
+    Row(STOP_DIGEST, ADMINS, "second admin", value=lambda bot: bot.services.digest_book.in_force()[0].rule.key),
+    Row(UNDO_DIGEST, ADMINS, "admin", value=newest("digest_changes")),
     Row(ASK_ACTION, EVERYBODY, "guest", value="channel:0 command budget set search hard=120"),
     Row(COMMAND, EVERYBODY, "guest", words="estimate sonnet requests=1k in=1000 out=500 as=bot"),
     Row(COMMAND, EVERYBODY, "member", words="estimate drop bot"),
@@ -167,7 +181,10 @@ ROWS = (
 
 READS = {
     OPEN_ACTION,
+    WHICH_ACTION,
     FORM_ACTION,
+    BUDGET_FORM_ACTION,
+    DIGEST_SETTINGS,
     EXPECT_ACTION,
     BUDGET_FORM,
     ESTIMATE_FORM,
@@ -191,7 +208,7 @@ TRIED_ELSEWHERE = {PROOF_DISMISS: "test_fallback_verification.py"}
 
 COMMANDS_THAT_READ = {
     *("help", "status", "report", "top", "cache", "forecast", "plan", "rates", "limits", "digest", "doctor"),
-    *("budget", "calendar", "fallback"),
+    *("budget", "calendar", "fallback", "alerts"),
 }
 
 
@@ -254,7 +271,7 @@ async def tried(world: World, bot: Bot, row: Row, who: Who) -> None:
         await world.slack.send_envelope("slash_commands", body | {"trigger_id": "1.2.3"})
     elif row.view is not None:
         carried, values = row.view(bot)
-        selected = ("until", "mode")
+        selected = ("until", "mode", "every", "on", "at", "about")
         state = {
             name: {"value": {"selected_option": {"value": value}} if name in selected else {"value": value}}
             for name, value in values.items()
@@ -277,6 +294,9 @@ async def tried(world: World, bot: Bot, row: Row, who: Who) -> None:
 async def answered(bot: Bot) -> None:
     # What is acknowledged begins in the next turn of the loop.
     await asyncio.sleep(0.02)
+    assert await bot.in_flight.drain(20)
+    # What is written after an answer is not in flight before the loop has turned once more.
+    await asyncio.sleep(0)
     assert await bot.in_flight.drain(20)
 
 

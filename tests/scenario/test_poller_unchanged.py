@@ -8,6 +8,7 @@ from sqlalchemy import Engine, event, select
 
 from bot.clock import DAY, HOUR
 from bot.db.schema import usage, usage_hours
+from bot.language import spoken
 from bot.usage.anthropic.admin import PAGE_MOST_BYTES
 from bot.usage.anthropic.client import MOST_BYTES
 from bot.usage.model import DataState, Read, TooManyRowsError, UsageChoice
@@ -167,7 +168,8 @@ async def test_a_new_install_that_is_cut_off_goes_on_where_it_ended(reports: Rep
     reports.wire.script(USAGE, *[passes] * 6, *[fails(500)] * 4)
     outcome = await reports.poller("admin", sizes=SMALL).poll(MONTH)
     data = reports.store.data_state()
-    assert (outcome.ok, data) == (False, DataState(error=outcome.error, error_since=NOW))
+    assert (outcome.ok, data) == (False, DataState(error=data.error, error_since=NOW))
+    assert spoken(data.error or "") == outcome.error
     known = reports.store.hours(MONTH)
     assert len(known) > 24
     reports.wire.forget()

@@ -55,6 +55,7 @@ _KNOWN = (
     ("no route to host", tr_noop("connection failed: no route to that host")),
     ("no such file or directory", tr_noop("connection failed: no PostgreSQL is listening on this machine's socket")),
     ("server closed the connection", tr_noop("the server closed the connection")),
+    ("terminating connection", tr_noop("the server closed the connection")),
     ("too many c", tr_noop("the server has too many connections already")),
     ("remaining connection slots", tr_noop("the server has too many connections already")),
     ("starting up", tr_noop("the server is starting up")),

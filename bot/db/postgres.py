@@ -9,11 +9,14 @@ import psycopg
 from psycopg import sql
 from psycopg.abc import RV, PQGen
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
 
 from bot.db.timeouts import KEPT_CONNECTIONS, MIGRATION_UNRESPONSIVE, Limits
 from bot.threads import MOST_CONNECTIONS
 
 KEEPALIVE = {"keepalives": "1", "keepalives_idle": "5", "keepalives_interval": "3", "keepalives_count": "3"}
+READ_ONLY = "25006"
+"""PostgreSQL's code for a change in a session that takes none."""
 SESSION_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 
 
@@ -82,7 +85,14 @@ def connect_postgres(url: URL, limits: Limits) -> Engine:
 
     event.listen(engine, "do_connect", open_connection)
     event.listen(engine, "connect", limit_session)
+    event.listen(engine, "handle_error", _leave_a_standby)
     return engine
+
+
+def _leave_a_standby(context: ExceptionContext) -> None:
+    """Drop the open connections to a server that takes no changes: after a fail-over another one does."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 @contextmanager

@@ -52,6 +52,8 @@ ANSWER_SECONDS = 10
 """Seconds that Slack may take for a call that others wait for."""
 
 LONGEST_SOCKET_WAIT = timedelta(minutes=1)
+SHORT_LIFE = timedelta(seconds=10)
+"""Of a connection; Slack's last for hours."""
 
 
 class SlackRefusedError(Exception):
@@ -143,8 +145,21 @@ class _Client(SocketModeClient):
     """
 
     answer_seconds: float = ANSWER_SECONDS
+    made_at: float | None = None
+    """By `time.monotonic`, of the last connection, until the next one is asked for."""
+    short_lives: int = 0
+    """Connections in a row that ended within `SHORT_LIFE`."""
+
+    async def connect_to_new_endpoint(self, force: bool = False) -> None:
+        try:
+            await super().connect_to_new_endpoint(force)
+        except CallError:
+            # Slack sends nothing more over a connection that it has asked to leave. The monitor replaces a stale one.
+            self.stale = True
+            raise
 
     async def issue_new_wss_url(self) -> str:
+        await self._pause_after_short_lives()
         try:
             answer = await call(self.web_client.apps_connections_open(app_token=self.app_token), self.answer_seconds)
         except LimitedCallError as error:
@@ -152,13 +167,34 @@ class _Client(SocketModeClient):
             raise
         return answer.text("url")
 
+    async def _pause_after_short_lives(self) -> None:
+        """Where Slack ends each connection at once, as beside ten others of the app, ask it ever less often."""
+        if self.made_at is None:
+            return
+        short = time.monotonic() - self.made_at < SHORT_LIFE.total_seconds()
+        self.made_at, self.short_lives = None, self.short_lives + 1 if short else 0
+        if self.short_lives > 1:
+            await asyncio.sleep(back_off(self.short_lives - 2, LONGEST_SOCKET_WAIT).total_seconds())
+
     async def connect(self) -> None:
         if self.current_session is None:
             await self.aiohttp_client_session.close()
             self.aiohttp_client_session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self.answer_seconds)
+                timeout=aiohttp.ClientTimeout(total=self.answer_seconds), trace_configs=[self._addresses()]
             )
         await super().connect()  # type: ignore[no-untyped-call]
+        self.made_at = time.monotonic()
+
+    def _addresses(self) -> aiohttp.TraceConfig:
+        """Forgets each address at its use, since it is good for one: slack_sdk would try a refused one for ever."""
+
+        async def forget(*_: object) -> None:
+            self.wss_uri = None
+
+        used = aiohttp.TraceConfig()
+        used.on_request_end.append(forget)
+        used.on_request_exception.append(forget)
+        return used
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

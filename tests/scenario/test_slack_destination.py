@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.language import spoken
 from bot.messages import Message, Part
 from bot.notify.model import Address, Delivered, Failed, Found, NotEditable, NotThere, SendResult
 from bot.notify.slack import LONGEST_TEXT, SlackDestination
@@ -104,14 +105,14 @@ async def test_a_refusal_becomes_a_sentence_with_the_remedy_and_nothing_is_unkno
 ) -> None:
     slack.faults.add(POST, Fault("error", error=code))
     failed = fail(await destination.post(MESSAGE, IDENTITY))
-    assert remedy in failed.sentence
+    assert remedy in spoken(failed.sentence)
     assert (failed.retry_after, failed.outcome_unknown) == (None, False)
     assert len(slack.calls) == 1
 
 
 async def test_the_missing_scope_is_named_as_slack_names_it(slack: SlackSandbox, destination: SlackDestination) -> None:
     slack.workspace.scopes.remove("chat:write")
-    assert "lacks the scope chat:write:" in fail(await destination.post(MESSAGE, IDENTITY)).sentence
+    assert "lacks the scope chat:write:" in spoken(fail(await destination.post(MESSAGE, IDENTITY)).sentence)
 
 
 @pytest.mark.parametrize("status", ["429", "200"])
@@ -207,7 +208,7 @@ async def test_where_nobody_listens_nothing_was_sent() -> None:
         gone = proxy.origin
     client = AsyncWebClient("xoxb-1", base_url=f"{gone}/api/", retry_handlers=[])
     failed = fail(await SlackDestination(client, ALERTS).post(MESSAGE, IDENTITY))
-    assert failed.sentence.startswith("Slack cannot be reached")
+    assert spoken(failed.sentence).startswith("Slack cannot be reached")
     assert not failed.outcome_unknown
 
 

@@ -19,6 +19,8 @@ COMMANDS = {
     "price": "price recorded usage in files and folders",
     "import": "store recorded usage of files and folders in the ledger, once each",
     "export": "write a report as CSV, or its usage in the columns of FOCUS",
+    "backup": "copy the database to a file while the bot runs, and check the copy",
+    "restore": "put a backup in the place of the database, which is kept beside it",
 }
 
 MODULES = {"import": "bot.cli.import_files"}

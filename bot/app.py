@@ -38,7 +38,8 @@ from bot.budgets.store import Budgets, BudgetStore
 from bot.budgets.usage_index import LedgerIndex
 from bot.clock import Clock
 from bot.config.settings import Settings
-from bot.db.engine import open_database
+from bot.db.backup import with_backup
+from bot.db.engine import DamagedDatabaseError, open_database
 from bot.db.later import Later
 from bot.db.lease import Lease
 from bot.db.state import StateStore
@@ -243,11 +244,18 @@ def _pollers(
     return poller, attribution
 
 
+def _open_database(settings: Settings) -> Engine:
+    try:
+        return open_database(settings.database_url)
+    except DamagedDatabaseError as error:
+        raise with_backup(error, settings.backup_folder) from None
+
+
 async def _base(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Base:
     """Opened here, closed by `stack` in reverse."""
     threads = Threads()
     stack.callback(threads.close)
-    engine = await asyncio.to_thread(open_database, settings.database_url)
+    engine = await asyncio.to_thread(_open_database, settings)
     stack.push_async_callback(close_in_thread, "the database", CLOSE_SECONDS, engine.dispose)
     leadership = await stack.enter_async_context(Leadership(Lease(engine)).kept())
     session = await stack.enter_async_context(slack_api.new_session())

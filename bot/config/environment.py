@@ -37,6 +37,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("CLAUDE_COST_POLL_SECONDS", "seconds between two polls, 1 to 3600", "60"),
     Variable("CLAUDE_COST_USAGE_API", "`auto`, `analytics` or `admin`", "auto"),
     Variable("CLAUDE_COST_DATABASE_URL", "the bot's database", "sqlite:///claude-cost.db", secret=True),
+    Variable("CLAUDE_COST_BACKUP_FOLDER", "folder for a copy of an SQLite database every day"),
     Variable(
         "CLAUDE_COST_LEDGER_URL",
         "a ClickHouse that keeps what applications log, `https://USER:PASSWORD@HOST:8443/DATABASE`",

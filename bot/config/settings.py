@@ -28,6 +28,7 @@ from bot.budgets.owners import Team
 from bot.config.environment import DEFAULT_HTTP_PORT, VARIABLES, Variable, misspelled
 from bot.config.models import chain_ids, rise_in, unknown_models
 from bot.config.toml import ConfigFile, read_config_file
+from bot.db.backup import KEPT_BACKUPS
 from bot.digests.schedule import DigestRule
 from bot.display import Display
 from bot.fallback.auto import FallbackRules
@@ -96,6 +97,8 @@ class Settings:
     display: Display
     spoken: Spoken = field(default_factory=Spoken)
     ledger_rules: LedgerRules = field(default_factory=LedgerRules)
+    backup_folder: Path | None = None
+    backups_kept: int = KEPT_BACKUPS
     hides_users: bool = True
     """Whether only admins see what single users spend."""
     ingest_tokens: Mapping[str, SecretStr] = field(default_factory=dict)
@@ -150,13 +153,19 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         display=config.display,
         spoken=Spoken(_language(values["CLAUDE_COST_LANGUAGE"]), config.languages),
         ledger_rules=replace(config.ledger_rules, hide_users=config.hides_users),
+        backup_folder=_path_or_none(values, "CLAUDE_COST_BACKUP_FOLDER"),
+        backups_kept=config.backups_kept,
         hides_users=config.hides_users,
         ingest_tokens=_ingest_tokens(values, config),
         env_file=_path(values, "CLAUDE_COST_ENV_FILE") if environ.get("CLAUDE_COST_ENV_FILE", "").strip() else None,
     )
+    _warn_of_questionable(settings)
+    return settings
+
+
+def _warn_of_questionable(settings: Settings) -> None:
     for sentence in questionable(settings):
         log.warning("%s", masked(sentence))
-    return settings
 
 
 def _value(environ: Mapping[str, str], variable: Variable) -> str:
@@ -189,6 +198,10 @@ def _path(values: Mapping[str, str], name: str) -> Path:
         return absolute(values[name])
     except ValueError as error:
         raise SettingsError(f"{name} cannot be used: {error}.") from None
+
+
+def _path_or_none(values: Mapping[str, str], name: str) -> Path | None:
+    return _path(values, name) if values[name] else None
 
 
 def _require(values: Mapping[str, str], need: Need) -> None:

@@ -13,6 +13,7 @@ from bot.alerts.incident import AlertKind, Level, level_of
 from bot.alerts.rules import ALL_BUT_ROUTINE, AlertRules
 from bot.budgets.budget import ORGANIZATION, LimitKind, PeriodKind, Scope, Weekday, parse_scope
 from bot.budgets.parsing import LONGEST_SCOPE
+from bot.db.backup import KEPT_BACKUPS
 from bot.digests.schedule import MOST_BUDGETS, NINE, DigestRule
 from bot.display import USD, Display
 from bot.fallback.auto import FallbackRules
@@ -119,6 +120,12 @@ class PrivacyTable(Table):
     @property
     def hides_users(self) -> bool:
         return self.user_spend != "everyone"
+
+
+class BackupTable(Table):
+    """`[backup]`. `keep`: how many daily backups stay."""
+
+    keep: Annotated[int, Field(strict=True, ge=1, le=MOST_KEPT_DAYS)] = KEPT_BACKUPS
 
 
 class LedgerTable(Table):

@@ -18,6 +18,7 @@ from bot.budgets.parsing import WrittenBudget
 from bot.config.tables import (
     INGEST_TOKEN,
     AlertsTable,
+    BackupTable,
     DestinationTable,
     DigestTable,
     DisplayTable,
@@ -26,6 +27,7 @@ from bot.config.tables import (
     LedgerTable,
     PrivacyTable,
 )
+from bot.db.backup import KEPT_BACKUPS
 from bot.digests.schedule import DigestRule
 from bot.display import USD, Display
 from bot.fallback.auto import FallbackRules
@@ -45,6 +47,7 @@ class FileTables(Table):
     alerts: AlertsTable = AlertsTable()
     display: DisplayTable = DisplayTable()
     fallback: FallbackTable = FallbackTable()
+    backup: BackupTable = BackupTable()
     ledger: LedgerTable = LedgerTable()
     privacy: PrivacyTable = PrivacyTable()
     ingest: tuple[IngestTable, ...] = ()
@@ -91,6 +94,7 @@ class ConfigFile:
     fallback_rules: FallbackRules = field(default_factory=FallbackRules)
     display: Display = USD
     languages: Mapping[str, str] = field(default_factory=dict)
+    backups_kept: int = KEPT_BACKUPS
     ledger_rules: LedgerRules = field(default_factory=LedgerRules)
     hides_users: bool = True
     ledger_url: SecretStr | None = None
@@ -137,6 +141,7 @@ def read_config_file(path: Path) -> ConfigFile:
         fallback_rules=file.fallback.rules(),
         display=file.display.display(),
         languages=file.display.languages,
+        backups_kept=file.backup.keep,
         ledger_rules=file.ledger.rules(),
         hides_users=file.privacy.hides_users,
         ledger_url=_ledger_url(file.ledger, path),

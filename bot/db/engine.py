@@ -12,11 +12,11 @@ import sqlite3
 from dataclasses import dataclass, replace
 from importlib.resources import files
 
-from sqlalchemy import URL, Connection, Engine, Table, inspect, text
+from sqlalchemy import URL, Connection, Engine, Table, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from bot.addresses import database_address
-from bot.db.sqlite import DatabaseFileError, SqliteEngine, connect_sqlite
+from bot.db.sqlite import DatabaseFileError, SqliteEngine, connect_sqlite, fault_at_start, is_damage
 from bot.db.timeouts import LIMITS, Limits
 from bot.language import tr, tr_noop
 
@@ -111,16 +111,27 @@ class DatabaseError(Exception):
     """The database cannot be used; the text is one sentence with the remedy."""
 
 
+class DamagedDatabaseError(DatabaseError):
+    """The file is not a whole database. `damage`: a clause that names it, without the remedy."""
+
+    def __init__(self, damage: str) -> None:
+        super().__init__(f"{damage}: run claude-cost restore FILE with a backup of it.")
+        self.damage = damage
+
+
 def open_database(url: str) -> Engine:
     """An engine on a database with the present schema. Raises `DatabaseError`."""
     engine = None
     try:
         engine = connect(url)
+        if isinstance(engine, SqliteEngine) and (fault := fault_at_start(engine)) is not None:
+            engine.dispose()
+            raise DamagedDatabaseError(_damage(url, fault))
         migrate(engine)
     except UNUSABLE as error:
         if engine is not None:
             engine.dispose()
-        raise DatabaseError(_sentence(error)) from None
+        raise _refusal(error, url) from None
     return engine
 
 
@@ -144,16 +155,22 @@ def look_into(url: str, seconds: int) -> tuple[Engine, SchemaState]:
     except UNUSABLE as error:
         if engine is not None:
             engine.dispose()
-        raise DatabaseError(_sentence(error)) from None
+        raise _refusal(error, url) from None
 
 
 def _schema_state(engine: Engine) -> SchemaState:
-    state = SchemaState(_revision(engine), _newest_revision())
-    if state.present not in (None, state.newest):
+    state = SchemaState(_revision(engine), newest_revision())
+    if state.present is not None:
+        check_revision(state.present)
+    return state
+
+
+def check_revision(revision: str) -> None:
+    """Raises `UnknownRevisionError` for a revision of a newer version of the bot."""
+    if revision != newest_revision():
         from bot.db.migrating import check_known
 
-        check_known(state.present)
-    return state
+        check_known(revision)
 
 
 def _revision(engine: Engine) -> str | None:
@@ -164,10 +181,20 @@ def _revision(engine: Engine) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def _newest_revision() -> str:
+def newest_revision() -> str:
     """The newest revision of this version of the bot, from the file names: `v0007_billed_model.py` is 0007."""
     found = (NAME.match(path.name) for path in files("bot.db.migrations").joinpath("versions").iterdir())
     return max(match[1] for match in found if match is not None)
+
+
+def _refusal(error: Exception, url: str) -> DatabaseError:
+    if is_damage(error):
+        return DamagedDatabaseError(_damage(url, reason_of(error)))
+    return DatabaseError(_sentence(error))
+
+
+def _damage(url: str, reason: str) -> str:
+    return f"The database file {make_url(url).database} is damaged ({reason})"
 
 
 def _sentence(error: Exception) -> str:
@@ -198,6 +225,12 @@ def database_problem(error: SQLAlchemyError) -> str:
             "The database has lost its tables, so nothing is polled, sent or stored: restore it, or restart the bot, "
             "which creates them and may send the alerts of this period again."
         )
+    if is_damage(error):
+        return tr(
+            "The database is damaged ({reason}), so nothing is polled, sent or stored: stop the bot and run "
+            "`claude-cost restore FILE` with a backup.",
+            reason=reason,
+        )
     if reason.startswith("database is locked"):
         return tr("Another process keeps the database locked: end it, such as a shell in which a transaction is open.")
     return tr("The database fails ({reason}): its server, its disk or its rights need a look.", reason=tr(reason))
@@ -222,7 +255,7 @@ def connect_again(engine: Engine, limits: Limits) -> Engine:
 
 def migrate(engine: Engine, revision: str = HEAD) -> None:
     """Run the missing migrations up to `revision` in one transaction; several copies may start at once."""
-    if revision == HEAD and _revision(engine) == _newest_revision():
+    if revision == HEAD and _revision(engine) == newest_revision():
         # Up to date: skip the import of Alembic, which costs time and memory.
         return
     from bot.db.migrating import upgrade

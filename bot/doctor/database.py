@@ -17,7 +17,8 @@ from bot.budgets.owners import Teams
 from bot.budgets.store import Budgets, BudgetStore, KeptBudget
 from bot.clock import Clock
 from bot.config.settings import Settings
-from bot.db.engine import DatabaseError, look_into
+from bot.db.backup import with_backup
+from bot.db.engine import DamagedDatabaseError, DatabaseError, look_into
 from bot.db.lease import LeaseState, Timing, lease_state
 from bot.db.sqlite import open_to_others
 from bot.doctor.check import Check, State
@@ -67,7 +68,8 @@ def check_database(settings: Settings, clock: Clock, seconds: int) -> list[Check
     try:
         engine, schema = look_into(settings.database_url, seconds)
     except DatabaseError as error:
-        return [Check("database", State.FAIL, str(error)), *_without_database(settings)]
+        named = with_backup(error, settings.backup_folder) if isinstance(error, DamagedDatabaseError) else error
+        return [Check("database", State.FAIL, str(named)), *_without_database(settings)]
     try:
         if schema.present != schema.newest:
             return [_old_schema(schema.present, schema.newest), *_without_database(settings)]

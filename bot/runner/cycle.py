@@ -18,6 +18,7 @@ from bot.alerts.lifecycle_store import LifecycleTimer
 from bot.budgets.greeting_store import Greeter
 from bot.budgets.review import needed_attribution
 from bot.config.settings import Settings
+from bot.db.backup import BackupError, copy_of_day, sqlite_file
 from bot.db.engine import database_problem
 from bot.ledger.clickhouse import ClickHouseError
 from bot.ledger.store import MOST_PRUNED
@@ -45,6 +46,7 @@ ATTRIBUTION = "the attribution of spend"
 
 LEDGER = "the age of the ledger"
 ROLL_UP = "the move of responses to ClickHouse"
+BACKUP = "the daily backup"
 RETENTION = "the deletion of old responses from the ledger"
 
 LIFE = "snoozes and escalations"
@@ -54,6 +56,12 @@ DELIVERY_HEALTH = "the check of delivery health"
 
 PRUNE_SECONDS = 3600
 """Between two looks for responses that were kept long enough."""
+
+BACKUP_SECONDS = 3600
+"""Between two looks whether the day has its backup."""
+
+BACKUP_WAITS = 5
+"""Seconds that a cycle waits for a backup."""
 
 ROLL_UP_SECONDS = 5
 """Seconds that a cycle waits for the ledger's sums."""
@@ -116,6 +124,8 @@ class Bot:
 
     _reconciling: asyncio.Task[object] | None = None
     _rolling_up: asyncio.Task[object] | None = None
+    _backing_up: asyncio.Task[object] | None = None
+    _backed_up_at: float | None = None
     _mode: str = NORMAL
     """The fallback mode as last read."""
     _deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -167,6 +177,7 @@ class Bot:
         cycle = Cycle(poll.result(), await self._deliver())
         await self._roll_up()
         await self._prune()
+        await self._back_up()
         return cycle
 
     async def deliver(self) -> Delivery | None:
@@ -259,6 +270,17 @@ class Bot:
         if pruned is None or pruned < MOST_PRUNED:
             self._pruned_at = time.monotonic()
 
+    async def _back_up(self) -> None:
+        """Make the day's backup where it is missing. The next cycle begins even where that takes longer."""
+        folder, database = self.settings.backup_folder, sqlite_file(self.settings.database_url)
+        looked_at, now = self._backed_up_at, time.monotonic()
+        if folder is None or database is None or (looked_at is not None and now - looked_at < BACKUP_SECONDS):
+            return
+        self._backed_up_at = now
+        work = partial(copy_of_day, database, folder, self.services.clock().date(), self.settings.backups_kept)
+        self._backing_up = asyncio.create_task(self._try(BACKUP, work, asyncio.to_thread))
+        await asyncio.wait({self._backing_up}, timeout=BACKUP_WAITS)
+
     async def _deliver(self) -> Delivery:
         thread = self.services.threads.delivery
         looked = await self._try("the query for due notices", self._look_at_due, thread)
@@ -342,11 +364,13 @@ class Bot:
     def _failed(self, what: str, error: Exception) -> str:
         """Record a fault, log a new one with its traceback, and return the sentence about it."""
         sentence = f"A part of the bot fails ({what}: {type(error).__name__}): its log has the details."
+        if isinstance(error, BackupError):
+            sentence = f"There is no backup of today: {error}"
         new = self.faults.get(what) != sentence
         self.faults[what] = sentence
         if isinstance(error, SQLAlchemyError):
             log.error("%s failed: %s", what, database_problem(error))
-        elif isinstance(error, ClickHouseError):
+        elif isinstance(error, ClickHouseError | BackupError):
             log.error("%s failed: %s", what, error)
         else:
             log.error("%s failed (%s)", what, type(error).__name__, exc_info=error if new else None)

@@ -213,6 +213,7 @@ def test_values_are_checked_before_anything_is_made(chart: Chart) -> None:
     assert set(schema["properties"]) == {*chart.values, "global"}
     free = {variable.name for variable in VARIABLES if not variable.secret}
     of_chart = {"CLAUDE_COST_HTTP_HOST", "CLAUDE_COST_HTTP_PORT", "CLAUDE_COST_CONFIG", "CLAUDE_COST_ENV_FILE"}
+    of_chart.add("CLAUDE_COST_BACKUP_FOLDER")  # the database of the chart is PostgreSQL
     assert set(schema["properties"]["settings"]["propertyNames"]["enum"]) == free - of_chart
     for wrong in ({"settings": {"SLACK_BOT_TOKEN": "xoxb-1"}}, {"replicas": 2}, {"existingSecret": ""}):
         with pytest.raises(jsonschema.ValidationError):

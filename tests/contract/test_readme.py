@@ -16,6 +16,7 @@ from bot.config.environment import VARIABLES, misspelled
 from bot.config.settings import Need, SettingsError, load_settings
 from bot.config.tables import (
     AlertsTable,
+    BackupTable,
     DisplayTable,
     FallbackTable,
     LedgerTable,
@@ -182,6 +183,7 @@ def test_every_key_of_the_file_and_every_level_is_explained() -> None:
     tables: dict[str, type[Table]] = {
         **OF_DETECTORS,
         "alerts": AlertsTable,
+        "backup": BackupTable,
         "display": DisplayTable,
         "fallback": FallbackTable,
         "ledger": LedgerTable,

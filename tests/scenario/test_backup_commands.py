@@ -1,5 +1,6 @@
 """`claude-cost backup` and `restore`: by hand, every day, and after damage."""
 
+import sqlite3
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -76,3 +77,17 @@ async def test_postgresqls_own_tool_is_named(world: World) -> None:
         assert (finished.code, finished.err.count("\n")) == (2, 1)
         assert "pg_dump --format=custom --file=cost.dump" in finished.err
         assert "secret" not in finished.err
+
+
+async def test_a_database_of_a_newer_version_ends_every_command_in_one_sentence(world: World) -> None:
+    assert (await world.once()).code == 0
+    with sqlite3.connect(database_of(world)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    before = database_of(world).read_bytes()
+    for words in (("run", "--once"), ("run",), ("export",), ("backup", "newer.db")):
+        finished = await world.command(*words)
+        assert (finished.code in (1, 2), finished.out, finished.err.count("\n")) == (True, "", 1), words
+        assert "newer version" in finished.err
+    assert database_of(world).read_bytes() == before
+    assert not (world.folder / "newer.db").exists()

@@ -42,6 +42,7 @@ from bot.db.backup import with_backup
 from bot.db.engine import DamagedDatabaseError, open_database
 from bot.db.later import Later
 from bot.db.lease import Lease
+from bot.db.retention import prune
 from bot.db.state import StateStore
 from bot.digests.content import DigestSources
 from bot.digests.settings_store import DigestBook
@@ -202,6 +203,7 @@ async def bot_from(
             lifecycle_timer=LifecycleTimer(alerts.life, rules, clock),
             delivery_health=Evaluator(AlertKind.DELIVERY, context),
             due=DueStore(base.engine, alerts.destinations.names, rules),
+            prune_history=partial(prune, base.engine, retention=settings.retention),
         )
 
 

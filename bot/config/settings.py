@@ -29,6 +29,7 @@ from bot.config.environment import DEFAULT_HTTP_PORT, VARIABLES, Variable, missp
 from bot.config.models import chain_ids, rise_in, unknown_models
 from bot.config.toml import ConfigFile, read_config_file
 from bot.db.backup import KEPT_BACKUPS
+from bot.db.retention import Retention
 from bot.digests.schedule import DigestRule
 from bot.display import Display
 from bot.fallback.auto import FallbackRules
@@ -99,6 +100,7 @@ class Settings:
     ledger_rules: LedgerRules = field(default_factory=LedgerRules)
     backup_folder: Path | None = None
     backups_kept: int = KEPT_BACKUPS
+    retention: Retention = field(default_factory=Retention)
     hides_users: bool = True
     """Whether only admins see what single users spend."""
     ingest_tokens: Mapping[str, SecretStr] = field(default_factory=dict)
@@ -109,9 +111,7 @@ class Settings:
 
 def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
     """Settings from `environ` and the TOML file it names. Raises `SettingsError` for the first mistake."""
-    for sentence in misspelled(environ):
-        log.warning("%s", sentence)
-    values = {variable.name: _value(environ, variable) for variable in VARIABLES}
+    values = _values(environ)
     _require(values, need)
     config = _config_file(values["CLAUDE_COST_CONFIG"])
     over_http = _allowed_over_http(values["CLAUDE_COST_ALLOW_HTTP"])
@@ -155,6 +155,7 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         ledger_rules=replace(config.ledger_rules, hide_users=config.hides_users),
         backup_folder=_path_or_none(values, "CLAUDE_COST_BACKUP_FOLDER"),
         backups_kept=config.backups_kept,
+        retention=config.retention,
         hides_users=config.hides_users,
         ingest_tokens=_ingest_tokens(values, config),
         env_file=_path(values, "CLAUDE_COST_ENV_FILE") if environ.get("CLAUDE_COST_ENV_FILE", "").strip() else None,
@@ -166,6 +167,12 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
 def _warn_of_questionable(settings: Settings) -> None:
     for sentence in questionable(settings):
         log.warning("%s", masked(sentence))
+
+
+def _values(environ: Mapping[str, str]) -> Mapping[str, str]:
+    for sentence in misspelled(environ):
+        log.warning("%s", sentence)
+    return {variable.name: _value(environ, variable) for variable in VARIABLES}
 
 
 def _value(environ: Mapping[str, str], variable: Variable) -> str:

@@ -14,6 +14,7 @@ from bot.alerts.rules import ALL_BUT_ROUTINE, AlertRules
 from bot.budgets.budget import ORGANIZATION, LimitKind, PeriodKind, Scope, Weekday, parse_scope
 from bot.budgets.parsing import LONGEST_SCOPE
 from bot.db.backup import KEPT_BACKUPS
+from bot.db.retention import Retention
 from bot.digests.schedule import MOST_BUDGETS, NINE, DigestRule
 from bot.display import USD, Display
 from bot.fallback.auto import FallbackRules
@@ -23,14 +24,14 @@ from bot.notify.model import SLACK
 from bot.secret_shapes import CHANNEL, WORD, quoted
 from bot.strict_fields import Minutes, Number, Percent, Table, Zone
 
-_ALERTS, _FALLBACK, _LEDGER = AlertRules(), FallbackRules(), LedgerRules()
+_ALERTS, _FALLBACK, _LEDGER, _RETENTION = AlertRules(), FallbackRules(), LedgerRules(), Retention()
 """The defaults of keys that are left out."""
 
 AUTO_LEVELS = (LimitKind.HARD, AlertKind.FORECAST, AlertKind.SPIKE)
 """The alerts at which the bot may step down the fallback chain by itself."""
 
 MOST_APPROVALS = 5
-MOST_KEPT_DAYS = 3660
+LEAST_KEPT_DAYS, MOST_KEPT_DAYS = 100, 3660
 INGEST_TOKEN = re.compile(r"[!-~]+")
 """Characters that an HTTP header can carry, without spaces."""
 
@@ -126,6 +127,16 @@ class BackupTable(Table):
     """`[backup]`. `keep`: how many daily backups stay."""
 
     keep: Annotated[int, Field(strict=True, ge=1, le=MOST_KEPT_DAYS)] = KEPT_BACKUPS
+
+
+class RetentionTable(Table):
+    """`[retention]`. Days; the least is more than the longest period and its comparison with the one before."""
+
+    notice_days: Annotated[int, Field(strict=True, ge=LEAST_KEPT_DAYS, le=MOST_KEPT_DAYS)] = _RETENTION.notices.days
+    change_days: Annotated[int, Field(strict=True, ge=LEAST_KEPT_DAYS, le=MOST_KEPT_DAYS)] = _RETENTION.changes.days
+
+    def rules(self) -> Retention:
+        return Retention(timedelta(days=self.notice_days), timedelta(days=self.change_days))
 
 
 class LedgerTable(Table):

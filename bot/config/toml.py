@@ -26,8 +26,10 @@ from bot.config.tables import (
     IngestTable,
     LedgerTable,
     PrivacyTable,
+    RetentionTable,
 )
 from bot.db.backup import KEPT_BACKUPS
+from bot.db.retention import Retention
 from bot.digests.schedule import DigestRule
 from bot.display import USD, Display
 from bot.fallback.auto import FallbackRules
@@ -50,6 +52,7 @@ class FileTables(Table):
     backup: BackupTable = BackupTable()
     ledger: LedgerTable = LedgerTable()
     privacy: PrivacyTable = PrivacyTable()
+    retention: RetentionTable = RetentionTable()
     ingest: tuple[IngestTable, ...] = ()
     mode: dict[str, dict[str, str]] = Field(default_factory=dict)
 
@@ -95,6 +98,7 @@ class ConfigFile:
     display: Display = USD
     languages: Mapping[str, str] = field(default_factory=dict)
     backups_kept: int = KEPT_BACKUPS
+    retention: Retention = field(default_factory=Retention)
     ledger_rules: LedgerRules = field(default_factory=LedgerRules)
     hides_users: bool = True
     ledger_url: SecretStr | None = None
@@ -142,6 +146,7 @@ def read_config_file(path: Path) -> ConfigFile:
         display=file.display.display(),
         languages=file.display.languages,
         backups_kept=file.backup.keep,
+        retention=file.retention.rules(),
         ledger_rules=file.ledger.rules(),
         hides_users=file.privacy.hides_users,
         ledger_url=_ledger_url(file.ledger, path),

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -47,6 +48,7 @@ ATTRIBUTION = "the attribution of spend"
 LEDGER = "the age of the ledger"
 ROLL_UP = "the move of responses to ClickHouse"
 BACKUP = "the daily backup"
+HISTORY = "the deletion of old messages and changes"
 RETENTION = "the deletion of old responses from the ledger"
 
 LIFE = "snoozes and escalations"
@@ -114,6 +116,8 @@ class Bot:
     lifecycle_timer: LifecycleTimer
     delivery_health: Evaluator
     due: DueStore
+    prune_history: Callable[[datetime], int]
+    """Deletes what was kept long enough. Returns how many rows."""
     patience: Patience = PATIENCE
     logged: asyncio.Event = field(default_factory=asyncio.Event)
     """Set where applications may have logged something that is not decided on."""
@@ -267,6 +271,7 @@ class Bot:
         before = self.services.clock() - self.settings.ledger_rules.keep
         await self._try(RETENTION, partial(self.services.otlp.prune, before))
         pruned = await self._try(RETENTION, partial(self.services.ledger.prune, before))
+        await self._try(HISTORY, partial(self.prune_history, self.services.clock()))
         if pruned is None or pruned < MOST_PRUNED:
             self._pruned_at = time.monotonic()
 

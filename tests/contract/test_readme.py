@@ -21,6 +21,7 @@ from bot.config.tables import (
     FallbackTable,
     LedgerTable,
     PrivacyTable,
+    RetentionTable,
 )
 from bot.config.toml import FileTables, read_config_file
 from bot.fallback.targets.env_file import EnvFile
@@ -188,6 +189,7 @@ def test_every_key_of_the_file_and_every_level_is_explained() -> None:
         "fallback": FallbackTable,
         "ledger": LedgerTable,
         "privacy": PrivacyTable,
+        "retention": RetentionTable,
     }
     explained: dict[str, set[str]] = {}
     for row in rows(settings):

@@ -9,9 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import aiohttp
 import httpx
+from pydantic import SecretStr
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine
@@ -108,10 +110,38 @@ LIMITS_WAIT = timedelta(seconds=30)
 """For the rate limits, which only an estimate asks for."""
 
 
+class _Client(AsyncWebClient):
+    """Each call has the token that is valid now: its file may have changed."""
+
+    def __init__(self, secret: SecretStr | None, **options: Any) -> None:
+        self._secret = secret
+        super().__init__(**options)
+
+    @property
+    def token(self) -> str | None:
+        return None if self._secret is None else self._secret.get_secret_value()
+
+    @token.setter
+    def token(self, value: str | None) -> None:
+        """slack_sdk sets what it was given, which is nothing."""
+
+
+class _App(AsyncApp):
+    """Bolt keeps the token of its start, and makes a client of it for each request."""
+
+    @property
+    def _token(self) -> str | None:
+        return self._async_client.token
+
+    @_token.setter
+    def _token(self, value: str | None) -> None:
+        """Bolt sets that of the client."""
+
+
 def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWebClient:
     """Slack's Web API for the bot token, without retries of its own."""
-    return AsyncWebClient(
-        token=settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else None,
+    return _Client(
+        settings.slack_bot_token,
         base_url=settings.slack_api_url,
         timeout=slack_api.TIMEOUT_SECONDS,
         session=session,
@@ -125,7 +155,7 @@ def _slack_app(client: AsyncWebClient) -> AsyncApp:
     try:
         # The HTTP port verifies signatures, before anything of a request is parsed.
         # Without a name, Bolt reads the sources of the whole call stack to find one.
-        return AsyncApp(name="claude-cost", client=client, request_verification_enabled=False)
+        return _App(name="claude-cost", client=client, request_verification_enabled=False)
     finally:
         os.environ.update(of_bolt)
 

@@ -3,10 +3,11 @@
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import Flag, auto
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
@@ -27,6 +28,7 @@ from bot.budgets.budget import ORGANIZATION, Budget, PeriodKind
 from bot.budgets.owners import Team
 from bot.config.environment import DEFAULT_HTTP_PORT, VARIABLES, Variable, misspelled
 from bot.config.models import chain_ids, rise_in, unknown_models
+from bot.config.secret_file import SecretFile
 from bot.config.toml import ConfigFile, read_config_file
 from bot.db.backup import KEPT_BACKUPS
 from bot.db.retention import Retention
@@ -108,6 +110,11 @@ class Settings:
     env_file: Path | None = None
     """The file of settings that was read (`bot.config.env_file`)."""
 
+    def secrets(self) -> list[SecretStr]:
+        """Every secret among the values, those of senders included."""
+        own = (getattr(self, each.name) for each in fields(self))
+        return [*(value for value in own if isinstance(value, SecretStr)), *self.ingest_tokens.values()]
+
 
 def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
     """Settings from `environ` and the TOML file it names. Raises `SettingsError` for the first mistake."""
@@ -161,7 +168,33 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         env_file=_path(values, "CLAUDE_COST_ENV_FILE") if environ.get("CLAUDE_COST_ENV_FILE", "").strip() else None,
     )
     _warn_of_questionable(settings)
-    return settings
+    return _following_files(settings, environ)
+
+
+FOLLOWED = {
+    "SLACK_BOT_TOKEN": "xoxb-",
+    "SLACK_APP_TOKEN": "xapp-",
+    "SLACK_SIGNING_SECRET": "",
+    "ANTHROPIC_ADMIN_KEY": "",
+    "ANTHROPIC_API_KEY": "",
+    "CLAUDE_COST_READ_TOKEN": "",
+    "CLAUDE_COST_INGEST_TOKEN": "",
+}
+"""Secrets whose files are read again while the bot runs, and how they begin."""
+
+
+def _following_files(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    changes: dict[str, Any] = {}
+    for name, prefix in FOLLOWED.items():
+        file = environ.get(f"{name}_FILE", "").strip()
+        of_senders = name == "CLAUDE_COST_INGEST_TOKEN"
+        key = name.removeprefix("CLAUDE_COST_").lower()
+        value = settings.ingest_tokens.get("default") if of_senders else getattr(settings, key)
+        if not file or value is None:
+            continue
+        followed = SecretFile(value.get_secret_value(), f"{name}_FILE", Path(file), prefix)
+        changes |= {"ingest_tokens": {**settings.ingest_tokens, "default": followed}} if of_senders else {key: followed}
+    return replace(settings, **changes)
 
 
 def _warn_of_questionable(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from bot.alerts.rules import AlertRules, Receiver, rules_type
 from bot.budgets.budget import LIMITS, Budget, ScopeKind
 from bot.budgets.owners import Team, Teams, WrittenTeam, team_name
 from bot.budgets.parsing import WrittenBudget
+from bot.config.secret_file import SecretFile
 from bot.config.tables import (
     INGEST_TOKEN,
     AlertsTable,
@@ -216,6 +217,8 @@ def _ingest_token(table: IngestTable, number: int, path: Path) -> SecretStr:
             f"{path}: ingest.{number}: the token is empty or has a character that no HTTP header can carry: use "
             "letters, digits and punctuation without spaces, such as the output of openssl rand -hex 32."
         )
+    if table.token_file is not None:
+        return SecretFile(token, f"{path}: ingest.{number}.token_file", absolute(table.token_file))
     return SecretStr(token)
 
 

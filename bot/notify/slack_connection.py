@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from pydantic import SecretStr
 from slack_bolt.adapter.socket_mode.async_base_handler import AsyncBaseSocketModeHandler
 from slack_bolt.adapter.socket_mode.async_internals import send_async_response
 from slack_bolt.adapter.socket_mode.internals import build_headers
@@ -145,6 +146,8 @@ class _Client(SocketModeClient):
     """
 
     answer_seconds: float = ANSWER_SECONDS
+    secret: SecretStr | None = None
+    """The app token, which may rotate: each connection asks for it."""
     made_at: float | None = None
     """By `time.monotonic`, of the last connection, until the next one is asked for."""
     short_lives: int = 0
@@ -160,8 +163,9 @@ class _Client(SocketModeClient):
 
     async def issue_new_wss_url(self) -> str:
         await self._pause_after_short_lives()
+        token = self.app_token if self.secret is None else self.secret.get_secret_value()
         try:
-            answer = await call(self.web_client.apps_connections_open(app_token=self.app_token), self.answer_seconds)
+            answer = await call(self.web_client.apps_connections_open(app_token=token), self.answer_seconds)
         except LimitedCallError as error:
             await asyncio.sleep(min(error.retry_after or timedelta(0), LONGEST_SOCKET_WAIT).total_seconds())
             raise
@@ -206,13 +210,16 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 class SocketMode(AsyncBaseSocketModeHandler):
     """Bolt's handler, except that an envelope delivered twice is acknowledged twice and handled once."""
 
-    def __init__(self, app: AsyncApp, app_token: str, answer_seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(
+        self, app: AsyncApp, app_token: str, answer_seconds: float = ANSWER_SECONDS, secret: SecretStr | None = None
+    ) -> None:
         self.app = self._app = app
         self.app_token = app_token
         quiet = logging.getLogger(f"{__name__}.socket_mode")
         quiet.addFilter(_without_traceback)
         self.client: SocketModeClient = _Client(app_token, quiet, app.client, ping_interval=10)
         self.client.answer_seconds = answer_seconds
+        self.client.secret = secret
         self.client.socket_mode_request_listeners.append(self.handle)  # type: ignore[arg-type]
         self._seen: OrderedDict[str, None] = OrderedDict()
 

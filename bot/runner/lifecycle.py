@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.amounts import count
+from bot.config.secret_file import secret_problems
 from bot.config.settings import SettingsError
 from bot.db.engine import database_problem
 from bot.language import spoken
@@ -112,7 +113,8 @@ class Lifecycle:
         """Why the bot is not ready, for the readiness check. Never raises, and returns within seconds."""
         slack, stored = await asyncio.gather(self._slack(), self._ask_database())
         lease = self._bot.leadership.problem()
-        return [*([slack] if slack else []), *([lease] if lease else []), *self._bot.faults.values(), *stored]
+        files = secret_problems(self._bot.settings.secrets())
+        return [*([slack] if slack else []), *([lease] if lease else []), *files, *self._bot.faults.values(), *stored]
 
     async def _slack(self) -> str | None:
         if self._slack_problem is None and self.socket is not None and not await self._connected(self.socket):
@@ -179,7 +181,7 @@ class Lifecycle:
                 if settings.slack_app_token is not None:
                     app_token = settings.slack_app_token.get_secret_value()
                     await check_app_token(client, app_token, settings.channel)
-                    self.socket = SocketMode(self._bot.slack, app_token)
+                    self.socket = SocketMode(self._bot.slack, app_token, secret=settings.slack_app_token)
                     await self.socket.connect_async()  # type: ignore[no-untyped-call]
             except SlackUnreachableError as error:
                 self._slack_problem = str(error)

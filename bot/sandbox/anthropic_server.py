@@ -78,6 +78,7 @@ class AnthropicSandbox(LocalServer):
         self.hipaa = False
         """Whether this organization has HIPAA readiness, to which the analytics pair is closed."""
         self.keys = dict(keys or {})
+        self.admin_key = ADMIN_KEY
         self.archived: set[str] = set()
         """Ids of workspaces and keys that are archived: the workspaces are left out unless they are asked for."""
         self.page_most: int | None = None
@@ -109,7 +110,7 @@ class AnthropicSandbox(LocalServer):
             if "anthropic-version" not in request.headers:
                 return _error(400, "invalid_request_error", "anthropic-version is required")
             key = request.headers.get("x-api-key")
-            if key not in (ADMIN_KEY, ANALYTICS_KEY):
+            if key not in (self.admin_key, ANALYTICS_KEY):
                 return _error(401, "authentication_error", "invalid x-api-key")
             analytics = path in (ANALYTICS_USAGE, ANALYTICS_COST)
             if key == ANALYTICS_KEY and not analytics:

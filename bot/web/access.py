@@ -36,13 +36,13 @@ class BearerAccess:
     def __init__(
         self, token: SecretStr | None, variable: str, host: str = "", *, others: Iterable[SecretStr] = ()
     ) -> None:
-        self._tokens = tuple(each.get_secret_value().encode() for each in (token, *others) if each is not None)
+        self._secrets = tuple(each for each in (token, *others) if each is not None)
         self._variable = variable
         self._hosts = LOOPBACK | ({f"[{host}]" if ":" in host else host.lower()} if host else frozenset())
 
     def refusal(self, request: web.Request) -> web.Response | None:
         """A response of 401, 403 or 421; None if the request may pass."""
-        if not self._tokens:
+        if not self._secrets:
             if any(_OF_PROXIES.fullmatch(header.replace("_", "-")) for header in request.headers):
                 return _unauthorized(
                     f"This request came through a proxy: set {self._variable}, and send it as Authorization: Bearer "
@@ -58,13 +58,13 @@ class BearerAccess:
         # Header bytes that are not UTF-8 arrive as surrogates.
         sent = given.encode("utf-8", "surrogateescape")
         # Compare each, so that the response time does not reveal which one is right.
-        if sum(hmac.compare_digest(sent, token) for token in self._tokens):
+        if sum(hmac.compare_digest(sent, each.get_secret_value().encode()) for each in self._secrets):
             return None
         return _unauthorized(f"This is not the token of {self._variable}.", ', error="invalid_token"')
 
     def foreign(self, request: web.Request) -> web.Response | None:
         """421 or 403 for a request of another host or site, when no token protects the port from web pages."""
-        if self._tokens:
+        if self._secrets:
             return None
         if not is_for(request, self._hosts):
             sentence = f"This port answers to localhost only: use http://localhost, or set {self._variable}."

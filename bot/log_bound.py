@@ -1,4 +1,4 @@
-"""Bounds the log, so that a repeating fault cannot fill the disk."""
+"""Bounds the log, so that a repeating fault cannot fill the disk, and keeps each entry recognizable as one."""
 
 import logging
 import re
@@ -16,7 +16,18 @@ MOST_KINDS = 500
 MOST_CHARACTERS = 16_000
 """Of one entry with its traceback."""
 
+FURTHER_LINE = "  "
+"""Begins every line of an entry but the first: no text that is logged can look like an entry of its own."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What a terminal obeys, or what hides or turns text around; line breaks and tabs are kept."""
+
 _VARIES = re.compile(r"0x[0-9a-f]+|\d+", re.IGNORECASE)
+
+
+def plain(text: str) -> str:
+    """An entry as it may stand in a log: control characters as escapes, further lines indented."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text).replace("\n", f"\n{FURTHER_LINE}")
 
 
 @dataclass(slots=True)
@@ -46,7 +57,7 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
             super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        text = plain(super().format(record))
         return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} … (cut)"
 
     def close(self) -> None:

@@ -96,3 +96,28 @@ async def test_a_flood_of_the_event_loop_s_own_errors_is_bounded(log: Log) -> No
         loop_log.removeHandler(log.handler)
         loop_log.propagate = True
     assert log.stream.getvalue().count("out of system resource") == PER_KIND
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x\n2026-11-29 12:00:00 ERROR the disk is full",
+        "x\r\nERROR forged",
+        "x\x85ERROR forged",
+        "x\u2028ERROR forged",
+        "\x1b[2J\x1b]0;title\x07",
+        "\u202egnp.exe",
+        "a\x00b",
+    ],
+)
+def test_no_text_that_is_logged_looks_like_an_entry_or_obeys_a_terminal(log: Log, text: str) -> None:
+    log.logger.error("the reason is: %s", text)
+    try:
+        raise ValueError(text)
+    except ValueError:
+        log.logger.exception("failed")
+    first, failed, *further = [line for line in log.lines if not line.startswith("  ")]
+    assert first.startswith("the reason is: ")
+    assert failed == "failed"
+    assert not further
+    assert all(character.isprintable() for character in log.stream.getvalue().replace("\n", ""))

@@ -81,6 +81,11 @@ def _idna(host: str) -> str:
         return ""
 
 
+def is_plain_http(address: str) -> bool:
+    """Whether what is sent there can be read on its way."""
+    return urlsplit(address).scheme != "https"
+
+
 def is_loopback(host: str) -> bool:
     """Whether `host` is reachable from this machine only."""
     host = host.lower().rstrip(".")

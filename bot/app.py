@@ -83,7 +83,7 @@ from bot.services import Services
 from bot.steady_clock import SteadyClock
 from bot.threads import InFlight, Threads
 from bot.usage.anthropic.attribution_cache import Attribution
-from bot.usage.anthropic.client import Transport
+from bot.usage.anthropic.client import Transport, new_http
 from bot.usage.anthropic.limits import RateLimitCache
 from bot.usage.anthropic.token_count import TokenCounter
 from bot.usage.attributed_store import AttributedStore
@@ -292,7 +292,7 @@ async def _base(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Base
     leadership = await stack.enter_async_context(Leadership(Lease(engine)).kept())
     session = await stack.enter_async_context(slack_api.new_session())
     client = slack_client(settings, session)
-    http = await stack.enter_async_context(httpx.AsyncClient(base_url=settings.anthropic_base_url))
+    http = await stack.enter_async_context(new_http(settings.anthropic_base_url))
     if isinstance(clock, SteadyClock):
         http.event_hooks = {"response": [partial(_note_date, clock)]}
     rate_limits = RateLimitCache(Transport(http, settings.anthropic_admin_key, most_waiting=LIMITS_WAIT), clock)

@@ -108,6 +108,9 @@ class _BoundedResponse(aiohttp.ClientResponse):
 
 
 async def _stay_here(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    if request.url.scheme == "http":
+        # slack_sdk takes any proxy of the environment, which would read the token.
+        request.update_proxy(None, None, None)
     response = await handler(request)
     if response.status in REDIRECTS:
         response.close()

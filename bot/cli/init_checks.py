@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
 
-import httpx
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.app import slack_client
@@ -23,7 +22,7 @@ from bot.notify.slack_connection import (
     refusal_of,
 )
 from bot.slack_api import CallError, RefusedCallError, as_object, call, new_session
-from bot.usage.anthropic.client import Transport
+from bot.usage.anthropic.client import Transport, new_http
 from bot.usage.model import UnavailableError
 
 UNKNOWN_USERS = frozenset({"user_not_found", "user_not_visible", "users_not_found"})
@@ -95,7 +94,7 @@ class Checks:
         if key is None:
             return Finding(Outcome.REFUSED, "ANTHROPIC_ADMIN_KEY is missing.")
         now = self._clock()
-        async with httpx.AsyncClient(base_url=settings.anthropic_base_url) as http:
+        async with new_http(settings.anthropic_base_url) as http:
             transport = Transport(http, key, most_waiting=timedelta(0))
             accesses = await try_usage_apis(transport, now)
         judged = judge_usage_apis(settings.usage_api, *accesses, now)

@@ -21,6 +21,7 @@ from bot.listed import all_of
 from bot.messages import Message
 from bot.pricing.card import RateCard
 from bot.steady_clock import FAIL_ABOVE, WARN_ABOVE, ClockOffsets, SteadyClock
+from bot.usage.anthropic.client import new_http
 
 SECONDS = 8
 """Seconds for each check; there are two rounds."""
@@ -98,7 +99,8 @@ async def examine(
     async def note(answer: httpx.Response) -> None:
         offsets.note("Anthropic", answer.headers)
 
-    async with httpx.AsyncClient(base_url=settings.anthropic_base_url, event_hooks={"response": [note]}) as http:
+    async with new_http(settings.anthropic_base_url) as http:
+        http.event_hooks = {"response": [note]}
         first: dict[str, Awaitable[Sequence[Check]]] = {}
         if "SLACK_API_URL" not in wrong:
             first["slack_token"] = slack()

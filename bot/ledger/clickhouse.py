@@ -173,8 +173,14 @@ def connect_clickhouse(address: ClickHouseAddress, seconds: int) -> Client:
             autogenerate_session_id=False,
             # In the body, since ids are too many for an address.
             form_encode_query_params=True,
+            # A proxy of the environment would read the password.
+            pool_mgr=None if address.is_secure else _without_proxy(),
         )
     return client
+
+
+def _without_proxy() -> Any:
+    return import_module("clickhouse_connect.driver.httputil").default_pool_manager()
 
 
 def _library() -> Any:

@@ -30,6 +30,7 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.acknowledgement import dispatched
+from bot.addresses import is_plain_http
 from bot.clock import Clock
 from bot.db.state import Person
 from bot.notify.model import Address, back_off
@@ -218,6 +219,8 @@ class SocketMode(AsyncBaseSocketModeHandler):
         quiet = logging.getLogger(f"{__name__}.socket_mode")
         quiet.addFilter(_without_traceback)
         self.client: SocketModeClient = _Client(app_token, quiet, app.client, ping_interval=10)
+        if is_plain_http(app.client.base_url):
+            self.client.proxy = None
         self.client.answer_seconds = answer_seconds
         self.client.secret = secret
         self.client.socket_mode_request_listeners.append(self.handle)  # type: ignore[arg-type]

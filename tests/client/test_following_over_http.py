@@ -147,3 +147,15 @@ def test_the_token_is_sent_and_follows_no_redirect(
         assert "s3cret" not in caplog.text
     finally:
         server.close()
+
+
+def test_a_proxy_of_the_environment_does_not_get_the_token_for_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, proxy = ModeServer(token="s3cret"), ModeServer()
+    monkeypatch.setenv("http_proxy", proxy.url)
+    try:
+        with following(CLAUDE_COST_FALLBACK_URL=server.url, CLAUDE_COST_READ_TOKEN="s3cret") as follower:
+            eventually(lambda: follower.answer(OPUS) == SONNET)
+        assert not proxy.requests
+    finally:
+        server.close()
+        proxy.close()

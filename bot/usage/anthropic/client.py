@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
+from bot.addresses import is_plain_http
 from bot.language import Text, tr_lazy
 from bot.usage.model import MalformedError, RefusedError, SourceError, UnavailableError
 
@@ -30,6 +31,14 @@ ACCEPTED = "gzip, deflate"
 """The header `Accept-Encoding`: the encodings that this module can unpack."""
 
 _STEP_BYTES = 2**20
+
+
+def new_http(base_url: str) -> httpx.AsyncClient:
+    """A client of Anthropic at this address, through a proxy of the environment only where the key goes inside TLS.
+
+    A proxy reads what goes over plain HTTP, and it could not reach this machine's loopback.
+    """
+    return httpx.AsyncClient(base_url=base_url, trust_env=not is_plain_http(base_url))
 
 
 class TooLargeError(Exception):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import http.client
-import ipaddress
 import json
 import math
 import urllib.error
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
-from claude_cost_client.wire import NoRedirects
+from claude_cost_client.wire import is_local, opener_for
 
 PATH = "/v1/usage"
 LONGEST_ANSWER = 1_000_000
@@ -59,11 +58,7 @@ class Ingest:
         self._parts = _parts(url)
         self._url = url.rstrip("/") + PATH
         self._over_http = over_http
-        handlers: list[urllib.request.BaseHandler | type[urllib.request.BaseHandler]] = [NoRedirects]
-        if self._is_local():
-            # A proxy would get the token, and could not reach this machine's loopback anyway.
-            handlers.append(urllib.request.ProxyHandler({}))
-        self._opener = urllib.request.build_opener(*handlers)
+        self._opener = opener_for(url)
 
     def __repr__(self) -> str:
         return f"Ingest({self.address!r})"
@@ -118,15 +113,9 @@ class Ingest:
         return {**headers, "Authorization": f"Bearer {token}"}
 
     def _may_get_token(self) -> bool:
-        if self._parts.scheme == "https" or self._over_http is None or self._is_local():
+        if self._parts.scheme == "https" or self._over_http is None or is_local(self._parts.hostname):
             return True
         return self._parts.hostname in self._over_http
-
-    def _is_local(self) -> bool:
-        host = self._parts.hostname or ""
-        with suppress(ValueError):
-            return ipaddress.ip_address(host).is_loopback
-        return host == "localhost"
 
     def _refused(self, error: urllib.error.HTTPError, lines: Sequence[bytes], seconds: float) -> Delivered | Kept:
         status = error.code

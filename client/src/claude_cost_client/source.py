@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 from claude_cost_client.ceiling import MODE_VARIABLE
 from claude_cost_client.event_stream import EventReader
-from claude_cost_client.wire import Complaints, NoRedirects
+from claude_cost_client.wire import Complaints, opener_for
 
 log = logging.getLogger("claude_cost.client")
 
@@ -118,7 +118,7 @@ class HttpSource:
         self._url = url.rstrip("/") + "/v1/fallback"
         self._token = token
         self._etag: str | None = None
-        self._opener = urllib.request.build_opener(NoRedirects)
+        self._opener = opener_for(url)
         self._complaints = Complaints()
         self._stream_from = -math.inf
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 
@@ -14,6 +16,27 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *args: object, **kwargs: object) -> None:
         return None
+
+
+def opener_for(url: str) -> urllib.request.OpenerDirector:
+    """Opens addresses of the bot at `url`."""
+    handlers: list[urllib.request.BaseHandler | type[urllib.request.BaseHandler]] = [NoRedirects]
+    try:
+        host = urllib.parse.urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if is_local(host):
+        # A proxy would get the token, and could not reach this machine's loopback anyway.
+        handlers.append(urllib.request.ProxyHandler({}))
+    return urllib.request.build_opener(*handlers)
+
+
+def is_local(host: str | None) -> bool:
+    """Whether this host is the machine itself."""
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Complaints:

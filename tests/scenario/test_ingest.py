@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from aiohttp import web
 from pydantic import SecretStr
 from sqlalchemy import Connection, event, text
 
@@ -44,9 +45,10 @@ def lines(records: Iterable[Any]) -> bytes:
 class Port:
     """An open port of a bot, and what its ledger holds."""
 
-    def __init__(self, client: httpx.AsyncClient, bot: Bot) -> None:
+    def __init__(self, client: httpx.AsyncClient, bot: Bot, app: web.Application) -> None:
         self.client = client
         self.bot = bot
+        self.app = app
 
     async def send(
         self, body: bytes | object, kind: str = "application/json", token: str | None = TOKEN, **headers: str
@@ -104,7 +106,7 @@ async def port_of(
         open_port(app, "127.0.0.1", 0, connections) as ((_, number),),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{number}", timeout=30) as client,
     ):
-        yield Port(client, bot)
+        yield Port(client, bot, app)
 
 
 @pytest.fixture

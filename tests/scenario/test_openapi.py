@@ -1,0 +1,92 @@
+"""The HTTP port answers made-up requests as its description says, and the description names every route."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import responses
+import schemathesis
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from hypothesis.strategies import SearchStrategy
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.scenario.conftest import World
+from tests.scenario.test_ingest import READ, TOKEN, port_of
+
+SPECIFICATION = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+ENDLESS = "/v1/fallback/stream"
+EXAMPLES = 12
+"""Of each operation and kind; `benchmarks` has more."""
+
+
+def described() -> dict[str, Any]:
+    """The description as it stands in docs."""
+    found: dict[str, Any] = yaml.safe_load(SPECIFICATION.read_text(encoding="utf-8"))
+    return found
+
+
+async def test_every_route_is_described_and_nothing_else(simulated: World) -> None:
+    async with simulated.bot() as bot, port_of(bot, read=READ, slack=True) as port:
+        routes = {
+            (resource.canonical, route.method.lower())
+            for resource in port.app.router.resources()
+            for route in resource
+            if route.method != "HEAD"
+        }
+    assert {(path, method) for path, item in described()["paths"].items() for method in item} == routes
+
+
+@pytest.mark.parametrize("mode", [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE])
+async def test_made_up_requests_get_described_answers(simulated: World, mode: schemathesis.GenerationMode) -> None:
+    simulated.spend(120)
+    async with simulated.bot() as bot, port_of(bot, read=READ, slack=True) as port:
+        await bot.cycle()
+        with responses.RequestsMock(assert_all_requests_are_fired=False) as requests:
+            requests.add_passthru("http://127.0.0.1")
+            tried = await asyncio.to_thread(try_all, str(port.client.base_url), mode, EXAMPLES)
+    assert set(tried) > {"/v1/usage", "/v1/traces", "/ofrep/v1/evaluate/flags/{key}", "/slack/events"}
+
+
+def try_all(url: str, mode: schemathesis.GenerationMode, examples: int) -> Mapping[str, int]:
+    """Send requests of every operation; returns how many by path. Raises at the first answer that is not described."""
+    tried = {}
+    for found in schemathesis.openapi.from_dict(described()).get_all_operations():
+        operation = found.ok()
+        if operation.path != ENDLESS:
+            token = TOKEN if "sending" in operation.definition.raw["tags"] else READ
+            tried[operation.path] = _try(operation.as_strategy(generation_mode=mode), url, token, examples)
+    return tried
+
+
+def _try(cases: SearchStrategy[schemathesis.Case], url: str, token: str, examples: int) -> int:
+    tried = 0
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases)
+    def send(case: schemathesis.Case) -> None:
+        nonlocal tried
+        answer = case.call(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=20)
+        case.validate_response(answer, checks=CHECKS)
+        tried += 1
+
+    with suppress(Unsatisfiable):  # nothing of a request without parameters can be wrong
+        send()
+    return tried

@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-fast test-thorough coverage demo drawing
+.PHONY: help install check insecure audit parts test test-fast test-thorough coverage demo drawing
 
 BIN := .venv/bin
 
@@ -18,6 +18,16 @@ check:  ## ruff, its format, and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+insecure:  ## known ways to write insecure Python, by bandit; it needs no network
+	$(BIN)/bandit -q -r -c pyproject.toml bot handlers client/src
+
+audit: insecure  ## and known weaknesses of the locked packages, which a service on the network knows
+	for locked in requirements.txt requirements-postgres.txt requirements-clickhouse.txt; do \
+		$(BIN)/pip-audit --strict --disable-pip --require-hashes -r $$locked || exit 1; done
+
+parts:  ## parts.json: every locked package with its hashes, for CycloneDX
+	$(BIN)/cyclonedx-py requirements --of JSON --output-reproducible --pyproject pyproject.toml -o parts.json requirements.txt
 
 test:  ## every test; on PostgreSQL too, which starts by itself
 	$(BIN)/pytest -n auto

@@ -18,7 +18,7 @@ from bot.threads import InFlight
 from handlers.commands import answer_question, is_command, split_command
 from handlers.questions import TOPICS as TOPICS
 from handlers.questions import meant
-from handlers.render.parts import paragraph
+from handlers.render.parts import paragraph, said
 from handlers.requests import answering, drawings, person_of
 
 log = logging.getLogger(__name__)
@@ -57,11 +57,12 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
             words = command_of(text, _bot_user(body))
             asked = services if _is_private(event) else in_public
             channel = str(event.get("channel") or "")
-            message = (
-                _not_understood()
-                if words is None
-                else await answer_question(asked, person_of(asking), words, text, channel)
-            )
+            if services.workspace.excludes(str(asking["user"]["team_id"] or "")):
+                message = said(tr("Only members of the bot's own Slack workspace get answers."))
+            elif words is None:
+                message = _not_understood()
+            else:
+                message = await answer_question(asked, person_of(asking), words, text, channel)
             await _say(services, client, event, message)
 
     app.event("app_mention")(on_message)

@@ -97,6 +97,15 @@ class Workspace:
             return organizations == {self.enterprise}
         return person.teams == {self.team}
 
+    def excludes(self, team: str) -> bool:
+        """Whether somebody of this workspace or organization is certainly of another company; False while unknown."""
+        if not self.is_known or not team:
+            return False
+        if team.startswith("E"):
+            return team != self.enterprise
+        # No request says which workspaces an organization has.
+        return not self.enterprise and team != self.team
+
     def permalink(self, address: Address) -> str | None:
         """The link to a message, in Slack's own form; None while the workspace is unknown."""
         if not self.url:

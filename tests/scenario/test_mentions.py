@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bot.notify.slack_connection import Workspace
 from bot.runner.cycle import Bot
+from bot.sandbox.slack_payloads import written
 from bot.sandbox.slack_workspace import BOT_USER, DEVELOPER, Message
 from handlers.estimate import FORM_SHORTCUT, PROMPT_SHORTCUT
 from handlers.render.estimate_form import MORE, PROMPT
 from handlers.render.fields import FIELD
-from tests.scenario.conftest import World
+from tests.scenario.conftest import ALERTS, World
 
 
 @pytest.fixture
@@ -104,3 +106,32 @@ async def field(world: World, key: str) -> str:
     [block] = [each for each in world.slack.views.modals[DEVELOPER][-1].content["blocks"] if each["block_id"] == key]
     assert block["element"]["action_id"] == FIELD
     return str(block["element"].get("initial_value"))
+
+
+@pytest.mark.parametrize("field", ["user_team", "team"])
+async def test_somebody_of_another_company_gets_no_answer(simulated: World, bot: Bot, field: str) -> None:
+    simulated.spend(42)
+    await bot.cycle()
+    question = simulated.slack.say(f"<@{BOT_USER}> what do we spend?")
+    payload = written(simulated.slack.workspace, question, simulated.slack.workspace.channels[ALERTS], mentions=True)
+    payload["event"] |= {field: "T0OTHER"}
+    await simulated.slack.send_envelope("events_api", payload)
+    [answer] = await answers_to(simulated, question)
+    assert answer.text == "Only members of the bot's own Slack workspace get answers."
+
+
+@pytest.mark.parametrize(
+    ("own", "team", "is_foreign"),
+    [
+        (Workspace(team="T1"), "T1", False),
+        (Workspace(team="T1"), "T2", True),
+        (Workspace(team="T1"), "E2", True),
+        (Workspace(team="T1"), "", False),
+        (Workspace(), "T2", False),
+        (Workspace(team="T1", enterprise="E1"), "T2", False),
+        (Workspace(team="T1", enterprise="E1"), "E1", False),
+        (Workspace(team="T1", enterprise="E1"), "E2", True),
+    ],
+)
+def test_who_is_certainly_of_another_company(own: Workspace, team: str, is_foreign: bool) -> None:
+    assert own.excludes(team) == is_foreign

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -62,6 +63,7 @@ def try_all(url: str, mode: schemathesis.GenerationMode, examples: int) -> Mappi
     """Send requests of every operation; returns how many by path. Raises at the first answer that is not described."""
     tried = {}
     for found in schemathesis.openapi.from_dict(described()).get_all_operations():
+        assert isinstance(found, Ok)
         operation = found.ok()
         if operation.path != ENDLESS:
             token = TOKEN if "sending" in operation.definition.raw["tags"] else READ
@@ -69,7 +71,7 @@ def try_all(url: str, mode: schemathesis.GenerationMode, examples: int) -> Mappi
     return tried
 
 
-def _try(cases: SearchStrategy[schemathesis.Case], url: str, token: str, examples: int) -> int:
+def _try(cases: SearchStrategy[schemathesis.Case[Any]], url: str, token: str, examples: int) -> int:
     tried = 0
 
     @settings(
@@ -81,7 +83,7 @@ def _try(cases: SearchStrategy[schemathesis.Case], url: str, token: str, example
         suppress_health_check=list(HealthCheck),
     )
     @given(case=cases)
-    def send(case: schemathesis.Case) -> None:
+    def send(case: schemathesis.Case[Any]) -> None:
         nonlocal tried
         answer = case.call(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=20)
         case.validate_response(answer, checks=CHECKS)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest

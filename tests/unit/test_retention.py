@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, Table, delete, event, func, insert, select
 
 from bot.alerts.cycle_state import DueStore
-from bot.alerts.incident_store import IncidentStore
 from bot.alerts.notice_contents import newest_payload
 from bot.alerts.rules import AlertRules
-from bot.alerts.store import AlertStore
+from bot.alerts.store import AlertStore, IncidentStore
 from bot.budgets.budget import LimitKind
 from bot.db.engine import open_database
 from bot.db.retention import RULES, Retention, prune

@@ -74,6 +74,7 @@ from bot.notify.model import Destination
 from bot.notify.outbox import Outbox
 from bot.notify.slack import SlackDestination
 from bot.notify.slack_connection import NativeBlocks, ResponseUrls, Workspace
+from bot.notify.workspace_store import claim
 from bot.pricing.card import RateCard, load_rate_card
 from bot.pricing.store import EstimateStore
 from bot.runner.cycle import Bot
@@ -233,6 +234,7 @@ async def bot_from(
             lifecycle_timer=LifecycleTimer(alerts.life, rules, clock),
             delivery_health=Evaluator(AlertKind.DELIVERY, context),
             due=DueStore(base.engine, alerts.destinations.names, rules),
+            claim=partial(claim, base.engine),
             prune_history=partial(prune, base.engine, retention=settings.retention),
         )
 

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -90,6 +91,10 @@ async def _once(settings: Settings, doubts: list[str]) -> int:
         except (SlackRefusedError, SlackUnreachableError):
             # Only links need the answer; delivery finds out whether alerts get through.
             bot.workspace.url = ""
+        if bot.workspace.is_known:
+            # The cycle says what is wrong with a database that does not answer.
+            with suppress(SQLAlchemyError):
+                await asyncio.to_thread(bot.claim, bot.workspace)
         await bot.leadership.settled()
         # There is no next cycle that would see what comes later.
         bot.patience = bot.patience._replace(attribution=None)

@@ -116,6 +116,8 @@ class Bot:
     lifecycle_timer: LifecycleTimer
     delivery_health: Evaluator
     due: DueStore
+    claim: Callable[[Workspace], None]
+    """Records whose the database is. Raises `SlackRefusedError` where it is another workspace's."""
     prune_history: Callable[[datetime], int]
     """Deletes what was kept long enough. Returns how many rows."""
     patience: Patience = PATIENCE

@@ -178,6 +178,7 @@ class Lifecycle:
         for failures in itertools.count():
             try:
                 self._bot.workspace.learn(await check_bot_token(client, settings.channel))
+                await self._claim()
                 if settings.slack_app_token is not None:
                     app_token = settings.slack_app_token.get_secret_value()
                     await check_app_token(client, app_token, settings.channel)
@@ -192,6 +193,13 @@ class Lifecycle:
                 self._slack_problem = None
                 log.info("connected to Slack (%s)", "Socket Mode" if self.socket else "HTTP mode")
                 return
+
+    async def _claim(self) -> None:
+        """A database that does not answer now is no reason not to connect."""
+        try:
+            await self._bot.services.threads.commands(self._bot.claim, self._bot.workspace)
+        except SQLAlchemyError as error:
+            log.warning("whose the database is cannot be checked: %s", database_problem(error))
 
     async def disconnect(self) -> None:
         """Close the Socket Mode connection, if any."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bot.usage.logs import streams
 from bot.usage.logs.json_values import LONGEST_VALUE, values_of
-from bot.usage.logs.streams import records_of
+from bot.usage.logs.streams import MOST_LAYERS, NotReadError, records_of
 from bot.usage.logs.usage_block import Skipped
 
 RECORD = {"model": "claude-opus-4-6", "note": "x" * 300, "usage": {"input_tokens": 10, "output_tokens": 7}}
@@ -150,3 +150,32 @@ def test_whoever_takes_lines_sees_all_of_a_file_of_lines_that_is_packed(pack: Ca
     found = list(records_of(BytesIO(pack(b"\n".join(lines) + b"\n")), take=take))
     assert found == [{"number": 7, "a": 1}]
     assert taken == lines[:9] + lines[10:]
+
+
+PACKERS: list[Callable[[bytes], bytes]] = [gzip.compress, bz2.compress, lzma.compress]
+
+
+@pytest.mark.parametrize("inner", PACKERS)
+@pytest.mark.parametrize("outer", PACKERS)
+def test_what_is_packed_twice_is_read(inner: Callable[[bytes], bytes], outer: Callable[[bytes], bytes]) -> None:
+    assert read(outer(inner(json.dumps(RECORD).encode()))) == [RECORD]
+
+
+@pytest.mark.parametrize("pack", PACKERS)
+def test_what_is_packed_again_and_again_is_refused_in_one_clause(pack: Callable[[bytes], bytes]) -> None:
+    content = json.dumps(RECORD).encode()
+    for _ in range(MOST_LAYERS):
+        content = pack(content)
+    assert read(content) == [RECORD]
+    with pytest.raises(NotReadError, match="compressed more than 3 times"):
+        read(pack(content))
+
+
+def test_a_bomb_of_one_endless_line_takes_no_memory() -> None:
+    packed = gzip.compress(b"x" * 80_000_000, compresslevel=1)
+    tracemalloc.start()
+    try:
+        assert all(isinstance(found, Skipped) for found in read(packed))
+        assert tracemalloc.get_traced_memory()[1] < 150_000_000
+    finally:
+        tracemalloc.stop()

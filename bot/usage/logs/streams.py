@@ -72,6 +72,9 @@ NOT_READ = {
 }
 """First bytes of formats that are recognized but not supported, with the remedy."""
 
+MOST_LAYERS = 3
+"""How often a file may be compressed: each layer may pack a thousandfold."""
+
 DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 """What reading a damaged compressed file raises, besides the errors of reading a file at all."""
 
@@ -129,13 +132,15 @@ def opened(stream: BinaryIO, advance: Advance = lambda read: None) -> Reader:
 def _opened(stream: BinaryIO, advance: Advance) -> tuple[Reader, bytes]:
     """The stream, and its beginning: all that was read with it."""
     reader: Reader = io.BufferedReader(_Counted(stream, advance), BUFFER)
-    for _ in range(3):
+    for _ in range(MOST_LAYERS + 1):
         beginning = reader.peek(16)
         head = beginning[:512]
         unpacked = _unpacked(reader, head)
         if unpacked is None:
             break
         reader = unpacked
+    else:
+        raise NotReadError(f"it is compressed more than {MOST_LAYERS} times; unpack it")
     for magic, reason in NOT_READ.items():
         if head.startswith(magic):
             raise NotReadError(reason)
@@ -152,7 +157,7 @@ def _opened(stream: BinaryIO, advance: Advance) -> tuple[Reader, bytes]:
 def _unpacked(reader: Reader, head: bytes) -> Reader | None:
     unpacked: Any
     if head.startswith(GZIP):
-        unpacked = gzip.GzipFile(fileobj=reader)
+        unpacked = gzip.GzipFile(fileobj=reader, mode="rb")
     elif head.startswith(BZIP2) and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
         unpacked = bz2.BZ2File(reader)
     elif head.startswith(XZ):

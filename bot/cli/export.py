@@ -35,8 +35,10 @@ CONNECT_SECONDS = 10
 FORMATS = ("csv", "focus")
 
 # Spreadsheets take full-width signs as well.
-STARTS_A_FORMULA = (*"=+-@＝＋－＠", "\t", "\r", "\n")
-AFTER_A_SEPARATOR = re.compile(r"(?!\A)([;\t\r\n]\s*)(?=[=+\-@＝＋－＠])")
+_UNSEEN = r"[\s\x00-\x1f\x7f-\xa0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]*"
+"""What a spreadsheet leaves out before a formula."""
+STARTS_A_FORMULA = re.compile(rf"[\t\r\n]|{_UNSEEN}[=+\-@＝＋－＠]")
+AFTER_A_SEPARATOR = re.compile(rf"((?:;|(?!\A)[\t\r\n]){_UNSEEN})(?=[=+\-@＝＋－＠])")
 NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 Rows = Iterable[Mapping[str, str]]
@@ -209,4 +211,4 @@ def _safe(cell: str) -> str:
         return cell
     # Some spreadsheets split at semicolons, whatever the quotes say, and leave out spaces before a formula.
     cell = AFTER_A_SEPARATOR.sub(r"\1'", cell)
-    return f"'{cell}" if cell.lstrip().startswith(STARTS_A_FORMULA) or cell.startswith(STARTS_A_FORMULA) else cell
+    return f"'{cell}" if STARTS_A_FORMULA.match(cell) else cell

@@ -109,17 +109,21 @@ def test_without_a_database_nothing_is_made(
 
 
 @pytest.mark.parametrize(
-    "cell", ["=1+1", "+1", "-1+1", "-a", "@SUM(A1)", "\t=1", "\n=1", "＝1+1", "＠SUM(A1)", " =1", "\u3000=1"]
+    "cell",
+    [
+        *("=1+1", "+1", "-1+1", "-a", "@SUM(A1)", "\t=1", "\n=1", "＝1+1", "＠SUM(A1)", " =1", "\u3000=1"),
+        *("\ufeff=1", "\u200b=1", "\x00=1", "\x1f +1", "\u202e@SUM(A1)", "\xad-a"),
+    ],
 )
 def test_no_cell_is_a_formula(cell: str) -> None:
     [_, row] = csv.reader(io.StringIO(written(["a", "b"], [{"a": cell, "b": "x=1"}])))
     assert row == [f"'{cell}", "x=1"]
 
 
-@pytest.mark.parametrize("cell", ["a;=cmd()", "a; =cmd()", "a\t@SUM(A1)", "a\r\n+1"])
+@pytest.mark.parametrize("cell", ["a;=cmd()", "a; =cmd()", "a\t@SUM(A1)", "a\r\n+1", ";=cmd()", "a;\ufeff=cmd()"])
 def test_no_part_of_a_cell_is_a_formula_where_a_spreadsheet_divides_it(cell: str) -> None:
     [_, row] = csv.reader(io.StringIO(written(["a"], [{"a": cell}])))
-    assert re.search(r"[;\t\r\n]\s*[=+@-]", row[0]) is None
+    assert re.search(r"[;\t\r\n][\s\ufeff]*[=+@-]", row[0]) is None
     assert row[0].replace("'", "") == cell
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import OperationalError
 
 import bot
+from bot.alerts.asks import AskStore
 from bot.alerts.cycle_state import CycleStateStore, DueStore
 from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.notice_contents import ContentStore, read_content
@@ -63,6 +64,7 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     DueStore: {"look": (NOW,)},
     EstimateStore: {"all": (), "find": ("any",), "last_words": ("U1",)},
     IncidentStore: {"newest": (BUDGET, LimitKind.SOFT), "opened": ([LimitKind.SOFT], TODAY), "watching_since": ()},
+    AskStore: {},
     LifecycleStore: {"alert_at": (Address("C1", "1.0"),), "seen": (), "open_alerts": (), "subject": (1,)},
     ModeStore: {"auto": (), "changes": (5,), "current": (), "history": (5,), "in_force": ()},
     ContentStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": (), "unreachable": ()},
@@ -98,7 +100,8 @@ WRITES = {
     CalendarStore: {"add", "remove"},
     RaiseStore: {"add", "step"},
     EstimateStore: {"drop", "keep", "remember"},
-    LifecycleStore: {"acknowledge", "advance", "ask", "expect", "expect_no_more", "show_mode", "snooze"},
+    AskStore: {"ask"},
+    LifecycleStore: {"acknowledge", "advance", "expect", "expect_no_more", "show_mode", "snooze"},
     ModeStore: {"change", "not_written", "refused", "set_auto", "warn", "written"},
     AttributedStore: {"save"},
     DigestStore: {"post"},
@@ -256,5 +259,6 @@ def test_a_corrupted_database_is_a_sentence(impatient: Engine, path: Path) -> No
     with pytest.raises(Exception, match="not a database") as refusal:
         ContentStore(impatient).undelivered()
     assert database_problem(refusal.value) == (  # type: ignore[arg-type]
-        "The database fails (file is not a database): its server, its disk or its rights need a look."
+        "The database is damaged (file is not a database), so nothing is polled, sent or stored: stop the bot and run "
+        "`claude-cost restore FILE` with a backup."
     )

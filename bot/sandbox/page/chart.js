@@ -8,6 +8,8 @@ const TOP = 8;
 const BOTTOM = 24;
 const CHARACTER = 9; // the widest that one of a label becomes, on a phone
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+// Japanese characters are twice as wide.
+const widthOf = (label) => [...label].reduce((sum, one) => sum + (one > "\u2e7f" ? 2 : 1), 0) * CHARACTER;
 const onAxis = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
 function svg(tag, attributes, ...children) {
@@ -59,14 +61,14 @@ function onAxes({ type, series, axis_config: axes }) {
     svg("line", { x1: LEFT, x2: WIDTH, y1: y(value), y2: y(value), class: "grid" }),
     svg("text", { x: LEFT - 6, y: y(value) + 4, class: "axis end" }, onAxis.format(value)),
   ]);
-  const every = Math.ceil(categories.length / 8);
+  const every = Math.ceil(Math.max(categories.length / 8, Math.max(...categories.map(widthOf)) / step));
   const end = categories.at(-1);
-  const endBegins = (categories.length - 1) % every ? Infinity : WIDTH - end.length * CHARACTER;
+  const endBegins = (categories.length - 1) % every ? Infinity : WIDTH - widthOf(end);
   categories.forEach((category, index) => {
     if (index % every) return;
     const last = index === categories.length - 1;
     const x = last ? WIDTH : LEFT + step * (index + 0.5);
-    if (!last && x + (category.length * CHARACTER) / 2 > endBegins) return;
+    if (!last && x + widthOf(category) / 2 > endBegins) return;
     drawn.push(svg("text", { x, y: HEIGHT - 6, class: last ? "axis end" : "axis middle" }, category));
   });
   series.forEach(({ data }, index) => {

@@ -19,6 +19,7 @@ from bot.config.environment import misspelled
 from bot.config.settings import Need, Settings, SettingsError, load_settings, questionable
 from bot.db.engine import DatabaseError, database_problem
 from bot.doctor.database import shown_database
+from bot.language import spoken
 from bot.log_bound import BoundedHandler
 from bot.notify.slack_connection import SlackRefusedError, SlackUnreachableError, check_bot_token
 from bot.runner.cycle import Bot, Cycle
@@ -144,11 +145,11 @@ def _undone(bot: Bot, cycle: Cycle) -> str | None:
         return "Another copy of the bot is alive on this database: nothing was polled. Stop one of the two."
     problems = [] if cycle.poll.ok else [cycle.poll.error or "No data was read."]
     problems += [fault for fault in bot.faults.values() if fault not in problems]
-    problems += [target.error for target in bot.services.fallback.state().targets if target.error is not None]
+    problems += [spoken(each.error) for each in bot.services.fallback.state().targets if each.error is not None]
     if cycle.delivery.waiting:
         reason = cycle.delivery.error or "Slack has not been asked yet."
         problems.append(f"{_waiting(cycle.delivery.waiting)} for delivery: {reason}")
-    tried = {one.destination: one.error for one in bot.services.destinations.waiting()}
+    tried = {one.destination: spoken(one.error) for one in bot.services.destinations.waiting()}
     for name, waiting in bot.services.destinations.undelivered().items():
         reason = tried.get(name, "it has not answered yet")
         problems.append(f"{_waiting(waiting)} for {name}, because {reason}.")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import Flag, auto
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -272,7 +273,8 @@ def questionable(settings: Settings) -> list[str]:
         f"CLAUDE_COST_FALLBACK_CHAIN names {clause}"
         for clause in unknown_models(settings.fallback_chain, load_rate_card())
     ]
-    if settings.env_file is not None and settings.env_file.resolve() == settings.fallback_file.resolve():
+    # `Path.resolve` raises for a loop of links.
+    if settings.env_file is not None and realpath(settings.env_file) == realpath(settings.fallback_file):
         sentences.append(
             "CLAUDE_COST_FALLBACK_FILE is the file from which the bot reads its settings, so that services would read "
             "the bot's secrets: name another one."
@@ -294,9 +296,13 @@ def _config_file(path: str) -> ConfigFile:
         raise SettingsError("CLAUDE_COST_CONFIG holds what looks like a secret: it must be the path of a TOML file.")
     try:
         file = absolute(path)
-        if not file.exists() and PATH.fullmatch(path) is None:
+        if PATH.fullmatch(path) is None and not file.exists():
             raise ValueError(f"{shown(path, PATH)} is not a file: correct the path.")
         return read_config_file(file)
+    except OSError as error:
+        raise SettingsError(
+            f"CLAUDE_COST_CONFIG: {shown(path, PATH)} cannot be read ({error.strerror}): correct the path."
+        ) from None
     except ValueError as error:
         raise SettingsError(f"CLAUDE_COST_CONFIG: {error}") from None
 

@@ -117,9 +117,11 @@ def missing_file(url: str) -> Check | None:
         return None
     try:
         path = Path(str(database_address(url).database))
-    except ValueError as error:
-        return Check("database", State.FAIL, tr("CLAUDE_COST_DATABASE_URL cannot be used: {why}.", why=error))
-    if path.exists():
+        there = path.exists()
+    except (ValueError, OSError) as error:
+        why = getattr(error, "strerror", None) or error
+        return Check("database", State.FAIL, tr("CLAUDE_COST_DATABASE_URL cannot be used: {why}.", why=why))
+    if there:
         return None
     if not path.parent.is_dir():
         text = tr(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 
-from benchmarks import acknowledgements, answers, decisions, waits
+from benchmarks import acknowledgements, answers, decisions, fuzz, waits
 from benchmarks.figures import Figure, emit, figures_of, percentile
 from benchmarks.slack_actions import FORM_ACTIONS, MORE_WORDS, known_actions, typed
 from benchmarks.table import markdown
@@ -142,6 +142,12 @@ async def test_acknowledgements_are_measured(tmp_path: Path, capsys: pytest.Capt
     assert all(figure.value for figure in figures[:-1])
     assert times.late == times.apologies == []
     assert list(times.acked) == list(times.echoed) == list(some)
+
+
+def test_random_input_to_every_reader_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    counts, wrong = fuzz.measure(1_500, 7, None, tmp_path)
+    assert len(counts) == len(fuzz.readers(tmp_path))
+    assert wrong == {}
 
 
 def test_everything_that_the_bot_knows_is_done_to_it() -> None:

@@ -226,6 +226,13 @@ async def test_once_with_a_refused_key_is_one_line_and_one(world: World) -> None
     assert "sk-ant-refused" not in finished.err
 
 
+async def test_once_says_that_the_fallback_file_cannot_be_used(world: World) -> None:
+    finished = await world.once(CLAUDE_COST_FALLBACK_FILE=str(world.folder))
+    assert (finished.code, finished.err.count("\n")) == (1, 1)
+    assert f"{world.folder} cannot be read (Is a directory): correct CLAUDE_COST_FALLBACK_FILE" in finished.err
+    assert "{" not in finished.err
+
+
 async def test_once_says_in_the_same_line_that_a_variable_is_misspelled(world: World) -> None:
     quiet = await world.once()
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")

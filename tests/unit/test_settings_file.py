@@ -11,6 +11,7 @@ from bot.config.env_file import find_env_file, is_open_to_others, load_env_file,
 from bot.config.settings import Need, SettingsError, load_settings, questionable
 from bot.doctor.check import State
 from bot.doctor.configuration import read_configuration, read_env_file
+from bot.doctor.database import missing_file
 
 TOKEN = "xoxb-1234567890-secret"
 
@@ -203,6 +204,22 @@ def test_a_path_that_cannot_be_used_is_one_finding_and_the_rest_is_read(tmp_path
     read = read_configuration({"CLAUDE_COST_FALLBACK_FILE": TOKEN, "CLAUDE_COST_CHANNEL": "C1"})
     assert read.settings is not None
     assert (read.settings.channel, set(read.wrong)) == ("C1", {"CLAUDE_COST_FALLBACK_FILE"})
+
+
+LONG = "9" * 300
+
+
+@pytest.mark.parametrize("path", [LONG, f"~/{LONG}", "x/" * 3000, "./" + "ü" * 200, "loop"], ids=lambda path: path[:5])
+def test_a_path_that_the_system_refuses_is_one_sentence(tmp_path: Path, path: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    read = read_configuration({"CLAUDE_COST_CONFIG": path})
+    assert set(read.wrong) == {"CLAUDE_COST_CONFIG"}
+    settings = read_configuration({"CLAUDE_COST_FALLBACK_FILE": path, "CLAUDE_COST_ENV_FILE": path}).settings
+    assert settings is not None
+    assert any("services would read" in sentence for sentence in questionable(settings))
+    check = missing_file(f"sqlite:///{LONG}")
+    assert check is not None
+    assert check.sentence == "CLAUDE_COST_DATABASE_URL cannot be used: File name too long."
 
 
 @pytest.mark.parametrize(

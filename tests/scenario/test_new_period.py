@@ -141,3 +141,24 @@ async def test_many_budgets_that_begin_at_one_moment_share_a_post(
         assert "It begins for 12 budgets. The other 11:" in shared.text
         for name in names[1:]:
             assert f"• {name} ended at $40.00 so far, 40% of $100.00; now hard $100.00" in shared.text
+
+
+@pytest.mark.parametrize("jump", [timedelta(minutes=30), timedelta(days=2), -timedelta(hours=3)], ids=str)
+async def test_a_clock_that_jumps_over_the_end_of_a_month_and_back_doubles_nothing(
+    simulated: World, clock: HandClock, jump: timedelta
+) -> None:
+    clock.now = datetime.fromisoformat("2026-11-30T23:40:00+00:00")
+    simulated.spend(120, clock.now - HOUR)
+    async with simulated.bot(CLAUDE_COST_USAGE_API="admin") as bot:
+        await bot.cycle()
+        for there in (jump, -jump, timedelta()):
+            clock.now += there
+            for _ in range(2):
+                clock.advance(MINUTE)
+                await bot.cycle()
+        clock.now = datetime.fromisoformat("2026-12-01T00:30:00+00:00")
+        for _ in range(3):
+            clock.advance(5 * MINUTE)
+            await bot.cycle()
+    assert len(simulated.alerts("soft")) == 1
+    assert len(openings(simulated)) == 1

@@ -1,6 +1,8 @@
 """The HTTP port answers made-up requests as its description says, and the description names every route."""
 
 import asyncio
+import hashlib
+import hmac
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +15,9 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
+from requests import PreparedRequest
+from requests.auth import AuthBase
 from schemathesis.checks import not_a_server_error
-from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -29,6 +32,23 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 ENDLESS = "/v1/fallback/stream"
 EXAMPLES = 12
 """Of each operation and kind; `benchmarks` has more."""
+
+
+class Credentials(AuthBase):
+    """The token, and Slack's signature where the request is for Slack's route."""
+
+    def __init__(self, token: str, at: int) -> None:
+        self._token = token
+        self._at = str(at)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        if (request.url or "").endswith("/slack/events"):
+            body = request.body if isinstance(request.body, bytes) else str(request.body or "").encode()
+            at = self._at
+            signature = hmac.new(b"secret", b"v0:" + at.encode() + b":" + body, hashlib.sha256).hexdigest()
+            request.headers.update({"X-Slack-Request-Timestamp": at, "X-Slack-Signature": f"v0={signature}"})
+        return request
 
 
 def described() -> dict[str, Any]:
@@ -53,25 +73,30 @@ async def test_made_up_requests_get_described_answers(simulated: World, mode: sc
     simulated.spend(120)
     async with simulated.bot() as bot, port_of(bot, read=READ, slack=True) as port:
         await bot.cycle()
+        at = int(bot.services.clock().timestamp())
         with responses.RequestsMock(assert_all_requests_are_fired=False) as requests:
             requests.add_passthru("http://127.0.0.1")
-            tried = await asyncio.to_thread(try_all, str(port.client.base_url), mode, EXAMPLES)
+            tried = await asyncio.to_thread(try_all, str(port.client.base_url), mode, EXAMPLES, at)
     assert set(tried) > {"/v1/usage", "/v1/traces", "/ofrep/v1/evaluate/flags/{key}", "/slack/events"}
 
 
-def try_all(url: str, mode: schemathesis.GenerationMode, examples: int) -> Mapping[str, int]:
-    """Send requests of every operation; returns how many by path. Raises at the first answer that is not described."""
+def try_all(url: str, mode: schemathesis.GenerationMode, examples: int, at: int) -> Mapping[str, int]:
+    """Send requests of every operation; returns how many by path. Raises at the first answer that is not described.
+
+    `at`: the bot's time, for signatures.
+    """
     tried = {}
+    found: Any
     for found in schemathesis.openapi.from_dict(described()).get_all_operations():
-        assert isinstance(found, Ok)
         operation = found.ok()
         if operation.path != ENDLESS:
             token = TOKEN if "sending" in operation.definition.raw["tags"] else READ
-            tried[operation.path] = _try(operation.as_strategy(generation_mode=mode), url, token, examples)
+            cases = operation.as_strategy(generation_mode=mode)
+            tried[operation.path] = _try(cases, url, Credentials(token, at), examples)
     return tried
 
 
-def _try(cases: SearchStrategy[schemathesis.Case[Any]], url: str, token: str, examples: int) -> int:
+def _try(cases: SearchStrategy[Any], url: str, credentials: Credentials, examples: int) -> int:
     tried = 0
 
     @settings(
@@ -83,9 +108,9 @@ def _try(cases: SearchStrategy[schemathesis.Case[Any]], url: str, token: str, ex
         suppress_health_check=list(HealthCheck),
     )
     @given(case=cases)
-    def send(case: schemathesis.Case[Any]) -> None:
+    def send(case: Any) -> None:
         nonlocal tried
-        answer = case.call(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=20)
+        answer = case.call(base_url=url, auth=credentials, timeout=20)
         case.validate_response(answer, checks=CHECKS)
         tried += 1
 

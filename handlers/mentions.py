@@ -16,7 +16,6 @@ from bot.services import Services
 from bot.slack_api import CallError, RefusedCallError, as_object, call
 from bot.threads import InFlight
 from handlers.commands import answer_question, is_command, split_command
-from handlers.questions import TOPICS as TOPICS
 from handlers.questions import meant
 from handlers.render.parts import paragraph, said
 from handlers.requests import answering, drawings, person_of

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from bot.cli.output import complain, show
@@ -23,19 +24,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 1 where there is no whole copy, 2 for wrong settings."""
+
+    def made(database: Path) -> str:
+        copy = back_up(database, arguments.file, force=arguments.force)
+        return f"{copy.path}: a whole copy of {database}, schema {copy.revision}, {copy.size:,} bytes."
+
+    return on_sqlite(arguments.file, made)
+
+
+def on_sqlite(file: Path, work: Callable[[Path], str]) -> int:
+    """Show what `work` says of the SQLite file that the settings name; the exit code. `file`: the backup."""
     os.umask(0o077)
     try:
         load_env_file(os.environ)
         database = sqlite_file(load_settings(os.environ, Need(0)).database_url)
         if database is None:
-            complain(OF_POSTGRES.format(file=arguments.file))
+            complain(OF_POSTGRES.format(file=file))
             return 2
-        made = back_up(database, arguments.file, force=arguments.force)
+        done = work(database)
     except SettingsError as error:
         complain(str(error))
         return 2
     except BackupError as error:
         complain(str(error))
         return 1
-    show(f"{made.path}: a whole copy of {database}, schema {made.revision}, {made.size:,} bytes.")
+    show(done)
     return 0

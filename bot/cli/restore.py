@@ -1,15 +1,10 @@
 """`claude-cost restore`: a backup in the place of the database, which is kept beside it."""
 
 import argparse
-import os
 from pathlib import Path
 
-from bot.cli.backup import OF_POSTGRES
-from bot.cli.output import complain, show
+from bot.cli.backup import on_sqlite
 from bot.clock import system_clock
-from bot.config.env_file import load_env_file
-from bot.config.settings import Need, SettingsError, load_settings
-from bot.db.backup import BackupError, sqlite_file
 from bot.db.engine import newest_revision
 from bot.db.restore import Restored, restore
 
@@ -21,22 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 1 where nothing was replaced, 2 for wrong settings."""
-    os.umask(0o077)
-    try:
-        load_env_file(os.environ)
-        database = sqlite_file(load_settings(os.environ, Need(0)).database_url)
-        if database is None:
-            complain(OF_POSTGRES.format(file=arguments.file))
-            return 2
-        restored = restore(arguments.file, database, system_clock())
-    except SettingsError as error:
-        complain(str(error))
-        return 2
-    except BackupError as error:
-        complain(str(error))
-        return 1
-    show(" ".join(_sentences(arguments.file, database, restored)))
-    return 0
+
+    def restored(database: Path) -> str:
+        done = restore(arguments.file, database, system_clock())
+        return " ".join(_sentences(arguments.file, database, done))
+
+    return on_sqlite(arguments.file, restored)
 
 
 def _sentences(backup: Path, database: Path, restored: Restored) -> list[str]:

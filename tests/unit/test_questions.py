@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from bot.pricing.card import load_rate_card
 from bot.pricing.words import parse_workload
 from handlers.commands import SUBCOMMANDS, split_command
-from handlers.mentions import TOPICS, command_of
-from handlers.questions import SIZES
+from handlers.mentions import command_of
+from handlers.questions import SIZES, TOPICS
 
 BOT = "U0CLAUDECOST"
 

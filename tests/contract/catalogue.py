@@ -13,6 +13,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import write_po
 
 from bot.language import ENGLISH, LANGUAGES, read_catalogue
+from tests.contract.parsed import tree_in
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,7 +45,7 @@ def _calls() -> Iterator[tuple[str, ast.Call]]:
             source = path.read_text(encoding="utf-8")
             if not any(f"{name}(" in source for name in FUNCTIONS):
                 continue
-            for node in ast.walk(ast.parse(source)):
+            for node in ast.walk(tree_in(path)):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
                     yield f"{path.relative_to(ROOT)}:{node.lineno}", node
 

@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from tests.contract.parsed import tree_in
 from tests.contract.test_rooms import PATHS, ROOT
 
 PAGE = ROOT / "docs" / "errors.md"
@@ -29,7 +30,7 @@ def exceptions() -> Iterator[Raised]:
     for module, path in PATHS.items():
         if module.startswith("bot.sandbox"):
             continue
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in tree_in(path).body:
             if isinstance(node, ast.ClassDef) and node.name.endswith("Error") and not node.name.startswith("_"):
                 is_shown = "the text is one" in (ast.get_docstring(node) or "")
                 yield Raised(node.name, ast.unparse(node.bases[0]), module, is_shown)

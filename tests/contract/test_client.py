@@ -20,6 +20,7 @@ from bot.modes.consequences import ceiling_from
 from bot.pricing.card import load_rate_card
 from claude_cost_client import ceiling as clients
 from tests.contract.client_copies import ROOT, copies
+from tests.contract.parsed import tree_in
 
 CARD = load_rate_card()
 CLIENT = ROOT / "client" / "src" / "claude_cost_client"
@@ -105,7 +106,7 @@ def imported(folder: Path) -> set[str]:
     """The top-level packages that the modules of a folder import anywhere."""
     found = set()
     for path in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_in(path)):
             if isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):

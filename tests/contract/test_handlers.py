@@ -8,6 +8,7 @@ import pytest
 
 import handlers
 from handlers.commands import SUBCOMMANDS, Subcommand
+from tests.contract.parsed import tree_in
 
 FILES = sorted(Path(handlers.__file__).parent.rglob("*.py"))
 OF_STORES = {"store", "verifications", "life", "notices", "destinations"}
@@ -28,7 +29,7 @@ def test_every_command_has_the_same_shape(row: Subcommand) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_no_handler_reaches_through_a_store_or_builds_a_service(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_in(path)
     chains = [names_of(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
     assert [chain for chain in chains if chain[:1] == ["services"] and len(chain) > 2 and chain[2] in OF_STORES] == []
     built = [names_of(node.func)[-1:] for node in ast.walk(tree) if isinstance(node, ast.Call)]

@@ -13,6 +13,7 @@ import yaml
 from handlers.commands import SUBCOMMANDS
 from handlers.estimate import FORM_SHORTCUT, PROMPT_SHORTCUT
 from handlers.render.help import COMMAND
+from tests.contract.parsed import tree_in
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,7 +56,7 @@ def called_methods() -> set[str]:
         for path in (ROOT / folder).rglob("*.py"):
             if "sandbox" in path.parts:
                 continue
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in ast.walk(tree_in(path)):
                 if isinstance(node, ast.Attribute) and re.fullmatch(
                     r"(admin|apps|auth|bookmarks|bots|chat|conversations|files|pins|team|usergroups|users|views)_\w+",
                     node.attr,

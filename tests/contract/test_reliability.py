@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 
+from tests.contract.parsed import tree_in
 from tests.contract.test_readme import PAGES, ROOT, rows
 
 PAGE = PAGES[ROOT / "docs" / "reliability.md"]
@@ -19,7 +20,7 @@ def names_in(file: str) -> frozenset[str]:
     path = ROOT / "tests" / file
     if not path.is_file():
         return frozenset()
-    found = ast.parse(path.read_text(encoding="utf-8")).body
+    found = tree_in(path).body
     return frozenset(node.name for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.parsed import tree_in
+
 ROOT = Path(__file__).resolve().parents[2]
 
 ORDER = (
@@ -59,7 +61,7 @@ def room(module: str) -> str:
 
 @cache
 def tree_of(module: str) -> ast.Module:
-    return ast.parse(PATHS[module].read_text(encoding="utf-8"))
+    return tree_in(PATHS[module])
 
 
 @cache

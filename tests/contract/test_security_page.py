@@ -4,6 +4,8 @@ import ast
 import re
 from pathlib import Path
 
+from tests.contract.parsed import tree_in
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 ATTACKS = ("Attack", "Leak")
@@ -45,7 +47,7 @@ def test_every_line_of_the_threat_model_has_a_test_that_exists() -> None:
         assert names, f"no test: {attack}"
         for file, name in names:
             if file not in tests:
-                tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
+                tree = tree_in(ROOT / "tests" / file)
                 tests[file] = {
                     each.name for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
                 }
@@ -68,7 +70,7 @@ def test_no_statement_is_glued_from_values() -> None:
         code = source.read_text(encoding="utf-8")
         if not any(f"{name}(" in code for name in SQL):
             continue
-        tree, relative = ast.parse(code), str(source.relative_to(ROOT))
+        tree, relative = tree_in(source), str(source.relative_to(ROOT))
         for call in ast.walk(tree):
             if isinstance(call, ast.Call) and (statement := _statement(call, tree)) is not None:
                 statements += 1

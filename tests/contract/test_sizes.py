@@ -2,6 +2,7 @@
 
 import ast
 
+from tests.contract.parsed import tree_in
 from tests.contract.test_rooms import ROOT
 
 LONGEST = 60
@@ -13,7 +14,7 @@ def test_no_function_of_the_product_is_longer_than_sixty_lines() -> None:
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {lines} lines"
         for top in ("bot", "handlers")
         for path in sorted((ROOT / top).rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_in(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         if (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > LONGEST
     ]

@@ -36,6 +36,7 @@ from handlers.render.forms import change_form, text_view
 from handlers.render.home import home_view
 from handlers.render.parts import said
 from handlers.render.raises import raise_form
+from tests.contract.parsed import tree_in
 from tests.scenario.conftest import World, member
 from tests.scenario.http_port import served
 from tests.scenario.test_logged_budgets import record, send, set_budget
@@ -194,7 +195,7 @@ def modal_makers() -> set[str]:
     """The functions that make a modal, found in the code."""
     found = set()
     for path in Path(handlers.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_in(path)):
             if isinstance(node, ast.FunctionDef) and '"type": "modal"' in ast.unparse(node).replace("'", '"'):
                 found.add(node.name)
     return found

@@ -22,6 +22,7 @@ from bot.notify.model import Address, Capability, Delivered, Destination, Failed
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
 from handlers.rendering import RENDERERS
+from tests.contract.parsed import tree_in
 from tests.databases import NOW, SOFT_AGAIN, SOFT_RESOLVED, crossed, open_migrated
 from tests.unit.test_outbox import Channel, outbox, record, render
 
@@ -165,7 +166,7 @@ def test_delivery_knows_no_kind_of_alert() -> None:
     imported = {
         node.module
         for path in Path(folder).glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_in(path))
         if isinstance(node, ast.ImportFrom) and node.module is not None
     }
     rooms = ("bot.alerts", "bot.budgets", "bot.fallback", "bot.usage", "handlers")

@@ -1,5 +1,6 @@
 """A database of every version that there was, with a row in every table, becomes one of this version with its rows."""
 
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -97,11 +98,25 @@ def same(before: Rows, after: Rows) -> None:
         assert {name: after[table][name] for name in kept} == kept, table
 
 
+@pytest.fixture(scope="module")
+def of_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an empty SQLite file of every version, by its revision."""
+    folder = tmp_path_factory.mktemp("versions")
+    growing = folder / "growing.db"
+    for revision in REVISIONS:
+        engine = connect(f"sqlite:///{growing}")
+        migrate(engine, revision)
+        engine.dispose()
+        shutil.copyfile(growing, folder / revision)
+    return folder
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_a_database_of_every_version_keeps_its_rows(revision: str, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'claude-cost.db'}"
+def test_a_database_of_every_version_keeps_its_rows(revision: str, of_versions: Path, tmp_path: Path) -> None:
+    file = tmp_path / "claude-cost.db"
+    shutil.copyfile(of_versions / revision, file)
+    url = f"sqlite:///{file}"
     old = connect(url)
-    migrate(old, revision)
     before = filled(old)
     old.dispose()
     engine = open_database(url)

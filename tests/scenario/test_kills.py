@@ -29,7 +29,7 @@ from tests.scenario.kills import (
 RANDOM_MOMENTS = 3
 """With the right to read the channel back, and as many without."""
 CRASHES_OF_A_STORY = 3
-OF_COMMITS, OF_EDGES = 12, 3
+OF_COMMITS, OF_EDGES = 24, 3
 """The bot is killed at one of so many commits, and at one edge of each call."""
 
 
@@ -99,7 +99,7 @@ def test_the_chosen_moments_cut_off_each_kind_of_statement_and_each_call(undistu
 async def test_killed_before_or_after_any_commit_the_bot_reports_everything(
     tmp_path: Path, fork_server: ForkServer, undisturbed: Undisturbed, number: int, after: bool, readable: bool
 ) -> None:
-    # After a commit the database is as before the next one: with this offset both meet a sixth of the states.
+    # After a commit the database is as before the next one: with this offset both meet a twelfth of the states.
     moments = spread(at_commits(undisturbed, after=after), OF_COMMITS // 2 * int(after), OF_COMMITS)
     chosen = [moment for moment in moments if moment.step == number]
     await kill_at_each(tmp_path, fork_server, undisturbed, chosen, readable=readable)

@@ -1,9 +1,11 @@
 """Play the kill tests' story with random kills among Slack faults, more often than the tests do.
 
-    python benchmarks/kills.py [--kills 200] [--history with,failing,without] [--seed 1000]
+    python benchmarks/kills.py [--kills 200] [--history with,failing,without] [--seed 1000] [--postgres [ADDRESS]]
     python benchmarks/kills.py --every
 
-Runs on SQLite, with random faults of posts and edits (429, 500, cut, each before or after Slack has stored the call).
+Slack has random faults of posts and edits (429, 500, cut, each before or after it has stored the call). The database is
+SQLite, or with `--postgres` a PostgreSQL: that of ADDRESS, or the one that the tests start. There each process waits
+for the lease of the killed one, so run several with other seeds at once.
 Three settings get equally many kills: the bot may read the channel back; it may, but reading sometimes fails (429, 500,
 cut); it may not. Counts lost and duplicate alerts and answers. Exit code 1 if one was lost, if one is duplicated
 although the bot may read, or if there are more duplicates than kills plus answers that Slack swallowed.
@@ -17,7 +19,8 @@ import asyncio
 import logging
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -25,6 +28,8 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests import postgres_server
+from tests.databases import postgres_database
 from tests.scenario.kills import (
     ForkServer,
     Stormy,
@@ -131,16 +136,18 @@ async def _series(
         left = arguments.kills - sum(storm.crashes for storm in found)
         if not left:
             break
-        storm = await play_through_a_storm(
-            folder / str(seed),
-            fork_server,
-            undisturbed.scenes[-1].posted,
-            Random(seed),
-            seconds=undisturbed.seconds,
-            crashes=min(KILLS_OF_A_STORY, left),
-            readable=history != "without",
-            looks_fail=history == "failing",
-        )
+        with nullcontext() if arguments.postgres is None else postgres_database(arguments.postgres) as database_url:
+            storm = await play_through_a_storm(
+                folder / str(seed),
+                fork_server,
+                undisturbed.scenes[-1].posted,
+                Random(seed),
+                seconds=undisturbed.seconds,
+                crashes=min(KILLS_OF_A_STORY, left),
+                readable=history != "without",
+                looks_fail=history == "failing",
+                database_url=database_url,
+            )
         found.append(storm)
     return Series(history, found)
 
@@ -159,13 +166,28 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--history", type=_settings, default=list(HISTORY), help="only these settings")
     parser.add_argument("--seed", type=int, default=1000, help="of the first story; each further one adds 1")
     parser.add_argument("--every", action="store_true", help="once at every commit and call, none at random")
+    parser.add_argument("--postgres", nargs="?", const="", metavar="ADDRESS", help="kills at random, on PostgreSQL")
     arguments = parser.parse_args(words)
     logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, server_for(arguments):
         certificates = Path(folder) / "no certificates"
         certificates.mkdir()
         with fork_server_in(certificates) as fork_server:
             return asyncio.run(_play(Path(folder), fork_server, arguments))
+
+
+@contextmanager
+def server_for(arguments: argparse.Namespace) -> Iterator[None]:
+    """A PostgreSQL of the tests where `--postgres` names none; its address is put into `arguments`."""
+    if arguments.postgres != "":
+        yield
+        return
+    postgres_server.prepare()
+    try:
+        arguments.postgres = postgres_server.address()
+        yield
+    finally:
+        postgres_server.stop()
 
 
 if __name__ == "__main__":

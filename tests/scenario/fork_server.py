@@ -34,6 +34,7 @@ from tests.scenario.conftest import member
 
 LONGEST_MESSAGE = 65_536
 SECOND = timedelta(seconds=1)
+AGAIN_SECONDS = 0.1
 WRITES = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE)\s+(\w+)")
 SWITCH = "fallback on because of a test"
 
@@ -113,6 +114,9 @@ async def _live(world: socket.socket, life: dict[str, Any]) -> None:
     clock = HandClock(datetime.fromisoformat(life["now"]))
     async with bot_from(load_settings(life["environ"], Need.RUN), clock) as bot:
         bot.workspace.team = TEAM_ID
+        while not await bot.leadership.still_held():
+            # On PostgreSQL the lease of a killed process lasts for its term, in real time.
+            await asyncio.sleep(AGAIN_SECONDS)
         for number in range(life["first"], len(life["deeds"])):
             _say(world, step=number)
             clock.now = datetime.fromisoformat(_heard(world)["now"])

@@ -38,6 +38,8 @@ POST, EDIT = "chat.postMessage", "chat.update"
 LOOKS = ("conversations.history", "conversations.replies")
 READ = "channels:history"
 MOST_LIVES = 20
+PATIENCE = 180
+"""Seconds without a word of a process: on PostgreSQL it waits for the lease, and for attempts, of the killed one."""
 STATE_QUERIES = (
     "SELECT kind, subject, key, limit_kind, limit_usd, status, acknowledged_by, ts IS NULL FROM alerts ORDER BY id",
     "SELECT mode, changed_by, ts IS NULL FROM mode_changes ORDER BY id",
@@ -120,7 +122,7 @@ class ForkServer:
 
     async def hear(self) -> dict[str, Any]:
         """The next thing that either of them says."""
-        received = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._socket, LONGEST_MESSAGE), 60)
+        received = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._socket, LONGEST_MESSAGE), PATIENCE)
         heard: dict[str, Any] = json.loads(received)
         return heard
 
@@ -233,6 +235,7 @@ class Play:
     """The story in one world. `at`: the step that is under way. `crashes`: how many processes were killed.
 
     `commits`: of the last process that came to its end. `scenes`: where to keep what stood before each step.
+    `waits_for_lease`: a crash some seconds after the begin is one after the begin of its first step.
     """
 
     world: World
@@ -243,6 +246,7 @@ class Play:
     crashes: int = 0
     commits: list[list[str]] = field(default_factory=list)
     scenes: list[Scene] = field(default_factory=list)
+    waits_for_lease: bool = False
     _prepared: int = -1
 
     async def alone(self, number: int) -> None:
@@ -299,11 +303,10 @@ class Play:
             after=crash.after,
         )
         self.line.pid = int((await self.fork_server.hear())["pid"])
-        timer = None
-        if crash.seconds is not None:
-            timer = asyncio.get_running_loop().call_later(crash.seconds, self.line.kill)
+        timer = None if self.waits_for_lease else self._timer(crash)
         while "ended" not in (heard := await self.fork_server.hear()):
             if "step" in heard:
+                timer = timer or self._timer(crash)
                 await self._begin(heard["step"])
             self.commits = heard.get("commits", self.commits)
         self.line.pid = None
@@ -312,6 +315,11 @@ class Play:
         assert heard["ended"] in (0, -signal.SIGKILL)
         await self.line.idle()
         return bool(heard["ended"] == 0)
+
+    def _timer(self, crash: Crash) -> asyncio.TimerHandle | None:
+        if crash.seconds is None:
+            return None
+        return asyncio.get_running_loop().call_later(crash.seconds, self.line.kill)
 
     async def _begin(self, number: int) -> None:
         self.at = number
@@ -331,8 +339,13 @@ def _line(message: Message) -> str:
 
 
 @asynccontextmanager
-async def play_in(folder: Path, fork_server: ForkServer, *, readable: bool) -> AsyncIterator[Play]:
-    """A new world whose story has not begun. `readable`: whether the bot may read the channel back."""
+async def play_in(
+    folder: Path, fork_server: ForkServer, *, readable: bool, database_url: str | None = None
+) -> AsyncIterator[Play]:
+    """A new world whose story has not begun. `readable`: whether the bot may read the channel back.
+
+    `database_url`: an empty database on a server, instead of a file in the folder.
+    """
     clock, line = HandClock(BEGIN), Line()
     slack = SlackSandbox(clock)
     slack.app.middlewares.append(line.pass_on)
@@ -341,7 +354,9 @@ async def play_in(folder: Path, fork_server: ForkServer, *, readable: bool) -> A
         if readable:
             slack.workspace.scopes.add(READ)
         world.environ["CLAUDE_COST_CONFIG"] = str(config)
-        yield Play(world, clock, fork_server, line)
+        if database_url is not None:
+            world.environ["CLAUDE_COST_DATABASE_URL"] = database_url
+        yield Play(world, clock, fork_server, line, waits_for_lease=database_url is not None)
 
 
 def _configured(folder: Path) -> Path:
@@ -505,12 +520,13 @@ async def play_through_a_storm(
     crashes: int,
     readable: bool,
     looks_fail: bool = False,
+    database_url: str | None = None,
 ) -> Stormy:
     """The whole story with faults of Slack, whose first processes die within `seconds` if they live so long.
 
-    `looks_fail`: reading the channel back fails now and then too.
+    `looks_fail`: reading the channel back fails now and then too. `database_url`: as in `play_in`.
     """
-    async with play_in(folder, fork_server, readable=readable) as play:
+    async with play_in(folder, fork_server, readable=readable, database_url=database_url) as play:
         script = {name: [random.choice((NO_FAULT, *FAULTS)) for _ in range(CALLS_WITH_FAULTS)] for name in (POST, EDIT)}
         all_crashes = [Crash(seconds=random.uniform(0, seconds)) for _ in range(crashes)]
         if looks_fail:

@@ -33,6 +33,7 @@ BENCHMARKS = (
     "ingest",
     "ingest_fuzz",
     "ingest_kills",
+    "soak",
 )
 HOURS = 4 * 3600
 HEAD = ("what", "measured", "floor", "ratio", "goal", "met?")

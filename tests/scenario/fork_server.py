@@ -114,7 +114,7 @@ async def _live(world: socket.socket, life: dict[str, Any]) -> None:
     clock = HandClock(datetime.fromisoformat(life["now"]))
     async with bot_from(load_settings(life["environ"], Need.RUN), clock) as bot:
         bot.workspace.team = TEAM_ID
-        while not await bot.leadership.still_held():
+        while not await bot.leadership.still_held():  # noqa: ASYNC110  # no event tells of it
             # On PostgreSQL the lease of a killed process lasts for its term, in real time.
             await asyncio.sleep(AGAIN_SECONDS)
         for number in range(life["first"], len(life["deeds"])):

@@ -1,11 +1,12 @@
 """Play the kill tests' story with random kills among Slack faults, more often than the tests do.
 
-    python benchmarks/kills.py [--kills 200] [--history with,failing,without] [--seed 1000] [--postgres [ADDRESS]]
+    python benchmarks/kills.py [--kills 200] [--history with,failing,without] [--seed 1000] [--at-once 1]
+                               [--postgres [ADDRESS]]
     python benchmarks/kills.py --every
 
 Slack has random faults of posts and edits (429, 500, cut, each before or after it has stored the call). The database is
 SQLite, or with `--postgres` a PostgreSQL: that of ADDRESS, or the one that the tests start. There each process waits
-for the lease of the killed one, so run several with other seeds at once.
+for the lease of the killed one: play several stories at once.
 Three settings get equally many kills: the bot may read the channel back; it may, but reading sometimes fails (429, 500,
 cut); it may not. Counts lost and duplicate alerts and answers. Exit code 1 if one was lost, if one is duplicated
 although the bot may read, or if there are more duplicates than kills plus answers that Slack swallowed.
@@ -20,7 +21,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -28,6 +29,7 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.figures import Figure, emit, say
 from tests import postgres_server
 from tests.databases import postgres_database
 from tests.scenario.kills import (
@@ -80,17 +82,18 @@ class Series:
         return not self.lost and len(self.doubled) <= self.most_doubled
 
 
-async def _play(folder: Path, fork_server: ForkServer, arguments: argparse.Namespace) -> int:
-    undisturbed = await undisturbed_in(folder, fork_server)
+async def _play(folder: Path, servers: Sequence[ForkServer], arguments: argparse.Namespace) -> int:
+    # Each does everything once, which its forks then need not do.
+    undisturbed, *_ = [await undisturbed_in(folder / str(number), one) for number, one in enumerate(servers)]
     if arguments.every:
-        return await _at_every_moment(folder, fork_server, undisturbed)
+        return await _at_every_moment(folder, servers[0], undisturbed)
     sys.stdout.write(
         f"seeds from {arguments.seed}\n{'channels:history':18}{'kills':>7}{'stories':>9}{'swallowed':>11}{'lost':>6}"
         f"{'doubled':>9}{'at most':>9}\n"
     )
     well = True
     for history in arguments.history:
-        series = await _series(folder / history, fork_server, undisturbed, arguments, history)
+        series = await _series(folder / history, servers, undisturbed, arguments, history)
         sys.stdout.write(
             f"{history:18}{series.kills:7}{len(series.storms):9}{series.swallowed:11}{len(series.lost):6}"
             f"{len(series.doubled):9}{series.most_doubled:9}{'' if series.well else '  BROKEN'}\n"
@@ -99,6 +102,10 @@ async def _play(folder: Path, fork_server: ForkServer, arguments: argparse.Names
         if history != "without":
             sys.stdout.writelines(f"  doubled: {one}\n" for one in series.doubled)
         sys.stdout.flush()
+        what = f"kills on {'SQLite' if arguments.postgres is None else 'PostgreSQL'}, {history} channels:history"
+        note = f"{series.kills:,} kills, {series.swallowed:,} posts that Slack swallowed"
+        emit(Figure(f"{what}: alerts or replies lost", len(series.lost), "", goal=0, note=note))
+        emit(Figure(f"{what}: doubled", len(series.doubled), "", goal=series.most_doubled))
         well = well and series.well
     return 0 if well else 1
 
@@ -129,26 +136,34 @@ async def _at_every_moment(folder: Path, fork_server: ForkServer, undisturbed: U
 
 
 async def _series(
-    folder: Path, fork_server: ForkServer, undisturbed: Undisturbed, arguments: argparse.Namespace, history: str
+    folder: Path, servers: Sequence[ForkServer], undisturbed: Undisturbed, arguments: argparse.Namespace, history: str
 ) -> Series:
     found: list[Stormy] = []
-    for seed in count(arguments.seed):
-        left = arguments.kills - sum(storm.crashes for storm in found)
-        if not left:
-            break
-        with nullcontext() if arguments.postgres is None else postgres_database(arguments.postgres) as database_url:
-            storm = await play_through_a_storm(
-                folder / str(seed),
-                fork_server,
-                undisturbed.scenes[-1].posted,
-                Random(seed),
-                seconds=undisturbed.seconds,
-                crashes=min(KILLS_OF_A_STORY, left),
-                readable=history != "without",
-                looks_fail=history == "failing",
-                database_url=database_url,
-            )
-        found.append(storm)
+    seeds, left = count(arguments.seed), arguments.kills
+
+    async def play(fork_server: ForkServer) -> None:
+        nonlocal left
+        while left > 0:
+            crashes, seed = min(KILLS_OF_A_STORY, left), next(seeds)
+            left -= crashes
+            with nullcontext() if arguments.postgres is None else postgres_database(arguments.postgres) as database_url:
+                storm = await play_through_a_storm(
+                    folder / str(seed),
+                    fork_server,
+                    undisturbed.scenes[-1].posted,
+                    Random(seed),
+                    seconds=undisturbed.seconds,
+                    crashes=crashes,
+                    readable=history != "without",
+                    looks_fail=history == "failing",
+                    database_url=database_url,
+                )
+            # A process may come to its end before it is killed.
+            left += crashes - storm.crashes
+            found.append(storm)
+            say(f"{history}: seed {seed}, {sum(each.crashes for each in found)} kills")
+
+    await asyncio.gather(*map(play, servers))
     return Series(history, found)
 
 
@@ -165,6 +180,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=200, help="in each setting")
     parser.add_argument("--history", type=_settings, default=list(HISTORY), help="only these settings")
     parser.add_argument("--seed", type=int, default=1000, help="of the first story; each further one adds 1")
+    parser.add_argument("--at-once", type=int, default=1, metavar="STORIES")
     parser.add_argument("--every", action="store_true", help="once at every commit and call, none at random")
     parser.add_argument("--postgres", nargs="?", const="", metavar="ADDRESS", help="kills at random, on PostgreSQL")
     arguments = parser.parse_args(words)
@@ -172,8 +188,9 @@ def main(words: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder, server_for(arguments):
         certificates = Path(folder) / "no certificates"
         certificates.mkdir()
-        with fork_server_in(certificates) as fork_server:
-            return asyncio.run(_play(Path(folder), fork_server, arguments))
+        with ExitStack() as stack:
+            servers = [stack.enter_context(fork_server_in(certificates)) for _ in range(arguments.at_once)]
+            return asyncio.run(_play(Path(folder), servers, arguments))
 
 
 @contextmanager

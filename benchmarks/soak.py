@@ -31,7 +31,7 @@ import aiohttp
 
 from benchmarks.answers import APOLOGIES
 from benchmarks.bot_process import BotProcess, asked, cross, give_budgets, until, until_served
-from benchmarks.figures import Figure, emit, percentile
+from benchmarks.figures import Figure, emit, percentile, say
 from bot.clock import system_clock
 from bot.sandbox.slack_workspace import NotDispatchedError
 from tests.databases import postgres_database
@@ -138,6 +138,8 @@ class Soak:
         begun_at = time.monotonic()
         while True:
             self.looks.append(look_at(self.process, database, time.monotonic() - begun_at))
+            if len(self.looks) % 12 == 1:
+                say(str(self.looks[-1]))
             for path in ("/metrics", "/readyz"):
                 answer = await asked(self.port, path, ANSWER_SECONDS)
                 if answer is None or answer[0] != 200:

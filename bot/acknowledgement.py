@@ -4,13 +4,16 @@ Bolt looks every 10 ms whether a listener has acknowledged, while that listener 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
+
+from bot.counting import Acknowledged, not_counted
 
 SENDING_SECONDS = 0.5
 """For which a listener waits for its acknowledgement to be sent, such as while the connection is being replaced."""
@@ -54,11 +57,27 @@ class PromptAck(AsyncAck):
         return self._sending
 
 
-async def dispatched(app: AsyncApp, asked: AsyncBoltRequest, send: Send) -> None:
+async def dispatched(
+    app: AsyncApp, asked: AsyncBoltRequest, send: Send, acknowledged: Acknowledged = not_counted
+) -> None:
     """Have the app answer a request of Slack's. `send` is called once, as soon as there is an answer.
 
     Raises what `send` raises.
     """
-    ack = PromptAck(send)
+    began = time.monotonic()
+
+    async def measured(response: BoltResponse) -> None:
+        await send(response)
+        acknowledged(kind_of(asked.body), time.monotonic() - began)
+
+    ack = PromptAck(measured)
     asked.context["ack"] = ack
     await ack.finish(await app.async_dispatch(asked))
+
+
+KINDS = {"block_actions": "action", "view_submission": "view", "view_closed": "view", "event_callback": "event"}
+
+
+def kind_of(body: Mapping[str, Any]) -> str:
+    """`command`, `action`, `view`, `event`, or `other`."""
+    return "command" if "command" in body else KINDS.get(str(body.get("type")), "other")

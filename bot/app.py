@@ -66,12 +66,14 @@ from bot.ledger.clickhouse_ledger import ledger_from
 from bot.ledger.otlp.ingest import OtlpIngest
 from bot.ledger.otlp.store import OtlpStore
 from bot.messages import Message
+from bot.metrics import CHANNEL, Metrics, destination_labels
 from bot.mode import Mode, modes_from_chain
 from bot.modes.changes import period_end
 from bot.notify.background import BackgroundDelivery
 from bot.notify.languages import Languages
 from bot.notify.model import Destination
 from bot.notify.outbox import Outbox
+from bot.notify.results import CountResult
 from bot.notify.slack import SlackDestination
 from bot.notify.slack_connection import NativeBlocks, ResponseUrls, Workspace
 from bot.notify.workspace_store import claim
@@ -172,6 +174,7 @@ class Base:
 
     settings: Settings
     clock: Clock
+    metrics: Metrics
     threads: Threads
     engine: Engine
     leadership: Leadership
@@ -287,14 +290,15 @@ def _open_database(settings: Settings) -> Engine:
 
 async def _base(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Base:
     """Opened here, closed by `stack` in reverse."""
-    threads = Threads()
+    metrics, threads = Metrics(), Threads()
     stack.callback(threads.close)
     engine = await asyncio.to_thread(_open_database, settings)
     stack.push_async_callback(close_in_thread, "the database", CLOSE_SECONDS, engine.dispose)
     leadership = await stack.enter_async_context(Leadership(Lease(engine)).kept())
+    metrics.lead_by(leadership.held)
     session = await stack.enter_async_context(slack_api.new_session())
     client = slack_client(settings, session)
-    http = await stack.enter_async_context(new_http(settings.anthropic_base_url))
+    http = await stack.enter_async_context(new_http(settings.anthropic_base_url, metrics.answered))
     if isinstance(clock, SteadyClock):
         http.event_hooks = {"response": [partial(_note_date, clock)]}
     rate_limits = RateLimitCache(Transport(http, settings.anthropic_admin_key, most_waiting=LIMITS_WAIT), clock)
@@ -307,6 +311,7 @@ async def _base(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Base
     return Base(
         settings=settings,
         clock=clock,
+        metrics=metrics,
         threads=threads,
         engine=engine,
         leadership=leadership,
@@ -323,7 +328,8 @@ async def _base(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Base
 
 async def _alerts(base: Base, rules: AlertRules, budgets: Budgets) -> AlertStore:
     wanted = {receiver.name: receiver.levels for receiver in base.settings.destinations}
-    alerts = AlertStore(base.engine, wanted, rules.channel_levels, Routes(base.settings.channel, budgets.in_force))
+    routes = Routes(base.settings.channel, budgets.in_force)
+    alerts = AlertStore(base.engine, wanted, rules.channel_levels, routes, base.metrics.alert_step)
     for name, waiting in (await asyncio.to_thread(alerts.destinations.stranded)).items():
         log.warning("%s for a destination named %s, which is not configured any more", _waiting(waiting), name)
     return alerts
@@ -400,6 +406,7 @@ def _services(
         languages=Languages(base.client, settings.spoken, base.clock),
         threads=base.threads,
         later=base.later,
+        metrics=base.metrics,
     )
 
 
@@ -435,6 +442,7 @@ def _fallback(
         served=base.settings.http_port is not None,
         changes=ChangeSignal(),
         later=base.later,
+        count=base.metrics.switched,
     )
 
 
@@ -459,11 +467,23 @@ def _outboxes(base: Base, alerts: AlertStore, rendering: handlers.Rendering) -> 
         predecessor_alive=base.leadership.previous_may_live,
     )
     to_slack = SlackDestination(base.client, base.settings.channel)
+    labels = destination_labels(alerts.destinations.names)
+
+    def counts(label: str) -> CountResult:
+        return partial(base.metrics.delivered, label)
+
     others = [
-        outbox_of(ContentStore(base.engine, each.name), each, rendering.plain, in_thread=base.threads.destinations)
+        outbox_of(
+            ContentStore(base.engine, each.name),
+            each,
+            rendering.plain,
+            in_thread=base.threads.destinations,
+            count=counts(labels[each.name]),
+        )
         for each in _destinations(base.settings.destinations)
     ]
-    return outbox_of(alerts.notices, to_slack, rendering.blocks, in_thread=base.threads.delivery), others
+    in_thread, count_result = base.threads.delivery, counts(CHANNEL)
+    return outbox_of(alerts.notices, to_slack, rendering.blocks, in_thread=in_thread, count=count_result), others
 
 
 async def _note_date(clock: SteadyClock, answer: httpx.Response) -> None:

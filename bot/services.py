@@ -25,6 +25,7 @@ from bot.fallback.impact import ModeImpacts
 from bot.fallback.service import FallbackService
 from bot.ledger.otlp.ingest import OtlpIngest
 from bot.ledger.store import SqlLedger
+from bot.metrics import Metrics
 from bot.notify.languages import Languages
 from bot.notify.slack_connection import NativeBlocks, ResponseUrls, Workspace
 from bot.notify.store import BacklogStore
@@ -79,3 +80,4 @@ class Services:
     languages: Languages
     threads: Threads
     later: Later
+    metrics: Metrics

@@ -1,5 +1,6 @@
 """The words for what people and time do to an alert."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -22,6 +23,10 @@ class LifecycleStep(StrEnum):
     ESCALATED = "escalated"
     EXPECTED = "expected"
     NOT_EXPECTED = "not expected"
+
+
+CountStep = Callable[[Level, str], None]
+"""Called with the level of an alert and each step that it has taken, once that is committed."""
 
 
 @dataclass(frozen=True, slots=True)

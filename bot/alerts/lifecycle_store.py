@@ -8,7 +8,15 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Engine, Row, case, func, select, update
 
 from bot.alerts.incident import AlertKind, Status
-from bot.alerts.lifecycle import Life, LifecycleStep, OpenAlert, SeenAlert, due_step, snooze_is_over
+from bot.alerts.lifecycle import (
+    CountStep,
+    Life,
+    LifecycleStep,
+    OpenAlert,
+    SeenAlert,
+    due_step,
+    snooze_is_over,
+)
 from bot.alerts.model import AlertPayload, BudgetAlert, redrawn
 from bot.alerts.notice_contents import (
     LifecycleEvent,
@@ -26,6 +34,7 @@ from bot.alerts.rules import AlertRules
 from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.calendar_store import Expectation, expect, take_back
 from bot.clock import Clock
+from bot.counting import not_counted
 from bot.db.schema import alerts, notices
 from bot.db.state import BOT, keep
 from bot.notify.model import Action, Address, NoticeStatus
@@ -48,10 +57,11 @@ class Handled:
 
 
 class LifecycleStore:
-    """Synchronous; asynchronous callers use a thread."""
+    """Synchronous; asynchronous callers use a thread. `count`: gets each step."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, count: CountStep = not_counted) -> None:
         self._engine = engine
+        self._count = count
 
     def seen(self) -> list[SeenAlert]:
         """The open alerts whose message has reached the channel, of those that somebody has to take."""
@@ -131,6 +141,7 @@ class LifecycleStore:
                 cleared = {"snoozed_by": None, "snoozed_until": None}
                 connection.execute(update(alerts).where(alerts.c.id == row.id).values(**cleared))
             _report(connection, row, about, LifecycleStep.NOT_EXPECTED, by, now, Life(), "reply")
+        self._count(about.level, _word(LifecycleStep.NOT_EXPECTED))
         return found
 
     def subject(self, alert_id: int) -> str | None:
@@ -214,7 +225,12 @@ class LifecycleStore:
             if also is not None:
                 also(connection, about)
             _report(connection, row, about, step, by, now, life, action)
+        self._count(about.level, _word(step))
         return Handled("done", life)
+
+
+def _word(step: LifecycleStep) -> str:
+    return step.replace(" ", "_")
 
 
 def _to_be_taken() -> ColumnElement[bool]:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, String, func, literal,
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.alerts.incident import LEVELS, AlertKind, Identity, Incident, Level, Status
+from bot.alerts.lifecycle import CountStep
 from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.model import AlertPayload, SyntheticAlert, Transition
 from bot.alerts.notice_contents import (
@@ -29,6 +30,7 @@ from bot.alerts.notice_contents import (
 from bot.alerts.rules import Routes
 from bot.alerts.spike_rates import Spike
 from bot.budgets.budget import LIMITS, Limit, LimitKind
+from bot.counting import not_counted
 from bot.db.schema import UTCDateTime, alerts, notices
 from bot.db.state import ALERTS, bump, keep, versions_of
 from bot.notify.model import SLACK
@@ -80,6 +82,9 @@ MOST_KNOWN = 8
 
 _AS_TEXT = type_coerce(alerts.c.limit_usd, String)
 
+OPENED, REOPENED, UPDATED = "opened", "reopened", "updated"
+"""Steps to the status `open`, by what was before; every other step is called like its status."""
+
 LIFE = ("acknowledged_by", "acknowledged_at", "snoozed_by", "snoozed_until", "escalated_at")
 
 
@@ -95,7 +100,7 @@ class AlertStore:
     """Synchronous; asynchronous callers use a thread.
 
     `receivers`: the levels that each further destination receives; `channel_levels`: those that Slack shows. `routes`:
-    in which channels.
+    in which channels. `count`: gets each step.
     """
 
     def __init__(
@@ -104,12 +109,14 @@ class AlertStore:
         receivers: Mapping[str, AbstractSet[Level]] | None = None,
         channel_levels: AbstractSet[Level] = frozenset(LEVELS),
         routes: Routes | None = None,
+        count: CountStep = not_counted,
     ) -> None:
         self._engine = engine
+        self._count = count
         self.routes = routes or Routes()
         self._channel_levels = channel_levels
         self.notices = ContentStore(engine)
-        self.life = LifecycleStore(engine)
+        self.life = LifecycleStore(engine, count)
         self.destinations = BacklogStore(engine, receivers or {})
         self._receivers = Receivers(receivers or {})
         self._versions = versions_of(engine)
@@ -177,10 +184,12 @@ class AlertStore:
         # The budgets may have to be read, which has to be before the transaction.
         named = [self.routes.owners(each.payload) if each.post else () for each in transitions]
         placed = [self.routes.copies(each.payload) if each.post else [] for each in transitions]
+        steps: list[str] = []
         with self._engine.begin() as connection:
             for transition, owners, copies in zip(transitions, named, placed, strict=True):
                 payload = transition.payload
-                alert_id = _change(connection, payload.identity, payload.status, now, payload.bound)
+                alert_id, step = _change(connection, payload.identity, payload.status, now, payload.bound)
+                steps.append(step)
                 if has_message(connection, alert_id):
                     edit(connection, alert_id, payload, now)
                     in_every_copy(connection, "reply", payload, now, alert_id)
@@ -198,8 +207,9 @@ class AlertStore:
                 self._receivers.notify(connection, alert_id, transition, owners, now)
             bump(connection, ALERTS)
         self._versions.changed()
-        for payload in (transition.payload for transition in transitions):
+        for payload, step in zip((transition.payload for transition in transitions), steps, strict=True):
             if payload.status is not Status.WATCHED:
+                self._count(payload.level, step)
                 log.info("alert %s: %s, because: %s", payload.incident, payload.status, payload.reason)
 
     def track(self, identities: Iterable[Identity], now: datetime) -> None:
@@ -240,8 +250,8 @@ def _incidents(connection: Connection, *conditions: ColumnElement[bool]) -> dict
 
 def _change(
     connection: Connection, identity: Identity, status: Status, now: datetime, bound: Decimal | None = None
-) -> int:
-    """Bring an incident to `status`; returns its id. `bound`: USD an hour."""
+) -> tuple[int, str]:
+    """Bring an incident to `status`; returns its id, and the step that this was. `bound`: USD an hour."""
     is_it = incident_is(identity)
     limit = identity.limit
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -261,7 +271,8 @@ def _change(
         )
         .on_conflict_do_nothing()
     )
-    before = connection.execute(select(alerts.c.status).where(is_it).with_for_update()).scalar_one()
+    first = select(alerts.c.status, alerts.c.first_opened_at).where(is_it).with_for_update()
+    before, first_opened_at = connection.execute(first).one()
     opened: dict[str, object] = {}
     if status is Status.OPEN:
         opened["first_opened_at"] = func.coalesce(alerts.c.first_opened_at, literal(now, UTCDateTime()))
@@ -269,7 +280,13 @@ def _change(
         if before != Status.OPEN:
             opened |= dict.fromkeys(LIFE)
     changed = update(alerts).where(is_it).values(status=status, changed_at=now, **opened)
-    return int(connection.execute(changed.returning(alerts.c.id)).scalar_one())
+    return int(connection.execute(changed.returning(alerts.c.id)).scalar_one()), _step(status, before, first_opened_at)
+
+
+def _step(status: Status, before: str, first_opened_at: datetime | None) -> str:
+    if status is not Status.OPEN:
+        return status
+    return OPENED if first_opened_at is None else REOPENED if before != Status.OPEN else UPDATED
 
 
 @dataclass(frozen=True, slots=True)

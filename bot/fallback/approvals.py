@@ -299,7 +299,7 @@ class Approvals:
         except AlreadyApprovedError:
             raise NotApprovedError(tr("You have approved this already: another admin has to, too.")) from None
         if after.status is ProposalStatus.DONE:
-            self._fallback.follow_change()
+            self._fallback.follow_change(after.mode, by)
         return after
 
     def reject(self, proposal_id: int, by: str) -> Proposal:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from bot.budgets.savings import Saving
 from bot.clock import Clock
+from bot.counting import CountSwitch, not_counted
 from bot.db.later import Writes, at_once
 from bot.db.state import BOT
 from bot.fallback.auto import FallbackRules
@@ -103,7 +104,8 @@ class FallbackService:
     """Synchronous; asynchronous callers use a thread.
 
     `period_end`: the end of the budgets' period around a moment. `served`: whether the HTTP port is open. `changes`: is
-    signalled after each change of the mode that this copy has committed. `later`: keeps refusals.
+    signalled after each change of the mode that this copy has committed. `later`: keeps refusals. `count`: gets each
+    switch.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class FallbackService:
         served: bool = False,
         changes: ChangeSignal | None = None,
         later: Writes = at_once,
+        count: CountSwitch = not_counted,
     ) -> None:
         self.store = store
         self._reconciler = reconciler
@@ -128,6 +131,7 @@ class FallbackService:
         self._served = served
         self.changes = changes or ChangeSignal()
         self._later = later
+        self._count = count
         self._one_writer = threading.Lock()
 
     def in_force(self) -> ModeState:
@@ -208,12 +212,13 @@ class FallbackService:
             )
             if self.store.change(mode.variables, facts, after) is not None:
                 log.info("fallback mode %s -> %s by %s", previous, mode.name, by)
-                self.follow_change()
+                self.follow_change(mode.name, by)
                 break
         return self.state()
 
-    def follow_change(self) -> None:
-        """Pass on a change of the mode that was just committed: wake readers first, since targets may take long."""
+    def follow_change(self, mode: str, by: str) -> None:
+        """Pass on a switch that was just committed: wake readers first, since targets may take long."""
+        self._count(mode, automatic=by == BOT)
         self.changes.send()
         self.reconcile()
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import Clock
+from bot.counting import not_counted
 from bot.language import kept, restored, spoken, tr_lazy
 from bot.notify.model import (
     CALL_SECONDS,
@@ -38,6 +39,7 @@ from bot.notify.model import (
     always,
     back_off,
 )
+from bot.notify.results import NO_MESSAGE, UNREADABLE, CountResult, DeliveryResult, result_of
 from bot.notify.store import NoticeStore
 from bot.threads import InThread
 
@@ -101,7 +103,8 @@ class Outbox:
     restart often follows a fix.
 
     `still_leads`: whether no other copy has taken over; called without I/O right before each send. `predecessor_alive`:
-    whether the previous leader may still be making a call. `monotonic`: seconds that no clock setting changes.
+    whether the previous leader may still be making a call. `monotonic`: seconds that no clock setting changes. `count`:
+    gets the result of each attempt.
     """
 
     def __init__(
@@ -115,8 +118,10 @@ class Outbox:
         predecessor_alive: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
         in_thread: InThread = asyncio.to_thread,
+        count: CountResult = not_counted,
     ) -> None:
         self._store = store
+        self._count_result = count
         self._in_thread = in_thread
         self._destination = destination
         self._render = render
@@ -196,6 +201,7 @@ class Outbox:
 
     async def _hold(self, notice_id: int, attempts: int, why: str, *, outcome_unknown: bool) -> timedelta:
         """Delay a notice that was not tried because of a fault of our own."""
+        self._count_result(UNREADABLE, timedelta())
         return await self._wait_alone(notice_id, attempts, LONGEST_WAIT, why, outcome_unknown=outcome_unknown)
 
     async def _wait_alone(
@@ -218,6 +224,7 @@ class Outbox:
         if self._address(notice) is None and not _can_be_posted(notice):
             why = "there is no message to edit or to reply to"
             await self._in_thread(self._store.give_up, notice.id, why, attempts=notice.attempts)
+            self._count(notice, NO_MESSAGE)
             return None
         try:
             message = self._render(notice, self._clock())
@@ -229,6 +236,7 @@ class Outbox:
             if isinstance(look, Found):
                 address = look.address if notice.action == "post" or self._address(notice) is None else None
                 await self._finish(notice, notice.attempts, address)
+                self._count(notice, result_of(look))
                 return None
             if isinstance(look, CouldNotLook):
                 return await self._look_again(notice, look)
@@ -236,7 +244,12 @@ class Outbox:
         outcome = await self._within_time(notice, message, attempt)
         if isinstance(outcome, Withheld):
             raise _TakenError("another copy of the bot may deliver it, so nothing was sent")
-        return await self._settle(notice, attempt.number, outcome)
+        wait = await self._settle(notice, attempt.number, outcome)
+        self._count(notice, result_of(outcome))
+        return wait
+
+    def _count(self, notice: Notice, result: DeliveryResult) -> None:
+        self._count_result(result, self._clock() - notice.created_at)
 
     async def _begin(self, notice: Notice) -> "_Begun":
         """Record the attempt. It may send only while this copy leads and the attempt is recent."""

@@ -32,6 +32,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.acknowledgement import dispatched
 from bot.addresses import is_plain_http
 from bot.clock import Clock
+from bot.counting import Acknowledged, not_counted
 from bot.db.state import Person
 from bot.notify.model import Address, back_off
 from bot.slack_api import (
@@ -221,8 +222,14 @@ class SocketMode(AsyncBaseSocketModeHandler):
     """Bolt's handler, except that an envelope delivered twice is acknowledged twice and handled once."""
 
     def __init__(
-        self, app: AsyncApp, app_token: str, answer_seconds: float = ANSWER_SECONDS, secret: SecretStr | None = None
+        self,
+        app: AsyncApp,
+        app_token: str,
+        answer_seconds: float = ANSWER_SECONDS,
+        secret: SecretStr | None = None,
+        acknowledged: Acknowledged = not_counted,
     ) -> None:
+        self._acknowledged = acknowledged
         self.app = self._app = app
         self.app_token = app_token
         quiet = logging.getLogger(f"{__name__}.socket_mode")
@@ -249,7 +256,7 @@ class SocketMode(AsyncBaseSocketModeHandler):
             await send_async_response(client, req, response, begun_at)
 
         asked = AsyncBoltRequest(mode="socket_mode", body=req.payload, headers=build_headers(req))
-        await dispatched(self._app, asked, send)
+        await dispatched(self._app, asked, send, self._acknowledged)
 
 
 HOSTS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})

@@ -56,6 +56,14 @@ class Waiting:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Notices that wait for one destination. `since`: when the oldest was decided."""
+
+    count: int
+    since: datetime
+
+
 DETAILS = "details"
 """The step of the reply that holds what could not be folded."""
 
@@ -240,6 +248,16 @@ class BacklogStore:
     def __init__(self, engine: Engine, names: Collection[str]) -> None:
         self._engine = engine
         self.names = tuple(names)
+
+    def backlog(self) -> dict[str, Backlog]:
+        """What waits, tried or not, by destination, Slack among them; without those for which nothing waits."""
+        query = (
+            select(notices.c.destination, func.count(), func.min(notices.c.created_at))
+            .where(notices.c.destination.in_((SLACK, *self.names)), notices.c.status.in_(UNDELIVERED))
+            .group_by(notices.c.destination)
+        )
+        with self._engine.connect() as connection:
+            return {name: Backlog(count, since) for name, count, since in connection.execute(query)}
 
     def undelivered(self) -> dict[str, int]:
         """How many notices wait for each configured destination, tried or not."""

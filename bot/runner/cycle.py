@@ -23,6 +23,7 @@ from bot.db.backup import BackupError, copy_of_day, sqlite_file
 from bot.db.engine import database_problem
 from bot.ledger.clickhouse import ClickHouseError
 from bot.ledger.store import MOST_PRUNED
+from bot.metrics import Cause, PollEnd
 from bot.mode import NORMAL
 from bot.notify.background import BackgroundDelivery
 from bot.notify.outbox import Delivery, Outbox
@@ -152,11 +153,14 @@ class Bot:
 
         While a poll takes long, decisions go on with the stored data at every interval.
         """
-        self.progress_at = time.monotonic()
+        self.progress_at = began = time.monotonic()
         try:
-            return await self._cycle()
+            cycle = await self._cycle()
         finally:
             self.progress_at = time.monotonic()
+        if cycle.poll is not None:
+            self.services.metrics.cycled(self.progress_at - began)
+        return cycle
 
     async def _cycle(self) -> Cycle:
         # One more attempt, so that a copy whose leader has just ended does not miss a whole poll.
@@ -239,13 +243,16 @@ class Bot:
             self.faults[what] = f"A part of the bot hangs ({what}): the fallback file or its disk does not answer."
 
     async def _poll(self) -> PollOutcome:
-        what = "the poll"
+        what, began = "the poll", time.monotonic()
         try:
             since = await self.services.threads.cycle(self.services.review.usage.needed_since, self.services.clock())
             outcome = await self.poller.poll(since)
         except Exception as error:  # noqa: BLE001  # whatever it is, what is known is decided on
+            self.services.metrics.polled("failed", time.monotonic() - began)
             return PollOutcome(False, None, self._failed(what, error))
         self.faults.pop(what, None)
+        ended: PollEnd = "ok" if outcome.ok else "refused" if outcome.refused else "failed"
+        self.services.metrics.polled(ended, time.monotonic() - began)
         await self._attribute()
         return outcome
 
@@ -374,6 +381,7 @@ class Bot:
         if isinstance(error, BackupError):
             sentence = f"There is no backup of today: {error}"
         new = self.faults.get(what) != sentence
+        self.services.metrics.failed(what, _cause(error))
         self.faults[what] = sentence
         if isinstance(error, SQLAlchemyError):
             log.error("%s failed: %s", what, database_problem(error))
@@ -382,3 +390,11 @@ class Bot:
         else:
             log.error("%s failed (%s)", what, type(error).__name__, exc_info=error if new else None)
         return sentence
+
+
+def _cause(error: Exception) -> Cause:
+    if isinstance(error, SQLAlchemyError):
+        return "database"
+    if isinstance(error, ClickHouseError):
+        return "clickhouse"
+    return "backup" if isinstance(error, BackupError) else "internal"

@@ -182,7 +182,10 @@ class Lifecycle:
                 if settings.slack_app_token is not None:
                     app_token = settings.slack_app_token.get_secret_value()
                     await check_app_token(client, app_token, settings.channel)
-                    self.socket = SocketMode(self._bot.slack, app_token, secret=settings.slack_app_token)
+                    acknowledged = self._bot.services.metrics.acknowledged
+                    self.socket = SocketMode(
+                        self._bot.slack, app_token, secret=settings.slack_app_token, acknowledged=acknowledged
+                    )
                     await self.socket.connect_async()  # type: ignore[no-untyped-call]
             except SlackUnreachableError as error:
                 self._slack_problem = str(error)

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import Clock
+from bot.counting import CountRecords, not_counted
 from bot.db.engine import database_problem
 from bot.ledger.intake import BodyError, Intake, gunzip
 from bot.ledger.model import Ledger
@@ -61,7 +62,7 @@ class IngestAccess:
 class Ingest:
     """The handler. `in_thread`: where bodies are read and stored, apart from everything that people wait for.
 
-    `stored`: called once something is.
+    `stored`: called once something is. `count`: gets what became of the records.
     """
 
     def __init__(
@@ -71,8 +72,10 @@ class Ingest:
         in_thread: InThread,
         clock: Clock,
         stored: Callable[[], None] = lambda: None,
+        count: CountRecords = not_counted,
     ) -> None:
         self._stored = stored
+        self._count = count
         self._intake = Intake(ledger)
         self._access = access
         self._in_thread = in_thread
@@ -99,6 +102,7 @@ class Ingest:
             # The threads have ended with the bot.
             return self._unavailable("the bot is ending")
         self._failing = False
+        self._count(PATH, taken.accepted, taken.duplicates, len(taken.rejected))
         self._stored()
         return web.json_response(asdict(taken))
 
@@ -143,7 +147,10 @@ CODES = {400: 3, 401: 16, 403: 7, 413: 8, 415: 3, 421: 7, 503: 14}
 
 
 class OtlpReceiver:
-    """Takes requests of all three signals. `in_thread`: reads and stores bodies. `stored`: called after that."""
+    """Takes requests of all three signals. `in_thread`: reads and stores bodies. `stored`: called after that.
+
+    `count`: gets what became of the calls in them.
+    """
 
     def __init__(
         self,
@@ -152,8 +159,10 @@ class OtlpReceiver:
         in_thread: InThread,
         clock: Clock,
         stored: Callable[[], None] = lambda: None,
+        count: CountRecords = not_counted,
     ) -> None:
         self._stored = stored
+        self._count = count
         self._access = access
         self._ingest = ingest
         self._in_thread = in_thread
@@ -199,6 +208,7 @@ class OtlpReceiver:
                 return self._unavailable(kind, "the bot is ending")
             self._failing = False
             self._say(signal, taken)
+            self._count(request.path, taken.accepted, taken.duplicates, taken.rejected)
             self._stored()
             return _answer(signal, kind, taken)
 

@@ -21,7 +21,7 @@ from bot.web.budgets import budgets_route
 from bot.web.connections import Connections
 from bot.web.fallback import LOOK_SECONDS, MOST_STREAMS, CurrentMode, Streams, fallback_routes, ofrep_routes
 from bot.web.ingest import Ingest, IngestAccess, OtlpReceiver
-from bot.web.metrics import measured, metrics_route
+from bot.web.metrics import StateCollector, counted_requests, metrics_route
 from bot.web.slack_events import slack_route
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,8 @@ def web_app(
     `look_seconds`: between two looks for a mode that another copy has changed.
     """
     connections = connections or Connections()
-    app = web.Application(middlewares=[connections.whole_request])
+    metrics = services.metrics
+    app = web.Application(middlewares=[counted_requests(metrics.requested), connections.whole_request])
     readers = BearerAccess(read_token, "CLAUDE_COST_READ_TOKEN", host)
     current = CurrentMode(services.fallback.in_force)
     # Long-lived streams must not use up every connection.
@@ -119,17 +120,17 @@ def web_app(
     app.add_routes(health_routes(problems, notes, readers, alive))
     app.add_routes([*fallback_routes(current, streams, readers), *ofrep_routes(current, readers)])
     app.add_routes([budgets_route(services, readers)])
-    app.add_routes([metrics_route(lambda: measured(services), readers, services.threads.web)])
+    app.add_routes([metrics_route([StateCollector(services), metrics.registry], readers, services.threads.web)])
     app.on_shutdown.append(streams.end)
     app.on_cleanup.append(current.close)
     # A proxy brings Slack's requests in HTTP mode, and those of others with them.
     is_local = slack is None and read_token is None and (not host or is_loopback(host))
     senders = IngestAccess(ingest_tokens or {}, host, is_local=is_local)
-    ingest = Ingest(services.ledger, senders, services.threads.ingest, services.clock, stored)
-    otlp = OtlpReceiver(senders, services.otlp, services.threads.ingest, services.clock, stored)
+    ingest = Ingest(services.ledger, senders, services.threads.ingest, services.clock, stored, metrics.ingested)
+    otlp = OtlpReceiver(senders, services.otlp, services.threads.ingest, services.clock, stored, metrics.ingested)
     app.add_routes([ingest.route(connections), *otlp.routes(connections)])
     if slack is not None and signing_secret is not None:
-        app.add_routes([slack_route(slack, signing_secret, services.clock)])
+        app.add_routes([slack_route(slack, signing_secret, services.clock, metrics.acknowledged)])
     return app
 
 

@@ -25,6 +25,7 @@ from slack_bolt.response import BoltResponse
 
 from bot.acknowledgement import dispatched
 from bot.clock import Clock
+from bot.counting import Acknowledged, not_counted
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 MOST_FIELDS = 100
@@ -224,7 +225,9 @@ class ServedSignatures:
 log = logging.getLogger(__name__)
 
 
-def slack_route(slack: AsyncApp, signing_secret: SecretStr, clock: Clock) -> web.RouteDef:
+def slack_route(
+    slack: AsyncApp, signing_secret: SecretStr, clock: Clock, acknowledged: Acknowledged = not_counted
+) -> web.RouteDef:
     """`clock`: for the age of a signature. Each signature is handled once: a repeat changes nothing."""
     served = ServedSignatures()
 
@@ -256,7 +259,7 @@ def slack_route(slack: AsyncApp, signing_secret: SecretStr, clock: Clock) -> web
             await answer.prepare(request)
             await answer.write_eof()
 
-        await dispatched(slack, asked, send)
+        await dispatched(slack, asked, send, acknowledged)
         return answers[0]
 
     return web.post("/slack/events", events)

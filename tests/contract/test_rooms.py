@@ -22,7 +22,7 @@ ORDER = (
 ALONE = ("services", "app", "__main__")
 
 IO = {
-    *("aiohttp", "apprise", "httpx", "requests", "slack_bolt", "slack_sdk"),
+    *("aiohttp", "apprise", "httpx", "prometheus_client", "requests", "slack_bolt", "slack_sdk"),
     *("socket", "sqlalchemy", "sqlite3", "subprocess"),
 }
 

@@ -177,7 +177,7 @@ class World:
     async def connected_bot(self, answer_seconds: float = ANSWER_SECONDS, /, **changes: str) -> AsyncIterator[Bot]:
         """The bot in this process, connected to Slack; it polls when the test says so."""
         async with self.bot(**changes) as bot:
-            socket = SocketMode(bot.slack, APP_TOKEN, answer_seconds)
+            socket = SocketMode(bot.slack, APP_TOKEN, answer_seconds, acknowledged=bot.services.metrics.acknowledged)
             await socket.connect_async()  # type: ignore[no-untyped-call]
             try:
                 await self.slack.wait_connected()

@@ -17,8 +17,9 @@ from bot.sandbox.server import Fault
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER
 from bot.usage.model import AttributedBy
 from bot.web.budgets import budgets_object
-from bot.web.metrics import exposition, measured
+from bot.web.metrics import StateCollector, exposition
 from handlers.commands import answer
+from tests.exposition import samples
 from tests.scenario.conftest import World, member
 from tests.scenario.test_attribution import EVIL, JANE, NAMESAKE, spend
 from tests.scenario.test_logged_budgets import budget, set_budget
@@ -235,7 +236,7 @@ async def test_where_it_cannot_be_read_there_is_no_data_with_the_reason_and_neve
         assert WHY[why] in listed
         assert "Budgets of feature:NAME" in listed
         assert budgets_object(bot.services)["budgets"][-1]["status"] == "unknown"
-        assert 'budget="code",scope' not in exposition(measured(bot.services))
+        assert 'claude_cost_spend_usd{budget="code"' not in exposition([StateCollector(bot.services)])
         [check] = [check for check in await bot.services.examine() if check.name == "attribution"]
         assert (check.state.value, WHY[why] in check.text) == ("fail", True)
         await later(bot, clock, 16 * MINUTE)
@@ -363,9 +364,9 @@ async def test_forecast_list_http_and_metrics_show_it_as_every_other_budget(
     assert "code" in forecast
     assert "$1" in forecast
     assert "Spent in November: $60.00, soft limit $100.00 (60%)" in await ask(bot, "budget list")
-    metrics = exposition(measured(bot.services))
-    assert 'claude_cost_spend_usd{budget="code",scope="product:claude_code",period="2026-11"} 60' in metrics
-    assert f"claude_cost_attributed_as_of_timestamp_seconds {clock().timestamp()}" in metrics
+    metrics = samples(exposition([StateCollector(bot.services)]))
+    assert metrics['claude_cost_spend_usd{budget="code",period="2026-11",scope="product:claude_code"}'] == 60
+    assert metrics["claude_cost_attributed_as_of_timestamp_seconds"] == clock().timestamp()
     status = await ask(bot, "status")
     assert "$60.00 as Anthropic attributes it, after discounts and before credits." in status
     assert "Complete up to 16 Nov 09:00 UTC: Anthropic attributes spend hours later." in status

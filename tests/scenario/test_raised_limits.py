@@ -9,8 +9,9 @@ from bot.sandbox.block_limits import problems
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import DEVELOPER, Message
 from bot.web.budgets import budgets_object
-from bot.web.metrics import exposition, measured
+from bot.web.metrics import StateCollector, exposition
 from handlers.render.raises import APPROVE_ACTION, CANCEL_ACTION, DECLINE_ACTION, OPEN_ACTION
+from tests.exposition import samples
 from tests.scenario.conftest import ADMIN, World
 
 HOSTILE = "<!channel> *b* _i_ `c` & ‮rtl‬ :tada: <@U0ADMIN> " + "x" * 400
@@ -65,8 +66,8 @@ async def test_an_admin_raises_a_limit_and_it_ends_by_itself(simulated: World, c
         assert budget["raised"] == [
             {"limit": "hard", "from_usd": "200.00", "until": "2026-11-18T09:00:00+00:00"},
         ]
-        metrics = exposition(await bot.services.threads.web(measured, bot.services))
-        assert 'claude_cost_limit_raised_from_usd{budget="default",level="hard"} 200' in metrics
+        metrics = await bot.services.threads.web(exposition, [StateCollector(bot.services)])
+        assert samples(metrics)['claude_cost_limit_raised_from_usd{budget="default",level="hard"}'] == 200
         posts = len(simulated.posts())
         clock.advance(2 * DAY)
         await bot.cycle()

@@ -25,6 +25,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from tenacity.wait import wait_random_exponential
 
 from bot.addresses import is_plain_http
+from bot.counting import CountAnswer, not_counted
 from bot.language import Text, tr_lazy
 from bot.usage.model import MalformedError, RefusedError, SourceError, UnavailableError
 
@@ -34,15 +35,34 @@ ACCEPTED = "gzip, deflate"
 _STEP_BYTES = 2**20
 
 
-def new_http(base_url: str) -> httpx.AsyncClient:
+class _Counted(httpx.AsyncClient):
+    """Has each answer counted, and each request without one."""
+
+    count: CountAnswer = staticmethod(not_counted)
+
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        status = None
+        try:
+            answer = await super().send(request, **options)
+            status = answer.status_code
+        finally:
+            self.count(status)
+        return answer
+
+
+def new_http(base_url: str, count: CountAnswer = not_counted) -> httpx.AsyncClient:
     """A client of Anthropic at this address, through a proxy of the environment only where the key goes inside TLS.
 
     A proxy reads what goes over plain HTTP, and it could not reach this machine's loopback. No redirect is followed, so
     a client of plain HTTP meets no certificate: it trusts no authority, whose files take longer to read than a poll.
+    `count`: gets the status of each answer.
     """
     if is_plain_http(base_url):
-        return httpx.AsyncClient(base_url=base_url, trust_env=False, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-    return httpx.AsyncClient(base_url=base_url)
+        http = _Counted(base_url=base_url, trust_env=False, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    else:
+        http = _Counted(base_url=base_url)
+    http.count = count
+    return http
 
 
 class TooLargeError(Exception):

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from aiohttp import hdrs, web
@@ -73,6 +74,8 @@ ATTRIBUTED_AS_OF = _gauge(
     "claude_cost_attributed_as_of_timestamp_seconds",
     "The moment up to which Anthropic's own attribution is complete, where a budget counts it.",
 )
+LAST_POLL = _gauge("claude_cost_last_poll_timestamp_seconds", "When usage was last read completely.")
+INTERVAL = _gauge("claude_cost_poll_interval_seconds", "CLAUDE_COST_POLL_SECONDS: the time between two polls.")
 STALE = _gauge("claude_cost_data_stale", "1 while the data is stale and not extrapolated; otherwise 0.")
 MODE = _gauge("claude_cost_fallback_mode", "1 for the wanted fallback mode, 0 for the others.", "mode")
 WAITING = _gauge("claude_cost_notices_waiting", "Notices waiting for delivery.", "destination")
@@ -82,7 +85,10 @@ OLDEST = _gauge(
     "destination",
 )
 
-STATE = (SPEND, EXPECTED, ASSUMED, LIMIT, RAISED_FROM, AS_OF, ATTRIBUTED_AS_OF, STALE, MODE, WAITING, OLDEST)
+STATE = (
+    *(SPEND, EXPECTED, ASSUMED, LIMIT, RAISED_FROM, AS_OF, ATTRIBUTED_AS_OF, LAST_POLL, INTERVAL, STALE, MODE),
+    *(WAITING, OLDEST),
+)
 """What `StateCollector` measures."""
 
 
@@ -140,10 +146,16 @@ def _of_data(services: Services) -> dict[Described, list[Sample]]:
     as_of, attributed_as_of = data.as_of, services.attributed.current().as_of
     stale = is_stale(data, services.clock(), services.poll_seconds)
     return {
-        AS_OF: [] if as_of is None else [((), as_of.timestamp())],
-        ATTRIBUTED_AS_OF: [] if attributed_as_of is None else [((), attributed_as_of.timestamp())],
+        AS_OF: _moment(as_of),
+        ATTRIBUTED_AS_OF: _moment(attributed_as_of),
+        LAST_POLL: _moment(data.polled_at),
+        INTERVAL: [((), services.poll_seconds)],
         STALE: [] if as_of is None else [((), int(stale))],
     }
+
+
+def _moment(at: datetime | None) -> list[Sample]:
+    return [] if at is None else [((), at.timestamp())]
 
 
 def _of_bot(services: Services) -> dict[Described, list[Sample]]:

@@ -93,6 +93,9 @@ class Chart:
 
     def _call(self, tokens: list[str], dot: Any, piped: tuple[Any, ...]) -> Any:
         first = tokens[0]
+        if first == ".Files.Get":
+            tokens.pop(0)
+            return (self.folder / str(self._operand(tokens, dot))).read_text(encoding="utf-8")
         if not re.fullmatch(r"[a-zA-Z]\w*", first) or first in ("true", "false"):
             return self._operand(tokens, dot)
         name = tokens.pop(0)

@@ -33,6 +33,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "replicas": {"replicaCount": 3, "postgresql": {"enabled": True, "port": 6432}, "image": {"tag": "9.9"}},
     "monitored": {
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+        "dashboard": {"enabled": True},
         "networkPolicy": {
             "from": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
             "extraEgress": [{"ports": [{"protocol": "TCP", "port": 587}]}],
@@ -88,7 +90,8 @@ def test_the_chart_has_the_version_of_the_project(chart: Chart) -> None:
 
 
 def test_every_object_has_the_name_and_the_labels_of_the_release(objects: list[dict[str, Any]]) -> None:
-    assert {each["metadata"]["name"].removesuffix("-file") for each in objects} == {"claude-cost"}
+    names = [each["metadata"]["name"] for each in objects]
+    assert {name.removesuffix("-file").removesuffix("-dashboard") for name in names} == {"claude-cost"}
     for each in objects:
         labels = each["metadata"]["labels"]
         assert labels["app.kubernetes.io/instance"] == "claude-cost"
@@ -197,6 +200,19 @@ def test_metrics_are_read_with_the_token_of_the_bot(chart: Chart) -> None:
     (endpoint,) = monitor["spec"]["endpoints"]
     assert (endpoint["path"], endpoint["port"]) == ("/metrics", "http")
     assert endpoint["authorization"]["credentials"] == {"name": "claude-cost", "key": "CLAUDE_COST_READ_TOKEN"}
+
+
+def test_rules_and_dashboard_arrive_as_they_are_in_deploy(chart: Chart) -> None:
+    objects = chart.render(WAYS["monitored"])
+    rule = one(objects, "PrometheusRule")
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+    written = (ROOT / "deploy/prometheus/claude-cost.rules.yaml").read_text(encoding="utf-8")
+    assert rule["spec"] == yaml.safe_load(written)
+    (shown,) = [each for each in objects if each["metadata"]["name"].endswith("-dashboard")]
+    assert shown["metadata"]["labels"]["grafana_dashboard"] == "1"
+    written = (ROOT / "deploy/grafana/claude-cost.json").read_text(encoding="utf-8")
+    assert json.loads(shown["data"]["claude-cost.json"]) == json.loads(written)
+    assert "PrometheusRule" not in kinds(chart.render({}))
 
 
 def test_other_settings_are_other_pods(chart: Chart) -> None:

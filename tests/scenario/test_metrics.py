@@ -35,6 +35,7 @@ async def test_before_the_first_poll_there_are_limits_and_a_mode_but_no_spend(si
         'claude_cost_fallback_mode{mode="degraded"}': 0,
         'claude_cost_fallback_mode{mode="minimal"}': 0,
         'claude_cost_notices_waiting{destination="slack"}': 0,
+        "claude_cost_poll_interval_seconds": 1,
     }
     assert found['claude_cost_polls_total{outcome="failed"}'] == 0
     assert found[f'claude_cost_build_info{{version="{version_of("claude-cost-bot")}"}}'] == 1
@@ -54,6 +55,7 @@ async def test_after_a_poll_the_spend_its_age_and_what_waits_are_there(simulated
     assert as_of is not None
     assert found['claude_cost_spend_usd{budget="default",period="2026-11",scope="organization"}'] == 120
     assert found["claude_cost_data_as_of_timestamp_seconds"] == as_of.timestamp()
+    assert found["claude_cost_last_poll_timestamp_seconds"] == decided_at
     assert found['claude_cost_assumed_models{budget="default"}'] == 0
     assert found['claude_cost_fallback_mode{mode="normal"}'] == 0
     assert found['claude_cost_fallback_mode{mode="degraded"}'] == 1

@@ -22,7 +22,7 @@ from bot import slack_api
 from bot.alerts.asks import AskStore
 from bot.alerts.cycle_state import CycleStateStore, DueStore
 from bot.alerts.detector import DetectorContext, Evaluator, Look
-from bot.alerts.incident import AlertKind
+from bot.alerts.incident import LEVELS, AlertKind
 from bot.alerts.lifecycle_store import LifecycleTimer
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.rules import AlertRules, Receiver, Routes
@@ -73,7 +73,7 @@ from bot.notify.background import BackgroundDelivery
 from bot.notify.languages import Languages
 from bot.notify.model import Destination
 from bot.notify.outbox import Outbox
-from bot.notify.results import CountResult
+from bot.notify.results import FROM_ZERO, CountResult
 from bot.notify.slack import SlackDestination
 from bot.notify.slack_connection import NativeBlocks, ResponseUrls, Workspace
 from bot.notify.workspace_store import claim
@@ -330,6 +330,7 @@ async def _alerts(base: Base, rules: AlertRules, budgets: Budgets) -> AlertStore
     wanted = {receiver.name: receiver.levels for receiver in base.settings.destinations}
     routes = Routes(base.settings.channel, budgets.in_force)
     alerts = AlertStore(base.engine, wanted, rules.channel_levels, routes, base.metrics.alert_step)
+    base.metrics.begin_alerts(LEVELS, [CHANNEL, *destination_labels([*wanted]).values()], FROM_ZERO)
     for name, waiting in (await asyncio.to_thread(alerts.destinations.stranded)).items():
         log.warning("%s for a destination named %s, which is not configured any more", _waiting(waiting), name)
     return alerts
@@ -432,6 +433,7 @@ def _reviews(
 def _fallback(
     base: Base, targets: Sequence[Target], modes: Mapping[str, Mode], review: BudgetReview
 ) -> FallbackService:
+    base.metrics.begin_modes(modes)
     return FallbackService(
         ModeStore(base.engine),
         Reconciler(TargetStore(base.engine), targets, base.clock),

@@ -4,10 +4,11 @@ Rooms that count take a method of `Metrics` as a callable, and name nothing of P
 that the code lists, or names from the configuration. No user, key, feature, model or text of an error is a label.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
+from itertools import product
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -25,7 +26,7 @@ class Described:
 
 
 BUILD = Described("claude_cost_build_info", "gauge", "1; its label is the version.", ("version",))
-LEADER = Described("claude_cost_leader", "gauge", "1 if this copy polls and delivers, 0 if another one may.")
+LEADER = Described("claude_cost_leader", "gauge", "1 if this copy leads, which is to poll and to decide; otherwise 0.")
 
 POLLS = Described("claude_cost_polls_total", "counter", "Polls of Anthropic's usage.", ("outcome",))
 POLL_SECONDS = Described(
@@ -88,6 +89,11 @@ POLL_ENDS: tuple[PollEnd, ...] = ("ok", "failed", "refused")
 NO_ANSWER = "none"
 """The status of a request that got no answer."""
 
+RARE_STEPS = ("opened", "reopened", "resolved", "escalated", "acknowledged")
+"""Of alerts."""
+
+SWITCHED_BY = ("person", "bot")
+
 Cause = Literal["database", "clickhouse", "backup", "internal"]
 
 CHANNEL = "slack"
@@ -95,7 +101,10 @@ CHANNEL = "slack"
 
 
 class Metrics:
-    """Made once for each bot. Thread-safe, and without I/O."""
+    """Made once for each bot. Thread-safe, and without I/O.
+
+    Series that rarely grow begin at 0: Prometheus sees no increase where the first value of a series is 1.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -103,7 +112,6 @@ class Metrics:
         self._gauge(BUILD).labels(version("claude-cost-bot")).set(1)
         self._polls = self._counter(POLLS)
         for end in POLL_ENDS:
-            # A counter that begins with its first failure shows no increase at that.
             self._polls.labels(end)
         self._poll_seconds = self._histogram(POLL_SECONDS)
         self._cycle_seconds = self._histogram(CYCLE_SECONDS)
@@ -120,6 +128,20 @@ class Metrics:
     def lead_by(self, held: Callable[[], bool]) -> None:
         """Show whether this copy leads, as `held` says at each scrape; it does no I/O. Once."""
         self._gauge(LEADER).set_function(held)
+
+    def begin_alerts(
+        self, levels: Iterable[str], destinations: Iterable[str], outcomes: Sequence[tuple[str, str]]
+    ) -> None:
+        """Begin what is rare at 0. `outcomes`: results and reasons of deliveries, for each destination by its label."""
+        for level, step in product(levels, RARE_STEPS):
+            self._alert_steps.labels(level, step)
+        for destination, (result, reason) in product(destinations, outcomes):
+            self._deliveries.labels(destination, result, reason)
+
+    def begin_modes(self, modes: Iterable[str]) -> None:
+        """Begin the switches to these modes at 0."""
+        for mode, by in product(modes, SWITCHED_BY):
+            self._switches.labels(mode, by)
 
     def polled(self, end: PollEnd, seconds: float) -> None:
         """A poll has ended."""
@@ -164,7 +186,8 @@ class Metrics:
 
     def switched(self, mode: str, *, automatic: bool) -> None:
         """The fallback mode is another one."""
-        self._switches.labels(mode, "bot" if automatic else "person").inc()
+        person, bot = SWITCHED_BY
+        self._switches.labels(mode, bot if automatic else person).inc()
 
     def _counter(self, metric: Described) -> Counter:
         return Counter(metric.name, metric.meaning, metric.labels, registry=self.registry)

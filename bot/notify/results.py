@@ -37,6 +37,15 @@ NO_MESSAGE = DeliveryResult("dropped", "no_message")
 UNREADABLE = DeliveryResult("failed", "unreadable")
 """This version cannot read it or draw it."""
 
+FROM_ZERO = (
+    DeliveryResult("delivered", "sent"),
+    DeliveryResult("failed", "refused"),
+    DeliveryResult("failed", "outcome_unknown"),
+    DeliveryResult("failed", "message_refused"),
+    DeliveryResult("failed", "unreachable"),
+)
+"""Results that are counted from 0 on, although they may never come."""
+
 CountResult = Callable[[DeliveryResult, timedelta], None]
 """Called with each result and the time since the notice was decided."""
 

@@ -14,7 +14,7 @@ from bot.acknowledgement import KINDS
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import LifecycleStep
 from bot.alerts.store import OPENED, REOPENED, UPDATED
-from bot.metrics import COUNTED, NO_ANSWER, POLL_ENDS, Cause, Described, Metrics
+from bot.metrics import COUNTED, NO_ANSWER, POLL_ENDS, RARE_STEPS, SWITCHED_BY, Cause, Described, Metrics
 from bot.notify.results import Reason, Result
 from bot.web.metrics import STATE
 from tests.contract.promql_labels import Reading, nodes, parsed, selectors
@@ -53,7 +53,7 @@ CLOSED = {
     "result": {*get_args(Result), "accepted", "duplicate", "rejected"},
     "reason": set(get_args(Reason)),
     "kind": {"command", "other", *KINDS.values()},
-    "by": {"person", "bot"},
+    "by": set(SWITCHED_BY),
     "status": {"2xx", "3xx", "4xx", "429", "5xx", NO_ANSWER},
 }
 """Labels whose values the code lists."""
@@ -172,6 +172,10 @@ def _made() -> Metrics:
     metrics = Metrics()
     metrics.lead_by(lambda: True)
     return metrics
+
+
+def test_rare_steps_are_steps() -> None:
+    assert set(RARE_STEPS) < CLOSED["step"]
 
 
 def test_the_page_has_every_label_with_its_values_and_every_alert_with_its_severity() -> None:

@@ -18,8 +18,12 @@ from bot.web.metrics import CONTENT_TYPE, OPENMETRICS, STATE, by_label, expositi
 from tests.exposition import samples
 from tests.scenario.conftest import World
 from tests.scenario.http_port import served, type_in_slack
+from tests.scenario.test_statements import counted
 
 NOW = datetime(2026, 11, 26, 14, tzinfo=UTC)
+MOST_IN_A_SCRAPE = 4
+"""Three for the fallback mode, and one for what waits."""
+
 KNOWN = tuple(metric.name for metric in STATE)
 
 
@@ -79,7 +83,10 @@ async def test_a_cycle_a_command_and_an_upload_are_counted_with_their_times(simu
         sent = await client.post("/v1/usage", json=[{**call, "id": "msg_1"}, {**call, "id": "msg_1"}, {"model": 3}])
         assert sent.status_code == 200
         assert (await client.get("/nowhere")).status_code == 404
-        found = samples((await client.get("/metrics")).text)
+        await client.get("/metrics")
+        with counted(bot) as scrape:
+            found = samples((await client.get("/metrics")).text)
+    assert len(scrape.statements) <= MOST_IN_A_SCRAPE
     assert [found[f'claude_cost_polls_total{{outcome="{end}"}}'] for end in ("ok", "refused")] == [1, 1]
     assert found["claude_cost_poll_duration_seconds_count"] == found["claude_cost_cycle_duration_seconds_count"] == 2
     assert found['claude_cost_anthropic_requests_total{status="2xx"}'] > 1

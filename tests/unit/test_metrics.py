@@ -1,9 +1,9 @@
 """What a bot counts is its own, and each result has few words."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
 
 from bot.acknowledgement import kind_of
 from bot.alerts.store import AlertStore
@@ -12,7 +12,7 @@ from bot.metrics import Metrics
 from bot.notify.model import Address, Delivered, Failed, Found, NotEditable, Unreachable
 from bot.notify.results import DeliveryResult, result_of
 from bot.web.metrics import exposition
-from tests.databases import NOW, SOFT_AGAIN, SOFT_RESOLVED, crossed, reported
+from tests.databases import NOW, SOFT_AGAIN, SOFT_RESOLVED, crossed, open_migrated, reported
 from tests.exposition import samples
 
 SECOND = timedelta(seconds=1)
@@ -97,9 +97,10 @@ def test_a_request_of_slacks_is_of_one_of_five_kinds(body: dict[str, object], ki
     assert kind_of(body) == kind
 
 
-def test_an_alert_that_opens_resolves_and_opens_again_has_taken_these_steps(sqlite_engine: Engine) -> None:
+def test_an_alert_that_opens_resolves_and_opens_again_has_taken_these_steps(tmp_path: Path) -> None:
+    engine = open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}")
     steps: list[tuple[str, str]] = []
-    store = AlertStore(sqlite_engine, count=lambda level, step: steps.append((level, step)))
+    store = AlertStore(engine, count=lambda level, step: steps.append((level, step)))
     for step in (crossed(LimitKind.SOFT), SOFT_RESOLVED, SOFT_AGAIN, SOFT_AGAIN):
         store.record(reported([step]), NOW)
     notice = store.notices.due(NOW)
@@ -108,3 +109,4 @@ def test_an_alert_that_opens_resolves_and_opens_again_has_taken_these_steps(sqli
     (seen,) = store.life.seen()
     assert [store.life.acknowledge(seen.alert_id, "U1", NOW).outcome for _ in range(2)] == ["done", "already"]
     assert steps == [("soft", each) for each in ("opened", "resolved", "reopened", "updated", "acknowledged")]
+    engine.dispose()

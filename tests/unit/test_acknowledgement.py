@@ -76,6 +76,23 @@ async def test_work_that_fails_before_it_acknowledges_is_answered_all_the_same(a
     assert await played(app, work) == [500]
 
 
+async def test_an_acknowledgement_is_counted_with_its_time_once_it_is_sent(app: AsyncApp) -> None:
+    happened: list[Any] = []
+
+    async def listen(ack: Any) -> None:
+        await ack()
+
+    async def send(response: BoltResponse) -> None:
+        happened.append(response.status)
+
+    def acknowledged(kind: str, seconds: float) -> None:
+        happened.append((kind, seconds >= 0))
+
+    app.command("/work")(listen)
+    await dispatched(app, asked(), send, acknowledged)
+    assert happened == [200, ("command", True)]
+
+
 async def test_a_request_that_nobody_listens_to_is_answered(app: AsyncApp) -> None:
     happened: list[int] = []
 

@@ -1,11 +1,20 @@
-"""Bounds the log, so that a repeating fault cannot fill the disk, and keeps each entry recognizable as one."""
+"""Bounds the log, so that a repeating fault cannot fill the disk, and keeps each entry recognizable as one.
 
+An entry is text or a JSON object on one line. No library writes the JSON: python-json-logger adds whatever libraries
+attach to their records, lets a message that is a dict replace the level, and neither masks nor bounds a value.
+"""
+
+import json
 import logging
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TextIO
+
+from bot.log_fields import COMMITTED, NAMES, Event
+from bot.secret_shapes import masked
 
 PER_KIND = 10
 WINDOW_SECONDS = 60.0
@@ -30,6 +39,42 @@ def plain(text: str) -> str:
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text).replace("\n", f"\n{FURTHER_LINE}")
 
 
+def _bounded(text: str) -> str:
+    """`text` without secrets and of a bounded length: masked before it is cut, since a part of a secret is no form."""
+    text = masked(text if len(text) <= 2 * MOST_CHARACTERS else text[: 2 * MOST_CHARACTERS])
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} … (cut)"
+
+
+class TextLines(logging.Formatter):
+    """An entry as text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _bounded(plain(super().format(record)))
+
+
+class JsonLines(logging.Formatter):
+    """An entry as a JSON object on one line: `time`, `level`, `logger`, `message`, the fields, `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": _bounded(record.name),
+            "message": _bounded(record.getMessage()),
+        }
+        line |= {name: _plain_value(record.__dict__[name]) for name in NAMES if name in record.__dict__}
+        if record.exc_info:
+            line["exception"] = _bounded(self.formatException(record.exc_info))
+        if record.stack_info:
+            line["stack"] = _bounded(self.formatStack(record.stack_info))
+        # In ASCII, so that nothing in it can obey a terminal.
+        return json.dumps(line)
+
+
+def _plain_value(value: object) -> object:
+    return value if isinstance(value, bool | int | float) else _bounded(str(value))
+
+
 @dataclass(slots=True)
 class _Kind:
     began: float
@@ -40,12 +85,14 @@ class _Kind:
 class BoundedHandler(logging.StreamHandler[TextIO]):
     """At most `PER_KIND` entries of a kind a minute, then their number; at most `PER_SECOND` entries a second in all.
 
-    The first entry of a kind always passes. Entries are of one kind that come from the same logger with the same text
-    before values are filled in, or with the same exception from the same line. `monotonic`: seconds.
+    The first entry of a kind always passes, and so does each that stands for a stored row. Entries are of one kind that
+    come from the same logger with the same text before values are filled in, or with the same exception from the same
+    line. `monotonic`: seconds.
     """
 
     def __init__(self, stream: TextIO, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(stream)
+        self.setFormatter(TextLines())
         self._monotonic = monotonic
         self._kinds: dict[tuple[str, ...], _Kind] = {}
         self._second = (0, 0)
@@ -53,12 +100,8 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         now = self._monotonic()
         self._end_windows(now)
-        if self._passes(self._key(record), now):
+        if _is_committed(record) or self._passes(self._key(record), now):
             super().emit(record)
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = plain(super().format(record))
-        return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} … (cut)"
 
     def close(self) -> None:
         """Log how many entries were dropped, then close."""
@@ -92,6 +135,11 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
         if kind.dropped:
             text = f"… {kind.dropped} more like this in the last minute: {key[-1]}"
             super().emit(logging.LogRecord(key[0], logging.WARNING, "", 0, text, None, None))
+
+
+def _is_committed(record: logging.LogRecord) -> bool:
+    event = record.__dict__.get("event")
+    return record.levelno == logging.INFO and isinstance(event, Event) and event in COMMITTED
 
 
 def _kind_of(record: logging.LogRecord) -> str:

@@ -20,7 +20,7 @@ _KNOWN = re.compile(
     | -----BEGIN[\s\S]*                            # PEM
     | (?<=hooks\.slack\.com/)\S+
     | (?<=://)[^\s/@'"]+@                          # the login of an address
-    | [^\s/:@'"]+:[^\s@'"]+@(?=[\w.\[-])           # the same without a scheme
+    | [^\s/:@'"]{1,64}:[^\s@'"]{1,512}@(?=[\w.\[-])  # the same without a scheme, bounded so that long words cost little
     | (?<=[Bb]earer\ )[\w.+/=~-]{16,}
     """,
     re.VERBOSE,

@@ -91,6 +91,7 @@ async def budget_command(services: Services, request: Request) -> Message:
     if permission.refusal is None:
         return message
     words = f"budget {action} {cleaned(rest)}"
+    services.fallback.refused(request.person.id, ACTION, f"{words}: {permission.recorded}")
     return not_yours(message, permission.refusal, f"{COMMAND} {words}", askable(services, command_ask(words)))
 
 

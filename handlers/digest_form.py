@@ -12,6 +12,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.budgets.budget import PeriodKind
 from bot.digests.schedule import DEFAULT_EVERY, UTC_ZONE, DigestRule, Scheduled
+from bot.digests.settings_store import ACTION
 from bot.digests.words import DigestWordsError, about
 from bot.language import tr
 from bot.services import Services
@@ -61,7 +62,10 @@ async def open_digest_form(
     chosen = next((each for each in found if each.rule.key == value), None)
     refusal = None
     if not mine.any:
-        refusal = (await services.admins.may_switch(person, SET_DIGESTS)).refusal
+        permission = await services.admins.may_switch(person, SET_DIGESTS)
+        refusal = permission.refusal
+        if refusal is not None:
+            services.fallback.refused(person.id, ACTION, permission.recorded)
     elif chosen is not None and chosen.since is None:
         refusal = tr("{why} `/claude-cost digest settings` sets another one.", why=tr(OF_FILE))
     if refusal is not None:

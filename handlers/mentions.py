@@ -57,6 +57,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
             asked = services if _is_private(event) else in_public
             channel = str(event.get("channel") or "")
             if services.workspace.excludes(str(asking["user"]["team_id"] or "")):
+                services.fallback.refused(str(event["user"]), "mention", "of another workspace")
                 message = said(tr("Only members of the bot's own Slack workspace get answers."))
             elif words is None:
                 message = _not_understood()

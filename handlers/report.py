@@ -68,7 +68,10 @@ async def _refused(services: Services, request: Request, asked: ReportWords) -> 
     if not by_user and not (asked.tag is not None and names_a_user(asked.tag)):
         return None
     refusal = await services.user_spend.refusal(request.person)
-    return None if refusal is None else said(refusal)
+    if refusal is None:
+        return None
+    services.fallback.refused(request.person.id, "report", "what single users spend is for admins")
+    return said(refusal)
 
 
 def no_report(error: ReportWordsError) -> Message:

@@ -20,7 +20,7 @@ from bot.budgets.change_store import OF_BUDGETS
 from bot.budgets.raises import RaiseState
 from bot.clock import DAY
 from bot.db.schema import alerts, budget_changes, notices, proposals, raises
-from bot.db.state import keep, locked
+from bot.db.state import audited, keep, locked
 from bot.modes.model import ProposalStatus
 
 ACTION = "ask admin"
@@ -106,7 +106,7 @@ class AskStore:
         copy gets it; otherwise that of the budget, None for the main one.
         """
         step = f"ask:{_short(by)}"
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             # Two clicks at once ask once.
             locked(connection, _KEY, True)
             about, owner, outcome = _subject(connection, ask, by)
@@ -127,7 +127,7 @@ class AskStore:
             else:
                 own = copy_in(connection, ask.place_id, channel) if ask.place is Place.ALERT else None
                 enqueue(connection, "reply", wanted, now, step=step, channel=own, **owner)
-            keep(connection, now, by, ACTION, "done", ask.words or about)
+            keep(connection, now, by, ACTION, "done", ask.words or about, incident=about)
         return "done"
 
 

@@ -17,7 +17,7 @@ from bot.alerts.lifecycle import (
     due_step,
     snooze_is_over,
 )
-from bot.alerts.model import AlertPayload, BudgetAlert, redrawn
+from bot.alerts.model import AlertPayload, BudgetAlert, redrawn, shown_of
 from bot.alerts.notice_contents import (
     LifecycleEvent,
     edit,
@@ -36,7 +36,7 @@ from bot.budgets.calendar_store import Expectation, expect, take_back
 from bot.clock import Clock
 from bot.counting import not_counted
 from bot.db.schema import alerts, notices
-from bot.db.state import BOT, keep
+from bot.db.state import BOT, OF_ALERTS, audited, keep
 from bot.notify.model import Action, Address, NoticeStatus
 
 MAY_BE_EXPECTED = frozenset({AlertKind.SPIKE, AlertKind.FORECAST})
@@ -128,7 +128,7 @@ class LifecycleStore:
 
     def expect_no_more(self, expectation_id: int, by: str, now: datetime) -> Expectation | None:
         """Take it back; an alert that is still open is no longer snoozed. None where it is not in force."""
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             found = take_back(connection, expectation_id, by, now)
             if found is None or found.alert_id is None:
                 return found
@@ -208,7 +208,7 @@ class LifecycleStore:
         only: Collection[AlertKind] = frozenset(AlertKind),
     ) -> Handled:
         """`also`: what else belongs to the step. `only`: the kinds of alerts that may take it."""
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             row = connection.execute(select(alerts).where(alerts.c.id == alert_id).with_for_update()).one_or_none()
             about = None if row is None else newest_payload(connection, alert_id)
             if row is None or about is None:
@@ -268,7 +268,8 @@ def _report(
     event = LifecycleEvent(step=step, by=by, at=now, until=life.snoozed_until, since=since, about=about)
     edit(connection, alert_id, about, now)
     in_every_copy(connection, action, event, now, alert_id)
-    keep(connection, now, by, f"alert {step}", "done", about.incident)
+    shown = shown_of(about)
+    keep(connection, now, by, f"{OF_ALERTS}{step}", "done", about.incident, **shown)
 
 
 def _posted(row: Row[Any]) -> Address | None:

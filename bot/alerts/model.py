@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, Self, TypedDict, TypeVar
 from bot.alerts.incident import Identity, Level, Status, Step
 from bot.budgets.budget import Limit
 from bot.budgets.budget_spend import BudgetSpend
+from bot.log_fields import About
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,16 @@ class BudgetAlert(AlertPayload, ABC):
     def with_spend(self, spend: BudgetSpend) -> Self:
         """With newer figures of the same period, where the incident stands with them too."""
         return self
+
+
+def shown_of(payload: AlertPayload) -> About:
+    """What a line of the log about it has in its fields."""
+    budgets = payload.budgets
+    return {
+        "incident": payload.incident,
+        "kind": str(payload.level),
+        "budget": budgets[0] if len(budgets) == 1 else None,
+    }
 
 
 def redrawn(payload: AlertPayload, mode: str, spend: BudgetSpend | None, now: datetime) -> AlertPayload:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bot.alerts.incident import LEVELS, AlertKind, Identity, Incident, Level, Status
 from bot.alerts.lifecycle import CountStep
 from bot.alerts.lifecycle_store import LifecycleStore
-from bot.alerts.model import AlertPayload, SyntheticAlert, Transition
+from bot.alerts.model import AlertPayload, SyntheticAlert, Transition, shown_of
 from bot.alerts.notice_contents import (
     ContentStore,
     edit,
@@ -32,7 +32,8 @@ from bot.alerts.spike_rates import Spike
 from bot.budgets.budget import LIMITS, Limit, LimitKind
 from bot.counting import not_counted
 from bot.db.schema import UTCDateTime, alerts, notices
-from bot.db.state import ALERTS, bump, keep, versions_of
+from bot.db.state import ALERTS, audited, bump, keep, versions_of
+from bot.log_fields import Event, fields
 from bot.notify.model import SLACK
 from bot.notify.store import BacklogStore
 
@@ -210,7 +211,9 @@ class AlertStore:
         for payload, step in zip((transition.payload for transition in transitions), steps, strict=True):
             if payload.status is not Status.WATCHED:
                 self._count(payload.level, step)
-                log.info("alert %s: %s, because: %s", payload.incident, payload.status, payload.reason)
+                status = "open again" if step == REOPENED else str(payload.status)
+                shown = fields(event=Event.TRANSITION, status=status, reason=payload.reason, **shown_of(payload))
+                log.info("alert %s: %s, because: %s", payload.incident, status, payload.reason, extra=shown)
 
     def track(self, identities: Iterable[Identity], now: datetime) -> None:
         """Note without notices which limits are in force, in one transaction."""
@@ -226,8 +229,8 @@ class AlertStore:
 
     def enqueue_test(self, test: SyntheticAlert) -> None:
         """A test alert for every destination and its audit entry, in one transaction. It belongs to no incident."""
-        with self._engine.begin() as connection:
-            keep(connection, test.requested_at, test.by, "test-alert", "done", test.incident)
+        with audited(self._engine) as connection:
+            keep(connection, test.requested_at, test.by, "test-alert", "done", test.incident, incident=test.incident)
             enqueue(connection, "post", test, test.requested_at)
             self._receivers.notify_test(connection, test)
 

@@ -12,7 +12,7 @@ from bot.budgets.calendar import MOST_ENTRIES, CalendarWordsError, Entry, Window
 from bot.clock import DAY
 from bot.db.engine import lock_for_writers
 from bot.db.schema import calendar, expectations
-from bot.db.state import BUDGETS, bump, keep, versions_of
+from bot.db.state import BUDGETS, audited, bump, keep, versions_of
 from bot.language import tr
 
 ACTION = "calendar"
@@ -98,7 +98,7 @@ class CalendarStore:
 
     def add(self, entry: Entry, by: str, now: datetime) -> Entry | None:
         """Keep it; returns the entry of its name that it replaces. Raises `FullError`."""
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             lock_for_writers(connection, calendar)
             rows = connection.execute(select(calendar)).all()
             before = next((row for row in rows if row.name == entry.name), None)
@@ -116,7 +116,7 @@ class CalendarStore:
 
     def remove(self, name: str, by: str, now: datetime) -> bool:
         """Forget it. False where there is none of this name."""
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             gone = connection.execute(delete(calendar).where(calendar.c.name == name))
             if not gone.rowcount:
                 return False

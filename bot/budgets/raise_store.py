@@ -16,7 +16,8 @@ from bot.budgets.raises import REQUEST_LASTS, Raise, RaiseState
 from bot.clock import DAY, Clock
 from bot.db.engine import lock_for_writers
 from bot.db.schema import raises
-from bot.db.state import BOT, BUDGETS, Outcome, bump, keep, versions_of
+from bot.db.state import BOT, BUDGETS, Outcome, audited, bump, keep, versions_of
+from bot.log_fields import About
 from bot.notify.model import Action
 from bot.notify.store import insert_in_one_channel
 
@@ -79,7 +80,7 @@ class RaiseStore:
 
     def add(self, asked: Raise) -> Raise:
         """Keep a raise that is asked for, or that is in force from now on; returns it with its id."""
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             lock_for_writers(connection, raises)
             if asked.state is RaiseState.ACTIVE:
                 _replace_others(connection, asked, asked.asked_at)
@@ -116,7 +117,7 @@ class RaiseStore:
         Raises `NotPossibleError` where it is not at the step before.
         """
         needed = RaiseState.ACTIVE if state in (RaiseState.ENDED, RaiseState.CANCELLED) else RaiseState.ASKED
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             lock_for_writers(connection, raises)
             found = _found(connection, raise_id)
             if found is None or found.state is not needed:
@@ -185,7 +186,8 @@ def _take(connection: Connection, found: Raise, by: str, now: datetime, action: 
     outcome: Outcome = "refused" if found.state in REFUSED else "done"
     until = f"{found.until:%Y-%m-%d %H:%M} UTC"
     detail = f"{found.budget} {found.limit} {found.base_usd:f} -> {found.usd:f} until {until} {found.state}"
-    keep(connection, now, by, ACTION, outcome, f"{detail}: {found.reason}")
+    shown: About = {"incident": found.about, "budget": found.budget}
+    keep(connection, now, by, ACTION, outcome, f"{detail}: {found.reason}", **shown)
     bump(connection, BUDGETS)
 
 

@@ -18,7 +18,7 @@ from bot.budgets.raises import next_change, with_raises
 from bot.clock import AFTER_EVERYTHING, Clock
 from bot.db.engine import lock_for_writers
 from bot.db.schema import budgets
-from bot.db.state import BUDGETS, bump, keep, versions_of
+from bot.db.state import BUDGETS, audited, bump, keep, versions_of
 
 ACTION = "budget"
 """What the audit trail calls it."""
@@ -67,7 +67,7 @@ class BudgetStore:
 
     def set(self, budget: Budget, before: Budget | None, by: str, now: datetime) -> bool:
         """Keep it. False, and nothing changed, where the one of this name is not `before` any more."""
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             if _present(connection, budget.name) != before:
                 return False
             self._write(connection, budget.name, before, budget, by, now)
@@ -76,7 +76,7 @@ class BudgetStore:
 
     def remove(self, before: Budget, by: str, now: datetime) -> bool:
         """Forget it. False, and nothing changed, where the one of this name is not `before` any more."""
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             if _present(connection, before.name) != before:
                 return False
             self._write(connection, before.name, before, None, by, now)
@@ -85,7 +85,7 @@ class BudgetStore:
 
     def undo(self, change_id: int, by: str, now: datetime) -> tuple[Undo, str]:
         """Set back what a change has made, once, where nothing was changed since. Also the name of the budget."""
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             lock_for_writers(connection, budgets)
             row = find_change(connection, change_id)
             if row is None:
@@ -109,7 +109,8 @@ class BudgetStore:
         """Replace a budget with all that goes with it: its audit entry, its line of history and its announcement."""
         _replace(connection, name, after, by, now)
         was = "new" if before is None else budget_words(before)
-        keep(connection, now, by, ACTION, "done", f"{was} -> {'removed' if after is None else budget_words(after)}")
+        will = "removed" if after is None else budget_words(after)
+        keep(connection, now, by, ACTION, "done", f"{was} -> {will}", budget=name)
         concerned = after or before
         channel = None if concerned is None else self._channel_of(concerned)
         record_change(connection, name, before, after, by, now, channel)

@@ -16,11 +16,11 @@ from bot.app import bot_from
 from bot.clock import system_clock
 from bot.config.env_file import EnvFile, is_open_to_others, load_env_file
 from bot.config.environment import misspelled
-from bot.config.settings import Need, Settings, SettingsError, load_settings, questionable
+from bot.config.settings import LogSettings, Need, Settings, SettingsError, load_settings, log_settings, questionable
 from bot.db.engine import DatabaseError, database_problem
 from bot.doctor.database import shown_database
 from bot.language import spoken
-from bot.log_bound import BoundedHandler
+from bot.log_bound import BoundedHandler, JsonLines, TextLines
 from bot.notify.slack_connection import SlackRefusedError, SlackUnreachableError, check_bot_token
 from bot.runner.cycle import Bot, Cycle
 from bot.runner.ending import Ending
@@ -33,6 +33,13 @@ log = logging.getLogger(__name__)
 FOR_ITSELF = 0o077
 """The umask: files that the bot writes show what a team spends, so other users of the machine may not read them."""
 
+LIBRARIES = (
+    *("slack_bolt", "slack_sdk", "httpx", "httpcore", "apscheduler", "alembic", "aiohttp", "urllib3"),
+    "opentelemetry",
+)
+
+TEXT_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
 ONCE_WAITS_AT_MOST = timedelta(seconds=10)
 
 
@@ -40,9 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 after a clean end, 1 where `--once` left something undone, 2 for wrong configuration."""
     once = bool(arguments.once)
     os.umask(FOR_ITSELF)
-    _log_to_stderr(logging.CRITICAL if once else logging.INFO)
     try:
         env_file = load_env_file(os.environ)
+        log_as = log_settings(os.environ)
+        _log_to_stderr(log_as._replace(level=logging.CRITICAL) if once else log_as)
         settings = load_settings(os.environ, Need.RUN_ONCE if once else Need.RUN)
         doubts = _doubts(env_file)
         if once:
@@ -164,11 +172,12 @@ def _sentences(warnings: list[str]) -> list[str]:
     return [warning if warning.endswith("?") else f"{warning}." for warning in warnings]
 
 
-def _log_to_stderr(level: int) -> None:
-    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=level, format=form, handlers=[BoundedHandler(sys.stderr)])
+def _log_to_stderr(log_as: LogSettings) -> None:
+    level, handler = log_as.level, BoundedHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if log_as.is_json else TextLines(TEXT_LINE))
+    logging.basicConfig(level=level, handlers=[handler])
     # The step that is still at work logs it itself when the next run is skipped.
     logging.getLogger("apscheduler.scheduler").setLevel(max(level, logging.ERROR))
-    for name in ("slack_bolt", "slack_sdk", "httpx", "httpcore", "apscheduler", "alembic", "aiohttp", "urllib3"):
+    for name in LIBRARIES:
         # Below this level these libraries log whole bodies and addresses.
         logging.getLogger(name).setLevel(max(level, logging.WARNING))

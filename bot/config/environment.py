@@ -66,6 +66,13 @@ VARIABLES: tuple[Variable, ...] = (
         "language of posts, and of answers to people whose own is not known: `en` or `ja`",
         "en",
     ),
+    Variable("CLAUDE_COST_LOG_FORMAT", "lines of the log as `text`, or each as a JSON object: `json`", "text"),
+    Variable("CLAUDE_COST_LOG_LEVEL", "the least that is logged: `info`, `warning` or `error`", "info"),
+    Variable(
+        "CLAUDE_COST_TRACES",
+        "`otlp` sends traces of the bot's own work, to where the `OTEL_…` variables say; needs the extra `traces`",
+        "off",
+    ),
     Variable("CLAUDE_COST_INGEST_TOKEN", "bearer token with which applications send their usage", secret=True),
 )
 

@@ -2,13 +2,13 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import Flag, auto
 from os.path import realpath
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
@@ -108,6 +108,8 @@ class Settings:
     """Whether only admins see what single users spend."""
     ingest_tokens: Mapping[str, SecretStr] = field(default_factory=dict)
     """By the sender's name."""
+    traces: bool = False
+    """Whether traces are sent."""
     env_file: Path | None = None
     """The file of settings that was read (`bot.config.env_file`)."""
 
@@ -166,10 +168,32 @@ def load_settings(environ: Mapping[str, str], need: Need) -> Settings:
         retention=config.retention,
         hides_users=config.hides_users,
         ingest_tokens=_ingest_tokens(values, config),
+        traces=_one_of(values, "CLAUDE_COST_TRACES", TRACES) == "otlp",
         env_file=_path(values, "CLAUDE_COST_ENV_FILE") if environ.get("CLAUDE_COST_ENV_FILE", "").strip() else None,
     )
+    log_settings(environ)
     _warn_of_questionable(settings)
     return _following_files(settings, environ)
+
+
+LOG_FORMATS, LOG_LEVELS, TRACES = ("text", "json"), ("info", "warning", "error"), ("off", "otlp")
+
+
+class LogSettings(NamedTuple):
+    """`is_json`: each line of the log is a JSON object. `level`: of `logging`."""
+
+    is_json: bool
+    level: int
+
+
+def log_settings(environ: Mapping[str, str]) -> LogSettings:
+    """What the log needs before anything else is read. Raises `SettingsError`."""
+    values = {each.name: _value(environ, each) for each in VARIABLES if each.name.startswith("CLAUDE_COST_LOG_")}
+    level = _one_of(values, "CLAUDE_COST_LOG_LEVEL", LOG_LEVELS)
+    return LogSettings(
+        _one_of(values, "CLAUDE_COST_LOG_FORMAT", LOG_FORMATS) == "json",
+        logging.getLevelNamesMapping()[level.upper()],
+    )
 
 
 FOLLOWED = {
@@ -399,6 +423,13 @@ def _integer(values: Mapping[str, str], name: str, least: int, most: int) -> int
     if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
         raise SettingsError(f"{name} is {quoted(text, NUMBER)}: it must be a whole number from {least} to {most}.")
     return int(text)
+
+
+def _one_of(values: Mapping[str, str], name: str, choices: Sequence[str]) -> str:
+    if values[name] not in choices:
+        known = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        raise SettingsError(f"{name} is {quoted(values[name], WORD)}: it must be {known}.")
+    return values[name]
 
 
 def _usage_api(value: str) -> UsageChoice:

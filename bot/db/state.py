@@ -4,18 +4,24 @@ A counter rises with every change of its subject, so that a cache knows when to 
 one `Versions`: one statement shows each whether its cache is current.
 """
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.db.schema import audit, state
+from bot.log_fields import About, Event, fields
+
+log = logging.getLogger(__name__)
 
 
 class StateStore:
@@ -121,10 +127,69 @@ def versions_of(engine: Engine) -> Versions:
 Outcome = Literal["done", "refused", "failed"]
 
 
-def keep(connection: Connection, at: datetime, actor: str, action: str, outcome: Outcome, detail: str) -> None:
-    """Add an entry. `actor`: a Slack user id."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    actor: str
+    action: str
+    outcome: Outcome
+    detail: str
+    shown: About
+
+
+_ENTRIES: ContextVar[list[_Entry]] = ContextVar("_ENTRIES")
+
+
+@contextmanager
+def audited(engine: Engine) -> Iterator[Connection]:
+    """A transaction with entries in the audit trail, each of which is a line of the log once it is committed."""
+    entries: list[_Entry] = []
+    before = _ENTRIES.set(entries)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        _ENTRIES.reset(before)
+    for entry in entries:
+        _log(entry)
+
+
+def keep(
+    connection: Connection,
+    at: datetime,
+    actor: str,
+    action: str,
+    outcome: Outcome,
+    detail: str,
+    **shown: Unpack[About],
+) -> None:
+    """Add an entry, within `audited`. `actor`: a Slack user id. `shown`: what its line of the log has besides."""
+    _ENTRIES.get().append(_Entry(actor, action, outcome, detail, shown))
+    _insert(connection, at, actor, action, outcome, detail)
+
+
+def keep_refusal(connection: Connection, at: datetime, actor: str, action: str, detail: str) -> None:
+    """Add an entry of which the log has had its line at the refusal itself."""
+    _insert(connection, at, actor, action, "refused", detail)
+
+
+def _insert(connection: Connection, at: datetime, actor: str, action: str, outcome: Outcome, detail: str) -> None:
     entry = {"at": at, "actor": actor, "action": action, "outcome": outcome, "detail": detail}
     connection.execute(insert(audit).values(entry))
+
+
+OF_ALERTS = "alert "
+"""Begins the action of a step in the life of an alert."""
+
+
+def _log(entry: _Entry) -> None:
+    if entry.action.startswith(OF_ALERTS):
+        step = entry.action.removeprefix(OF_ALERTS)
+        more = fields(event=Event.TRANSITION, status=step, user=entry.actor, **entry.shown)
+        log.info("alert %s: %s by %s", entry.detail, step, entry.actor, extra=more)
+        return
+    action, by, outcome, reason = entry.action, entry.actor, entry.outcome, entry.detail
+    more = fields(event=Event.CHANGE, user=by, action=action, outcome=outcome, reason=reason, **entry.shown)
+    log.info("%s by %s: %s, %s", action, by, outcome, reason, extra=more)
 
 
 BOT = "claude-cost"

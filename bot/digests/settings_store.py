@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, up
 from bot.clock import Clock
 from bot.db.engine import lock_for_writers
 from bot.db.schema import digest_changes, digest_settings, digests
-from bot.db.state import DIGESTS, bump, keep, versions_of
+from bot.db.state import DIGESTS, audited, bump, keep, versions_of
 from bot.digests.model import DigestChange
 from bot.digests.schedule import DigestRule, Scheduled, next_due
 from bot.digests.words import DigestWordsError, rule_from, rule_words
@@ -105,7 +105,7 @@ class DigestBook:
         rule = self.placed(rule)
         if self.is_configured(rule):
             return Changed("configured", rule)
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             before = _present(connection, rule.key)
             other = _present(connection, instead_of) if instead_of and instead_of != rule.key else None
             if before == rule:
@@ -120,7 +120,7 @@ class DigestBook:
 
     def remove(self, key: str, by: str) -> Changed:
         """Forget it."""
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             before = _present(connection, key)
             if before is None:
                 found = self.find(key)
@@ -141,7 +141,7 @@ class DigestBook:
 
     def undo(self, change_id: int, by: str) -> Changed:
         """Set back what a change has made, once, where nothing was changed since."""
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             lock_for_writers(connection, digest_settings)
             query = select(digest_changes).where(digest_changes.c.id == change_id)
             row = connection.execute(query).one_or_none()

@@ -12,7 +12,7 @@ from bot.amounts import exact_span
 from bot.clock import Clock
 from bot.db.engine import lock_for_writers
 from bot.db.schema import approvals, mode_changes, proposals
-from bot.db.state import BOT, Outcome, keep
+from bot.db.state import BOT, Outcome, audited, keep
 from bot.fallback.impact import ModeImpact
 from bot.fallback.service import FallbackService
 from bot.fallback.store import newest_change, record_change
@@ -68,7 +68,7 @@ class ProposalStore:
 
         `change_id`: the change in force that it was made under. None, and nothing kept, where that is another by now.
         """
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             lock_for_writers(connection, mode_changes)
             if _id(newest_change(connection)) != change_id:
                 return None
@@ -109,7 +109,7 @@ class ProposalStore:
         `variables`: those that the mode has now, None where there is no such mode any more. A proposal whose time is
         over, or under which something has changed, is closed instead. Raises `NotOpenError`, `AlreadyApprovedError`.
         """
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             lock_for_writers(connection, mode_changes)
             row, facts = _open(connection, proposal_id)
             newest = newest_change(connection)
@@ -131,7 +131,7 @@ class ProposalStore:
 
     def reject(self, proposal_id: int, by: str, now: datetime) -> Proposal:
         """Close it without a change. Raises `NotOpenError`."""
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             lock_for_writers(connection, mode_changes)
             _, facts = _open(connection, proposal_id)
             if now >= facts.expires_at:
@@ -146,7 +146,7 @@ class ProposalStore:
         return sum(self._close_outdated(proposal_id, now, modes) for proposal_id in open_ids)
 
     def _close_outdated(self, proposal_id: int, now: datetime, modes: Mapping[str, Mapping[str, str]]) -> bool:
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             lock_for_writers(connection, mode_changes)
             try:
                 row, facts = _open(connection, proposal_id)
@@ -236,7 +236,7 @@ def _audit(connection: Connection, facts: Proposal, at: datetime, actor: str, wo
         lasts = "" if facts.lasts is None else f" for {exact_span(facts.lasts)}"
     detail = f"{facts.previous} -> {facts.mode}{lasts} {word}: {spoken(facts.reason)}"
     outcome: Outcome = "refused" if facts.status in (ProposalStatus.REJECTED, ProposalStatus.VOID) else "done"
-    keep(connection, at, actor, "proposal", outcome, detail)
+    keep(connection, at, actor, "proposal", outcome, detail, mode=facts.mode)
 
 
 def _id(change: ModeChange | None) -> int | None:

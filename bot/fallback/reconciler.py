@@ -9,6 +9,7 @@ from bot.clock import Clock
 from bot.fallback.store import TargetStore
 from bot.fallback.targets.base import Target, TargetError, TargetState, TargetView
 from bot.language import kept
+from bot.log_fields import Event, fields
 from bot.mode import Mode
 from bot.notify.model import back_off
 
@@ -74,7 +75,10 @@ class Reconciler:
             failures.count += 1
             self._failures[target.name] = failures
             if before.error != after.error:
-                log.error("fallback mode %s is not written to %s: %s", mode.name, target.name, error)
+                shown = fields(
+                    event=Event.TARGET, mode=mode.name, target=target.name, outcome="failed", reason=str(error)
+                )
+                log.error("fallback mode %s is not written to %s: %s", mode.name, target.name, error, extra=shown)
         else:
             self._failures.pop(target.name, None)
         if records and after != stored.get(target.name):
@@ -87,9 +91,13 @@ class Reconciler:
             self.wrote = True
             target.write(mode.variables)
             if _drifted(before, mode.variables):
-                log.warning("%s did not hold fallback mode %s any more and was put right", target.name, mode.name)
+                shown = fields(event=Event.TARGET, mode=mode.name, target=target.name, outcome="repaired")
+                log.warning(
+                    "%s did not hold fallback mode %s any more and was put right", target.name, mode.name, extra=shown
+                )
                 return replace(before, written_at=now, error=None, repaired_at=now)
-            log.info("fallback mode %s written to %s", mode.name, target.name)
+            shown = fields(event=Event.TARGET, mode=mode.name, target=target.name, outcome="written")
+            log.info("fallback mode %s written to %s", mode.name, target.name, extra=shown)
             return replace(before, variables=dict(mode.variables), written_at=now, error=None)
         return replace(before, variables=dict(mode.variables), written_at=before.written_at or now, error=None)
 

@@ -17,6 +17,7 @@ from bot.fallback.reconciler import Reconciler
 from bot.fallback.store import Dismissal, ModeStore
 from bot.fallback.targets.base import TargetState, TargetView
 from bot.language import Text, kept, restored, tr_lazy, tr_noop
+from bot.log_fields import Event, fields
 from bot.mode import NORMAL, Mode
 from bot.modes.changes import NO_CHANGE, AuditEntry, AutoSwitch, Cause, Due, End, ModeChange, due, end_of
 from bot.modes.consequences import Consequences
@@ -211,7 +212,6 @@ class FallbackService:
                 automatic=automatic,
             )
             if self.store.change(mode.variables, facts, after) is not None:
-                log.info("fallback mode %s -> %s by %s", previous, mode.name, by)
                 self.follow_change(mode.name, by)
                 break
         return self.state()
@@ -287,7 +287,9 @@ class FallbackService:
         return outcome, reports[-1] if reports else None
 
     def refused(self, actor: str, action: str, detail: str) -> None:
-        """Keep in the audit trail that somebody was refused, without waiting for it."""
+        """Log that somebody was refused, and keep it in the audit trail without waiting for that."""
+        shown = fields(event=Event.REFUSAL, user=actor, action=action, reason=detail)
+        log.info("refused: %s by %s, %s", action, actor, detail, extra=shown)
         self._later("a refusal is not in the audit trail", self.store.refused, self._clock(), actor, action, detail)
 
     def wanted(self, change: ModeChange | None) -> Mode:

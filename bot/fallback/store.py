@@ -13,7 +13,7 @@ from bot.alerts.notice_contents import enqueue, parsed
 from bot.amounts import day_name
 from bot.db.engine import lock_for_writers
 from bot.db.schema import audit, mode_changes, notices, state, target_states
-from bot.db.state import keep, save_state
+from bot.db.state import audited, keep, keep_refusal, save_state
 from bot.fallback.targets.base import TargetState
 from bot.language import ENGLISH, in_language, spoken
 from bot.mode import NORMAL
@@ -57,7 +57,7 @@ class VerificationStore:
 
     def dismiss(self, change_id: int, in_force: Sequence[int], by: str, now: datetime) -> Dismissal:
         """`by` wants to hear no more of it. With its audit entry. `in_force`: the changes that led to the mode."""
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             lock_for_writers(connection, mode_changes)
             if not _reports(connection, [change_id]):
                 return "unknown"
@@ -131,7 +131,7 @@ class ModeStore:
         None, and nothing recorded, where somebody else was quicker: the mode in force is not `facts.previous` any more,
         or the newest change not the one `after` which this one has to come (`NO_CHANGE`: the first).
         """
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             lock_for_writers(connection, mode_changes)
             newest = newest_change(connection)
             if facts.previous != (NORMAL if newest is None else newest.mode):
@@ -172,7 +172,7 @@ class ModeStore:
     def refused(self, now: datetime, actor: str, action: str, detail: str) -> None:
         """Keep that somebody was refused."""
         with self._engine.begin() as connection:
-            keep(connection, now, actor, action, "refused", detail)
+            keep_refusal(connection, now, actor, action, detail)
 
     def auto(self) -> AutoSwitch | None:
         """What was said in chat about switching by itself; None where nobody ever did."""
@@ -183,7 +183,7 @@ class ModeStore:
     def set_auto(self, said: AutoSwitch) -> None:
         """Keep it, with its audit entry."""
         value = AUTO_SWITCH.dump_python(said, mode="json")
-        with self._engine.begin() as connection:
+        with audited(self._engine) as connection:
             save_state(connection, AUTO_KEY, value)
             keep(connection, said.at, said.by, "auto", "done", "on" if said.on else "off")
 
@@ -226,7 +226,7 @@ def record_change(connection: Connection, variables: Mapping[str, str], facts: M
         with in_language(ENGLISH):
             ends = f" until {day_name(facts.until.date(), facts.changed_at)} {facts.until:%H:%M} UTC"
     detail = f"{facts.previous} -> {facts.mode}{ends}: {spoken(facts.reason)}"
-    keep(connection, facts.changed_at, facts.by, "mode", "done", detail)
+    keep(connection, facts.changed_at, facts.by, "mode", "done", detail, mode=facts.mode)
     enqueue(connection, "post", facts, facts.changed_at, mode_change_id=change_id)
     return change_id
 

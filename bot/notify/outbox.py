@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.clock import Clock
 from bot.counting import not_counted
 from bot.language import kept, restored, spoken, tr_lazy
+from bot.notify.delivery_log import DeliveryLog
 from bot.notify.model import (
     CALL_SECONDS,
     COMMIT_SECONDS,
@@ -126,6 +127,7 @@ class Outbox:
         self._destination = destination
         self._render = render
         self._clock = clock
+        self._log = DeliveryLog(destination.name, log)
         self._still_leads = still_leads
         self._monotonic = monotonic
         self._attempts = Attempts(clock, predecessor_alive, monotonic, destination.call_seconds + COMMIT_SECONDS)
@@ -151,7 +153,7 @@ class Outbox:
                 try:
                     wait = await self._send(notice)
                 except _TakenError as taken:
-                    log.warning("%s: notice %d: %s", self.name, notice.id, taken)
+                    self._log.taken(notice, str(taken))
                     break
                 if wait is None:
                     self._waits.drop(notice.id)
@@ -199,15 +201,25 @@ class Outbox:
                 waits.append(await self._hold(error.notice_id, error.attempts, str(error), outcome_unknown=unknown))
         return None
 
-    async def _hold(self, notice_id: int, attempts: int, why: str, *, outcome_unknown: bool) -> timedelta:
-        """Delay a notice that was not tried because of a fault of our own."""
+    async def _hold(
+        self, notice_id: int, attempts: int, why: str, *, outcome_unknown: bool, notice: Notice | None = None
+    ) -> timedelta:
+        """Delay a notice that was not tried because of a fault of our own. `notice`: None if it cannot be read."""
         self._count_result(UNREADABLE, timedelta())
-        return await self._wait_alone(notice_id, attempts, LONGEST_WAIT, why, outcome_unknown=outcome_unknown)
+        wait = LONGEST_WAIT
+        return await self._wait_alone(notice_id, attempts, wait, why, outcome_unknown=outcome_unknown, notice=notice)
 
     async def _wait_alone(
-        self, notice_id: int, attempts: int, wait: timedelta, why: str, *, outcome_unknown: bool
+        self,
+        notice_id: int,
+        attempts: int,
+        wait: timedelta,
+        why: str,
+        *,
+        outcome_unknown: bool,
+        notice: Notice | None,
     ) -> timedelta:
-        self._log_wait(notice_id, wait, why)
+        self._note_wait(notice, notice_id, wait, why)
         self._waits.put(notice_id, wait)
         now = self._clock()
         await self._in_thread(
@@ -225,12 +237,14 @@ class Outbox:
             why = "there is no message to edit or to reply to"
             await self._in_thread(self._store.give_up, notice.id, why, attempts=notice.attempts)
             self._count(notice, NO_MESSAGE)
+            self._log.dropped(notice, why)
             return None
         try:
             message = self._render(notice, self._clock())
         except Exception as error:  # noqa: BLE001  # whatever a fault in drawing one raises, the others get out
             why = kept(tr_lazy("this version of the bot cannot render it ({error})", error=type(error).__name__))
-            return await self._hold(notice.id, notice.attempts, why, outcome_unknown=notice.outcome_unknown)
+            unknown = notice.outcome_unknown
+            return await self._hold(notice.id, notice.attempts, why, outcome_unknown=unknown, notice=notice)
         if notice.outcome_unknown and (notice.action != "update" or self._address(notice) is None):
             look = await self._look(notice)
             if isinstance(look, Found):
@@ -274,8 +288,7 @@ class Outbox:
         except (_TakenError, SQLAlchemyError):
             raise
         except Exception as error:  # noqa: BLE001  # whatever a destination raises, its next notices get out
-            # The error's text may quote an address, which may hold a secret.
-            log.error("%s failed at notice %d (%s)", self.name, notice.id, type(error).__name__)
+            self._log.crashed(notice, error)
             why = kept(
                 tr_lazy("{name} failed with an internal error ({error}).", name=self.name, error=type(error).__name__)
             )
@@ -293,13 +306,13 @@ class Outbox:
         if isinstance(outcome, Unreachable):
             now = self._clock()
             if await self._in_thread(self._store.divert, notice.id, now, outcome.sentence, attempts=number):
-                log.warning("%s: notice %d goes to the main channel: %s", self.name, notice.id, outcome.sentence)
+                self._log.diverted(notice, outcome.sentence)
             elif await self._in_thread(self._store.give_up, notice.id, outcome.sentence, attempts=number):
                 # The main channel was another one when its message was posted.
-                log.warning("%s: notice %d is dropped: %s", self.name, notice.id, outcome.sentence)
+                self._log.dropped(notice, outcome.sentence)
             return None
         if isinstance(outcome, NotEditable):
-            log.warning("%s: notice %d is dropped: %s", self.name, notice.id, outcome.sentence)
+            self._log.dropped(notice, outcome.sentence)
             # Slack would post a reply to a deleted message into the channel itself.
             await self._in_thread(
                 self._store.give_up, notice.id, outcome.sentence, forget_address=outcome.gone, attempts=number
@@ -309,7 +322,7 @@ class Outbox:
         if outcome.for_good:
             self.refused = outcome.sentence
         wait = min(outcome.retry_after or back_off(notice.attempts, LONGEST_WAIT), LONGEST_WAIT)
-        self._log_wait(notice.id, wait, outcome.sentence)
+        self._note_wait(notice, notice.id, wait, outcome.sentence)
         if outcome.alone:
             self._waits.put(notice.id, wait)
         elif outcome.retry_after is None and notice.attempts > PATIENCE:
@@ -330,8 +343,8 @@ class Outbox:
         )
         return wait
 
-    def _log_wait(self, notice_id: int, wait: timedelta, why: str) -> None:
-        log.error("%s: notice %d waits %d s: %s", self.name, notice_id, wait.total_seconds(), spoken(why))
+    def _note_wait(self, notice: Notice | None, notice_id: int, wait: timedelta, why: str) -> None:
+        self._log.waits(notice, notice_id, wait, why)
         self._failed.add(notice_id)
 
     async def _finish(
@@ -340,12 +353,10 @@ class Outbox:
         settled = await self._in_thread(
             self._store.finish, notice.id, self._clock(), address, attempts=attempts, without_details=without_details
         )
-        if not settled:
-            where = "" if address is None else f" as {address.ts} in {address.channel}"
-            log.warning(
-                "%s: notice %d is delivered%s, but another copy has taken it over: it may appear twice",
-                *(self.name, notice.id, where),
-            )
+        if settled:
+            self._log.settled(notice, attempts)
+        else:
+            self._log.taken_late(notice, address)
 
     async def _look(self, notice: Notice) -> Look:
         """Whether the notice has arrived already; `NotThere` also when it is time to send it again."""
@@ -360,9 +371,7 @@ class Outbox:
             lookups.resume = look.resume
             if not _looked_enough(notice, lookups.count, self._clock()):
                 return look
-            log.warning(
-                "%s: notice %d is sent again, since no search works: %s", self.name, notice.id, spoken(look.why)
-            )
+            self._log.sent_again(notice, look.why)
         self._lookups.pop(notice.id)
         return look if isinstance(look, Found) else NotThere()
 
@@ -373,7 +382,7 @@ class Outbox:
             tr_lazy("It may be in the channel already, and searching there fails: {why}", why=restored(look.why))
         )
         wait = min(wait, LONGEST_WAIT)
-        return await self._wait_alone(notice.id, notice.attempts, wait, why, outcome_unknown=True)
+        return await self._wait_alone(notice.id, notice.attempts, wait, why, outcome_unknown=True, notice=notice)
 
     def _address(self, notice: Notice) -> Address | None:
         """The message to edit or to reply to; None too where the destination can do neither."""
@@ -408,7 +417,7 @@ class Outbox:
                 return Delivered(look.address)
             if isinstance(look, CouldNotLook):
                 return Failed(look.why, look.retry_after, outcome_unknown=True, alone=True)
-        log.warning("%s: notice %d is posted again: %s", self.name, notice.id, outcome.sentence)
+        self._log.posted_again(notice, outcome.sentence)
         return await self._post(notice, message, may_send)
 
     async def _answer(self, notice: Notice, thread: Address, message: Any, may_send: May) -> SendResult:

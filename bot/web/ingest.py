@@ -23,6 +23,7 @@ from bot.ledger.model import Ledger
 from bot.ledger.otlp.ingest import OtlpIngest, Taken
 from bot.ledger.otlp.model import UnreadableBodyError
 from bot.ledger.otlp.reading import Signal
+from bot.log_fields import Event, fields
 from bot.threads import InThread
 from bot.web.access import BearerAccess, Handler
 from bot.web.connections import RETRY_SECONDS, Connections, LargeBodies
@@ -104,6 +105,8 @@ class Ingest:
         self._failing = False
         self._count(PATH, taken.accepted, taken.duplicates, len(taken.rejected))
         self._stored()
+        if taken.rejected:
+            _log_rejected(PATH, len(taken.rejected), taken.rejected[0].reason)
         return web.json_response(asdict(taken))
 
     def _refusal(self, request: web.Request) -> web.Response | None:
@@ -128,6 +131,12 @@ class Ingest:
         response = refused(503, "The usage cannot be stored at this moment, none of it was: send it again later.")
         response.headers[hdrs.RETRY_AFTER] = str(RETRY_SECONDS)
         return response
+
+
+def _log_rejected(path: str, number: int, reason: str) -> None:
+    """Of a request whose other records are stored."""
+    shown = fields(event=Event.REFUSAL, path=path, outcome=f"{number} rejected", reason=reason)
+    log.info("refused: %d of the records of one request to %s, %s", number, path, reason, extra=shown)
 
 
 def refused(status: int, sentence: str) -> web.Response:
@@ -209,6 +218,8 @@ class OtlpReceiver:
             self._failing = False
             self._say(signal, taken)
             self._count(request.path, taken.accepted, taken.duplicates, taken.rejected)
+            if taken.rejected:
+                _log_rejected(f"/v1/{signal}", taken.rejected, taken.sentence)
             self._stored()
             return _answer(signal, kind, taken)
 

@@ -22,6 +22,7 @@ from bot.web.connections import Connections
 from bot.web.fallback import LOOK_SECONDS, MOST_STREAMS, CurrentMode, Streams, fallback_routes, ofrep_routes
 from bot.web.ingest import Ingest, IngestAccess, OtlpReceiver
 from bot.web.metrics import StateCollector, counted_requests, metrics_route
+from bot.web.refusals import refusals_logged
 from bot.web.slack_events import slack_route
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,9 @@ def web_app(
     """
     connections = connections or Connections()
     metrics = services.metrics
-    app = web.Application(middlewares=[counted_requests(metrics.requested), connections.whole_request])
+    app = web.Application(
+        middlewares=[counted_requests(metrics.requested), refusals_logged, connections.whole_request]
+    )
     readers = BearerAccess(read_token, "CLAUDE_COST_READ_TOKEN", host)
     current = CurrentMode(services.fallback.in_force)
     # Long-lived streams must not use up every connection.

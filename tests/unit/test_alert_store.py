@@ -333,7 +333,9 @@ def test_the_log_has_one_line_with_the_reason_for_each_step(engine: Engine, capl
     watched = limit_step(LimitKind.HARD, HARD, Status.WATCHED, LimitReason.IN_FORCE)
     store.record(reported([watched, crossed(LimitKind.SOFT)]), NOW)
     store.record(reported([SOFT_RESOLVED]), NOW)
+    store.record(reported([SOFT_AGAIN]), NOW)
     assert [record.getMessage() for record in caplog.records if record.name == "bot.alerts.store"] == [
         "alert default/2026-11/soft/400: open, because: crossed",
         "alert default/2026-11/soft/400: resolved, because: fell back below the limit",
+        "alert default/2026-11/soft/400: open again, because: crossed again",
     ]

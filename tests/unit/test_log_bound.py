@@ -2,12 +2,15 @@
 
 import asyncio
 import io
+import json
 import logging
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 
-from bot.log_bound import MOST_CHARACTERS, MOST_KINDS, PER_KIND, PER_SECOND, WINDOW_SECONDS, BoundedHandler
+from bot.log_bound import MOST_CHARACTERS, MOST_KINDS, PER_KIND, PER_SECOND, WINDOW_SECONDS, BoundedHandler, JsonLines
+from bot.log_fields import NAMES, Event, fields
 
 
 class Log:
@@ -96,6 +99,62 @@ async def test_a_flood_of_the_event_loop_s_own_errors_is_bounded(log: Log) -> No
         loop_log.removeHandler(log.handler)
         loop_log.propagate = True
     assert log.stream.getvalue().count("out of system resource") == PER_KIND
+
+
+def test_what_stands_for_a_stored_row_is_never_left_out(log: Log) -> None:
+    rows = 2 * MOST_KINDS
+    for number in range(rows):
+        log.logger.info("notice %d is delivered", number, extra=fields(event=Event.DELIVERY, notice=number))
+    assert len(log.lines) == rows
+    for number in range(rows):
+        log.logger.info("refused: HTTP with %d", number, extra=fields(event=Event.REFUSAL, http_status=number))
+        log.logger.error("notice %d waits", number, extra=fields(event=Event.DELIVERY, notice=number))
+    assert len(log.lines) == rows + 2 * PER_KIND
+
+
+@pytest.fixture
+def as_json(log: Log) -> Log:
+    log.handler.setFormatter(JsonLines())
+    return log
+
+
+def test_each_line_as_json_is_one_object_whatever_is_logged(as_json: Log) -> None:
+    as_json.logger.warning('x\n{"level": "ERROR"}\u2028\x1b[2J \u202egnp', extra=fields(reason="a\nb", attempt=2))
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        as_json.logger.exception("failed", stack_info=True)
+    as_json.logger.error("x" * 10 * MOST_CHARACTERS, extra={"reason": "y" * 10 * MOST_CHARACTERS})
+    assert as_json.stream.getvalue().isascii()
+    first, failed, long = map(json.loads, as_json.lines)
+    assert list(first) == ["time", "level", "logger", "message", "reason", "attempt"]
+    assert (first["level"], first["reason"], first["attempt"]) == ("WARNING", "a\nb", 2)
+    assert failed["exception"].splitlines()[-2:] == ["ValueError: two", "lines"]
+    assert failed["stack"].startswith("Stack (most recent call last):")
+    assert len(long["message"]) + len(long["reason"]) < 3 * MOST_CHARACTERS
+
+
+def test_only_the_documented_fields_get_into_a_line(as_json: Log) -> None:
+    strange = {"level": "ERROR", "payload": {"token": "x"}, "wait_seconds": Decimal("1.5"), "user": ["U1"]}
+    as_json.logger.info({"level": "CRITICAL"}, extra=strange)  # as some libraries do
+    (line,) = map(json.loads, as_json.lines)
+    assert set(line) - {"time", "level", "logger", "message"} == {"wait_seconds", "user"} <= set(NAMES)
+    assert (line["level"], line["user"], line["wait_seconds"]) == ("INFO", "['U1']", "1.5")
+
+
+@pytest.mark.parametrize("secret", ["xoxb-1234567890-abc", "sk-ant-admin01-abcdef", "postgresql://u:pa55word@db/x"])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_secret_gets_into_a_line_by_any_way(log: Log, form: str, secret: str) -> None:
+    if form == "json":
+        log.handler.setFormatter(JsonLines())
+    log.logger.error("refused: %s", secret, extra=fields(reason=f"it was {secret}", path=secret))
+    try:
+        raise ValueError(secret)
+    except ValueError:
+        log.logger.exception("failed")
+    log.logger.error("x" * (MOST_CHARACTERS - 10) + secret)
+    for part in (secret, "34567890", "admin01", "pa55"):
+        assert part not in log.stream.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from bot.budgets.raises import Raise, RaiseState
 from bot.budgets.store import Budgets, BudgetStore
 from bot.clock import DAY, HOUR, MINUTE
 from bot.db.schema import audit, budget_changes, notices, raises
+from bot.db.state import audited
 from bot.sandbox.clock import HandClock
 from tests.databases import NOW
 
@@ -211,13 +212,13 @@ def test_the_calendar_is_kept_and_what_is_expected_is_expected_once(engine: Engi
     [kept] = mine.plans(NOW).kept
     assert (kept.entry, kept.added_by) == (entry, ADMIN)
     assert mine.plans(NOW) is mine.plans(NOW)
-    with engine.begin() as connection:
+    with audited(engine) as connection:
         first = expect(connection, "team", None, OTHER, NOW + HOUR, NOW)
-    with engine.begin() as connection:
+    with audited(engine) as connection:
         second = expect(connection, "team", None, ADMIN, NOW + DAY, NOW + MINUTE)
     mine.changed()
     assert [each.ends_at for each in mine.plans(NOW).expected] == [NOW + MINUTE, NOW + DAY]
-    with engine.begin() as connection:
+    with audited(engine) as connection:
         assert take_back(connection, first.id, OTHER, NOW + 2 * MINUTE) is None
         assert take_back(connection, second.id, OTHER, NOW + 2 * MINUTE) is not None
         assert take_back(connection, second.id, OTHER, NOW + 2 * MINUTE) is None

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import aiohttp
@@ -39,7 +40,7 @@ from bot.budgets.snapshots import Snapshots, attributed_snapshots
 from bot.budgets.store import Budgets, BudgetStore
 from bot.budgets.usage_index import LedgerIndex
 from bot.clock import Clock
-from bot.config.settings import Settings
+from bot.config.settings import Settings, SettingsError
 from bot.db.backup import with_backup
 from bot.db.engine import DamagedDatabaseError, open_database
 from bot.db.later import Later
@@ -85,6 +86,7 @@ from bot.runner.leadership import Leadership
 from bot.services import Services
 from bot.steady_clock import SteadyClock
 from bot.threads import InFlight, Threads
+from bot.traces import start_traces
 from bot.usage.anthropic.attribution_cache import Attribution
 from bot.usage.anthropic.client import Transport, new_http
 from bot.usage.anthropic.limits import RateLimitCache
@@ -101,6 +103,9 @@ log = logging.getLogger(__name__)
 BOLTS_OWN = ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET")
 CLOSE_SECONDS = 0.5
 """For each step of the clean-up at the end."""
+
+TRACES_SECONDS = 2.0
+"""For the spans that are left at the end."""
 
 OF_LOGGED = " of logged usage"
 OF_ATTRIBUTED = " of attributed spend"
@@ -198,6 +203,8 @@ async def bot_from(
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(with_dollar_sign(settings.display.dollar_sign))
+        if settings.traces:
+            stack.push_async_callback(close_in_thread, "the traces", TRACES_SECONDS, await asyncio.to_thread(_traces))
         base = await _base(stack, settings, clock)
         rules = settings.alert_rules if hears_clicks else replace(settings.alert_rules, escalate_after=None)
         raises, teams = RaiseStore(base.engine), Teams(settings.teams)
@@ -240,6 +247,22 @@ async def bot_from(
             claim=partial(claim, base.engine),
             prune_history=partial(prune, base.engine, retention=settings.retention),
         )
+
+
+def _traces() -> Callable[[], None]:
+    """Begin to trace; returns what ends it."""
+    try:
+        return start_traces(version("claude-cost-bot"))
+    except ImportError:
+        raise SettingsError(
+            "CLAUDE_COST_TRACES is otlp, and OpenTelemetry is not installed: install the extra traces of this package, "
+            "or set CLAUDE_COST_TRACES=off."
+        ) from None
+    except ValueError as error:
+        raise SettingsError(
+            f"CLAUDE_COST_TRACES is otlp, and OpenTelemetry refuses one of its variables ({error}): correct the "
+            "OTEL_… variables."
+        ) from None
 
 
 def _rendering(base: Base, rules: AlertRules, targets: Sequence[Target], services: Services) -> handlers.Rendering:

@@ -6,6 +6,7 @@ methods used here.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.language import Text, tr_lazy, tr_noop
+from bot.traces import HTTP_STATUS, span
 
 TIMEOUT_SECONDS = 15
 """Seconds for one call, from connecting to the last byte."""
@@ -118,11 +120,23 @@ async def _stay_here(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
     return response
 
 
+_METHOD = re.compile(r"[A-Za-z]{1,30}(?:\.[A-Za-z]{1,30}){1,3}")
+
+
+async def _traced(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """A span with the name of the method; the path of a response URL is a secret."""
+    method = request.url.name
+    with span("slack", method=method if _METHOD.fullmatch(method) else "response_url") as mark:
+        response = await handler(request)
+        mark.set(HTTP_STATUS, response.status)
+        return response
+
+
 def new_session() -> aiohttp.ClientSession:
     """A session for Slack's Web API that bounds every call."""
     return aiohttp.ClientSession(
         response_class=_BoundedResponse,
-        middlewares=(_stay_here,),
+        middlewares=(_traced, _stay_here),
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
     )
 

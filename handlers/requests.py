@@ -24,6 +24,7 @@ from bot.notify.model import Address
 from bot.services import Services
 from bot.slack_api import CallError, call
 from bot.threads import InFlight
+from bot.traces import Value, span
 from bot.typed_text import cleaned
 from handlers.render.parts import age_line, said, with_age
 
@@ -98,9 +99,19 @@ def on_click(
 @asynccontextmanager
 async def answering(services: Services, in_flight: InFlight, body: Mapping[str, Any]) -> AsyncIterator[None]:
     """Around every listener, after its acknowledgement: counts it as work, and answers in the person's language."""
-    async with in_flight.work(), services.languages.reader(person_of(body).id):
-        with what_is_there():
-            yield
+    async with in_flight.work():
+        with span("answer", **_traced(body)):
+            async with services.languages.reader(person_of(body).id):
+                with what_is_there():
+                    yield
+
+
+def _traced(body: Mapping[str, Any]) -> dict[str, Value]:
+    """What is answered, and nothing that anybody has typed."""
+    actions, view, event = body.get("actions"), _object(body.get("view")), _object(body.get("event"))
+    first = _object(actions[0]) if isinstance(actions, list) and actions else {}
+    named = first.get("action_id") or view.get("callback_id") or event.get("type") or body.get("command")
+    return {"request": str(body.get("type") or "command"), "name": str(named or "").partition(":")[0]}
 
 
 def person_of(body: Mapping[str, Any]) -> Person:

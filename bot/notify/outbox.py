@@ -43,6 +43,7 @@ from bot.notify.model import (
 from bot.notify.results import NO_MESSAGE, UNREADABLE, CountResult, DeliveryResult, result_of
 from bot.notify.store import NoticeStore
 from bot.threads import InThread
+from bot.traces import Value, span
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,8 @@ class Outbox:
             self._failed.clear()
             while (notice := await self._due(waits)) is not None:
                 try:
-                    wait = await self._send(notice)
+                    with span("delivery", destination=self.name, **_traced(notice)):
+                        wait = await self._send(notice)
                 except _TakenError as taken:
                     self._log.taken(notice, str(taken))
                     break
@@ -436,6 +438,11 @@ class _Begun:
     number: int
     may_send: May
     seconds_left: float
+
+
+def _traced(notice: Notice) -> dict[str, Value]:
+    attempt = notice.attempts + 1
+    return {"incident": notice.about, "notice": notice.id, "action": notice.action, "attempt": attempt}
 
 
 def _can_be_posted(notice: Notice) -> bool:

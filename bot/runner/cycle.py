@@ -31,6 +31,7 @@ from bot.notify.slack_connection import Workspace
 from bot.runner.leadership import Leadership
 from bot.services import Services
 from bot.threads import InFlight, InThread
+from bot.traces import OWN, span
 from bot.usage.attribution_poller import AttributionPoller
 from bot.usage.poller import Poller, PollOutcome
 
@@ -155,7 +156,8 @@ class Bot:
         """
         self.progress_at = began = time.monotonic()
         try:
-            cycle = await self._cycle()
+            with span("cycle"):
+                cycle = await self._cycle()
         finally:
             self.progress_at = time.monotonic()
         if cycle.poll is not None:
@@ -245,8 +247,10 @@ class Bot:
     async def _poll(self) -> PollOutcome:
         what, began = "the poll", time.monotonic()
         try:
-            since = await self.services.threads.cycle(self.services.review.usage.needed_since, self.services.clock())
-            outcome = await self.poller.poll(since)
+            with span("poll") as mark:
+                needed_since, now = self.services.review.usage.needed_since, self.services.clock()
+                outcome = await self.poller.poll(await self.services.threads.cycle(needed_since, now))
+                mark.set(f"{OWN}ok", outcome.ok)
         except Exception as error:  # noqa: BLE001  # whatever it is, what is known is decided on
             self.services.metrics.polled("failed", time.monotonic() - began)
             return PollOutcome(False, None, self._failed(what, error))
@@ -324,7 +328,8 @@ class Bot:
 
     async def _deliver_to_slack(self) -> Delivery:
         try:
-            delivery = await self.outbox.deliver()
+            with span("deliver", destination=self.outbox.name):
+                delivery = await self.outbox.deliver()
         except Exception as error:  # noqa: BLE001  # whatever it is, the other destinations go on
             return Delivery(0, 0, self._failed(TO_SLACK, error), None)
         self.faults.pop(TO_SLACK, None)
@@ -333,7 +338,8 @@ class Bot:
     async def _decide(self, *, judges_age: bool = True) -> None:
         """`judges_age`: whether missing data is reported."""
         async with self._deciding:
-            await self._decide_alone(judges_age=judges_age)
+            with span("decide"):
+                await self._decide_alone(judges_age=judges_age)
 
     async def _decide_alone(self, *, judges_age: bool) -> None:
         now = self.services.clock()

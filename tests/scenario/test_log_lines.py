@@ -1,16 +1,20 @@
-"""The log of a story: one line for each decision, transition, delivery and refusal, as JSON, with the incident's id."""
+"""A story as the log and the traces tell it: one line for each decision, transition, delivery and refusal, with the
+incident's id, and a span for each part of a cycle, each call and each answer."""
 
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from bot.log_bound import BoundedHandler, JsonLines
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import DEVELOPER
+from bot.traces import start_traces
 from handlers.render.lifecycle import ACKNOWLEDGE_ACTION
 from tests.scenario.conftest import ADMIN, World
 
@@ -57,7 +61,47 @@ def told(lines: list[dict[str, Any]]) -> list[tuple[object, ...]]:
 HARD, SOFT = "default/2026-11/hard/200", "default/2026-11/soft/100"
 
 
-async def test_each_step_of_an_incident_is_one_line(simulated: World, clock: HandClock, log: Log) -> None:
+async def test_each_step_of_an_incident_is_one_line_and_each_call_a_span(
+    simulated: World, clock: HandClock, log: Log
+) -> None:
+    traced = InMemorySpanExporter()
+    stop = start_traces("1.0", traced)
+    try:
+        await story(simulated, log)
+    finally:
+        stop()
+    found = paths(traced.get_finished_spans())
+    assert set(found) == {
+        "cycle",
+        "cycle/poll",
+        "cycle/poll/anthropic",
+        "cycle/decide",
+        "cycle/deliver",
+        "cycle/deliver/delivery",
+        "cycle/deliver/delivery/slack",
+        "deliver",
+        "deliver/delivery",
+        "deliver/delivery/slack",
+        "answer",
+        "answer/slack",
+        "slack",
+    }
+    assert found["cycle/deliver/delivery"][1] == {
+        "destination": "Slack",
+        "incident": HARD,
+        "notice": 2,
+        "action": "post",
+        "attempt": 1,
+    }
+    assert found["answer"][:2] == [
+        {"request": "block_actions", "name": "alert_acknowledge"},
+        {"request": "command", "name": "/claude-cost"},
+    ]
+    assert {row["method"] for row in found["answer/slack"]} == {"users.info", "response_url"}
+    assert {row["path"] for row in found["cycle/poll/anthropic"]} > {"/v1/organizations/analytics/usage"}
+
+
+async def story(simulated: World, log: Log) -> None:
     simulated.spend(210)
     async with simulated.connected_bot() as bot:
         await bot.cycle()
@@ -118,3 +162,19 @@ async def test_each_step_of_an_incident_is_one_line(simulated: World, clock: Han
             ("delivery", "mode/degraded", "post", "delivered", 9),
             ("delivery", SOFT, "update", "delivered", 10),
         ]
+
+
+def paths(spans: Sequence[ReadableSpan]) -> dict[str, list[dict[str, object]]]:
+    """The attributes of every span by the names of it and of those that have caused it, the first one first."""
+    by_id = {each.context.span_id: each for each in spans}
+
+    def path(of: ReadableSpan) -> str:
+        return of.name if of.parent is None else f"{path(by_id[of.parent.span_id])}/{of.name}"
+
+    found: dict[str, list[dict[str, object]]] = {}
+    for each in spans:
+        attributes: dict[str, object] = {
+            key.removeprefix("claude_cost."): value for key, value in (each.attributes or {}).items()
+        }
+        found.setdefault(path(each), []).append(attributes)
+    return found

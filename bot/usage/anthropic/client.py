@@ -27,6 +27,7 @@ from tenacity.wait import wait_random_exponential
 from bot.addresses import is_plain_http
 from bot.counting import CountAnswer, not_counted
 from bot.language import Text, tr_lazy
+from bot.traces import HTTP_STATUS, Mark, span
 from bot.usage.model import MalformedError, RefusedError, SourceError, UnavailableError
 
 ACCEPTED = "gzip, deflate"
@@ -229,7 +230,8 @@ class Transport:
         async for attempt in retrying:
             with attempt:
                 seconds = min(self._attempt_seconds, max(0, ends_at - time.monotonic()))
-                return await self._once(path, query, betas, seconds, MOST_BYTES if most is None else most)
+                with span("anthropic", path=path, attempt=attempt.retry_state.attempt_number) as mark:
+                    return await self._once(path, query, betas, seconds, MOST_BYTES if most is None else most, mark)
         raise AssertionError("retrying ends with an answer or an error")
 
     def _wait(self, state: RetryCallState) -> float:
@@ -242,7 +244,9 @@ class Transport:
             self._left -= timedelta(seconds=wait)
         return wait
 
-    async def _once(self, path: str, query: Query, betas: Sequence[str], seconds: float, most: int) -> bytes:
+    async def _once(
+        self, path: str, query: Query, betas: Sequence[str], seconds: float, most: int, mark: Mark
+    ) -> bytes:
         headers = {
             "anthropic-version": API_VERSION,
             "x-api-key": self._key_text(),
@@ -281,6 +285,7 @@ class Transport:
             raise _RetryLaterError(
                 tr_lazy("Anthropic cannot be reached ({error}).", error=type(error).__name__)
             ) from None
+        mark.set(HTTP_STATUS, answer.status_code)
         if answer.status_code != 200:
             raise _failure(answer, body, path)
         return body

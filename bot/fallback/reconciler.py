@@ -15,7 +15,8 @@ from bot.notify.model import back_off
 
 log = logging.getLogger(__name__)
 
-LONGEST_WAIT = timedelta(minutes=5)
+LONGEST_WAIT = timedelta(seconds=30)
+"""Shorter than the usual interval between polls, so that a target follows with the first one after its remedy."""
 
 
 @dataclass(slots=True)
@@ -30,8 +31,8 @@ class _Failures:
 class Reconciler:
     """One for all targets of this copy. Not for several threads at once.
 
-    A target that fails is tried again after a wait that doubles up to five minutes, and at once where the mode changes;
-    the others do not wait for it.
+    A target that fails is tried again after a wait that doubles up to half a minute, and at once where the mode
+    changes; the others do not wait for it.
     """
 
     def __init__(self, store: TargetStore, targets: Sequence[Target], clock: Clock) -> None:

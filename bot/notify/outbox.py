@@ -140,6 +140,8 @@ class Outbox:
         self._failed: set[int] = set()
         self.refused: str | None = None
         """Why the destination refuses everything until somebody fixes the cause; None if the next notice may pass."""
+        self.progress_at = 0.0
+        """When a notice was last tried, by `time.monotonic`."""
         self.blocked = False
         """Whether the last attempt failed for the whole destination."""
 
@@ -151,6 +153,7 @@ class Outbox:
             self._suspects.clear()
             self._failed.clear()
             while (notice := await self._due(waits)) is not None:
+                self.progress_at = time.monotonic()
                 try:
                     with span("delivery", destination=self.name, **_traced(notice)):
                         wait = await self._send(notice)
@@ -176,6 +179,11 @@ class Outbox:
     def name(self) -> str:
         """The destination's."""
         return self._destination.name
+
+    def try_again(self) -> None:
+        """At the next run, as when the cause of failures is known to be over; waits that were asked for still hold."""
+        self._all_wait.clear()
+        self._waits.clear()
 
     def retry_in(self) -> timedelta | None:
         """How long until the next retry; None where no notice has failed."""

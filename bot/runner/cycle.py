@@ -46,6 +46,7 @@ RAISES_END = "the end of raised limits"
 """Parts of a cycle, as faults name them."""
 
 ATTRIBUTION = "the attribution of spend"
+TARGETS = "the fallback targets"
 
 LEDGER = "the age of the ledger"
 ROLL_UP = "the move of responses to ClickHouse"
@@ -61,8 +62,9 @@ DELIVERY_HEALTH = "the check of delivery health"
 PRUNE_SECONDS = 3600
 """Between two looks for responses that were kept long enough."""
 
-BACKUP_SECONDS = 3600
-"""Between two looks whether the day has its backup."""
+BACKUP_QUICK, BACKUP_PAUSES = 1.0, 20
+"""A backup that failed within so many seconds is tried again in the next cycle; after another one the pause is so many
+times as long as it took, so that a full disk is not filled anew at every poll."""
 
 BACKUP_WAITS = 5
 """Seconds that a cycle waits for a backup."""
@@ -133,7 +135,8 @@ class Bot:
     _reconciling: asyncio.Task[object] | None = None
     _rolling_up: asyncio.Task[object] | None = None
     _backing_up: asyncio.Task[object] | None = None
-    _backed_up_at: float | None = None
+    _back_up_after: float = 0
+    """By `time.monotonic`, after a failure."""
     _mode: str = NORMAL
     """The fallback mode as last read."""
     _deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -144,6 +147,10 @@ class Bot:
     _pruned_at: float | None = None
     _shown: tuple[object, ...] | None = None
     """What every open alert shows: the change, the mode, whether data was stale, and the open periods."""
+
+    def progressed_at(self) -> float:
+        """When a cycle, or a delivery within it, last went on, by `time.monotonic`."""
+        return max(self.progress_at, self.outbox.progress_at)
 
     def leads(self) -> bool:
         """Whether this copy holds the lease. No I/O."""
@@ -232,11 +239,14 @@ class Bot:
         else:
             # The leader meanwhile may have reported alerts under another mode.
             self._shown = None
+            # What it did before failed when it led.
+            for part in set(self.faults) - {TARGETS}:
+                del self.faults[part]
         await self._reconcile(records=leads)
 
     async def _reconcile(self, *, records: bool) -> None:
         """Write the mode to the targets. One that hangs, such as a file on a dead network disk, delays nothing else."""
-        what = "the fallback targets"
+        what = TARGETS
         if self._reconciling is None or self._reconciling.done():
             work = partial(self.services.fallback.reconcile, records=records)
             self._reconciling = asyncio.create_task(self._try(what, work))
@@ -281,23 +291,33 @@ class Bot:
     async def _prune(self) -> None:
         if self._pruned_at is not None and time.monotonic() - self._pruned_at < PRUNE_SECONDS:
             return
-        before = self.services.clock() - self.settings.ledger_rules.keep
-        await self._try(RETENTION, partial(self.services.otlp.prune, before))
-        pruned = await self._try(RETENTION, partial(self.services.ledger.prune, before))
-        await self._try(HISTORY, partial(self.prune_history, self.services.clock()))
-        if pruned is None or pruned < MOST_PRUNED:
+        pruned = await self._try(RETENTION, self._prune_ledger)
+        kept_to_rules = await self._try(HISTORY, partial(self.prune_history, self.services.clock()))
+        # What has failed is tried again in the next cycle, so that its fault ends with its cause.
+        if pruned is not None and pruned < MOST_PRUNED and kept_to_rules is not None:
             self._pruned_at = time.monotonic()
+
+    def _prune_ledger(self) -> int:
+        before = self.services.clock() - self.settings.ledger_rules.keep
+        self.services.otlp.prune(before)
+        return self.services.ledger.prune(before)
 
     async def _back_up(self) -> None:
         """Make the day's backup where it is missing. The next cycle begins even where that takes longer."""
         folder, database = self.settings.backup_folder, sqlite_file(self.settings.database_url)
-        looked_at, now = self._backed_up_at, time.monotonic()
-        if folder is None or database is None or (looked_at is not None and now - looked_at < BACKUP_SECONDS):
+        if folder is None or database is None or time.monotonic() < self._back_up_after:
             return
-        self._backed_up_at = now
-        work = partial(copy_of_day, database, folder, self.services.clock().date(), self.settings.backups_kept)
-        self._backing_up = asyncio.create_task(self._try(BACKUP, work, asyncio.to_thread))
+        if self._backing_up is None or self._backing_up.done():
+            work = partial(copy_of_day, database, folder, self.services.clock().date(), self.settings.backups_kept)
+            self._backing_up = asyncio.create_task(self._backed_up(work))
         await asyncio.wait({self._backing_up}, timeout=BACKUP_WAITS)
+
+    async def _backed_up(self, work: Callable[[], object]) -> None:
+        began = time.monotonic()
+        await self._try(BACKUP, work, asyncio.to_thread)
+        took = time.monotonic() - began
+        failed_late = BACKUP in self.faults and took > BACKUP_QUICK
+        self._back_up_after = began + BACKUP_PAUSES * took if failed_late else 0
 
     async def _deliver(self) -> Delivery:
         thread = self.services.threads.delivery

@@ -20,7 +20,13 @@ from bot.config.settings import SettingsError
 from bot.db.engine import database_problem
 from bot.language import spoken
 from bot.notify.model import back_off
-from bot.notify.slack_connection import SlackUnreachableError, SocketMode, check_app_token, check_bot_token
+from bot.notify.slack_connection import (
+    SlackRefusedError,
+    SlackUnreachableError,
+    SocketMode,
+    check_app_token,
+    check_bot_token,
+)
 from bot.runner.cycle import Bot
 from bot.runner.ending import close_within
 from bot.runner.schedule import Job, schedule
@@ -43,6 +49,14 @@ DRAIN_SECONDS = 2.5
 CLOSE_SECONDS = 1
 STUCK_SECONDS = 600
 """A cycle without progress for so long is stuck: the process should be restarted."""
+
+LATE_SECONDS = 15
+"""A cycle without progress for two intervals and so long is late: the bot is not ready, and goes on waiting."""
+
+SLACK_SECONDS = 60
+"""The shortest time between two looks whether Slack still accepts the token."""
+SLACK_AGAIN_SECONDS = 3
+"""After which a look that Slack did not answer is repeated: one response that is lost is no fault."""
 
 READINESS_SECONDS = 2
 """Seconds that a readiness check waits for the database."""
@@ -68,6 +82,9 @@ class Lifecycle:
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.socket: SocketMode | None = None
         self._slack_problem: str | None = "Slack is not connected yet."
+        self.slack_again_seconds: float = SLACK_AGAIN_SECONDS
+        self._is_connected = False
+        """Whether Slack has accepted the tokens once."""
         self._polled = False
         self._asking: asyncio.Future[list[str]] | None = None
 
@@ -106,15 +123,25 @@ class Lifecycle:
 
     def is_alive(self) -> bool:
         """Whether cycles go on. The event loop is alive if anybody can ask."""
-        idle = time.monotonic() - self._bot.progress_at
-        return idle <= self._tick.total_seconds() + self._stuck_seconds
+        return self._idle() <= self._tick.total_seconds() + self._stuck_seconds
+
+    def _idle(self) -> float:
+        """Seconds."""
+        return time.monotonic() - self._bot.progressed_at()
+
+    def _late(self) -> list[str]:
+        idle = self._idle()
+        if idle <= 2 * self._tick.total_seconds() + LATE_SECONDS:
+            return []
+        return [f"The cycle of poll, decide and deliver has not gone on for {idle:.0f} s."]
 
     async def problems(self) -> list[str]:
         """Why the bot is not ready, for the readiness check. Never raises, and returns within seconds."""
         slack, stored = await asyncio.gather(self._slack(), self._ask_database())
         lease = self._bot.leadership.problem()
         files = secret_problems(self._bot.settings.secrets())
-        return [*([slack] if slack else []), *([lease] if lease else []), *files, *self._bot.faults.values(), *stored]
+        found = [*([slack] if slack else []), *([lease] if lease else []), *self._late(), *files]
+        return [*found, *self._bot.faults.values(), *stored]
 
     async def _slack(self) -> str | None:
         if self._slack_problem is None and self.socket is not None and not await self._connected(self.socket):
@@ -193,7 +220,7 @@ class Lifecycle:
                 log.error("%s Retrying in %d s.", error, wait)
                 await asyncio.sleep(wait)
             else:
-                self._slack_problem = None
+                self._slack_problem, self._is_connected = None, True
                 log.info("connected to Slack (%s)", "Socket Mode" if self.socket else "HTTP mode")
                 return
 
@@ -203,6 +230,32 @@ class Lifecycle:
             await self._bot.services.threads.commands(self._bot.claim, self._bot.workspace)
         except SQLAlchemyError as error:
             log.warning("whose the database is cannot be checked: %s", database_problem(error))
+
+    async def look_at_slack(self) -> None:
+        """Whether Slack still accepts the token: a bot that has nothing to say would not notice otherwise."""
+        if not self._is_connected:
+            return
+        problem = await self._token_problem()
+        if problem == self._slack_problem:
+            return
+        self._slack_problem = problem
+        if problem is not None:
+            log.error("%s", problem)
+            return
+        log.info("Slack accepts the token again")
+        self._bot.outbox.try_again()
+
+    async def _token_problem(self) -> str | None:
+        client, channel = self._bot.slack.client, self._bot.settings.channel
+        try:
+            try:
+                await check_bot_token(client, channel)
+            except SlackUnreachableError:
+                await asyncio.sleep(self.slack_again_seconds)
+                await check_bot_token(client, channel)
+        except (SlackUnreachableError, SlackRefusedError) as error:
+            return str(error)
+        return None
 
     async def disconnect(self) -> None:
         """Close the Socket Mode connection, if any."""
@@ -241,6 +294,7 @@ class Lifecycle:
         jobs = [
             Job("poll", seconds, self._poll, at_once=True),
             Job("deliver", min(DELIVERY_SECONDS, seconds), self._deliver),
+            Job("look at Slack", max(SLACK_SECONDS, seconds), self.look_at_slack),
         ]
         return schedule(jobs, partial(self._bot.in_flight.drain, DRAIN_SECONDS), self._forget_last_pong)
 

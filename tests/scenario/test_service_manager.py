@@ -80,7 +80,7 @@ async def test_a_cycle_that_is_stuck_gives_no_sign_of_life(world: World, tmp_pat
             # An hour and ten minutes without a word of the schedule. The first cycle may still be at work meanwhile.
             async with asyncio.timeout(20):
                 while True:
-                    bot.progress_at = time.monotonic() - 3600 - 601
+                    bot.progress_at = bot.outbox.progress_at = time.monotonic() - 3600 - 601
                     await asyncio.sleep(0.1)
                     systemd.pending()
                     await asyncio.sleep(0.3)

@@ -110,8 +110,8 @@ def test_a_failing_target_is_tried_again_ever_less_often_and_at_once_at_the_next
     for _ in range(20 * 60):
         clock.advance(SECOND)
         service.reconcile()
-    # At once, after 1 + 2 + 4 … 256 seconds, then every five minutes.
-    assert 1 + 9 + 1 <= board.tries <= 1 + 9 + 3
+    # At once, after 1 + 2 + 4 … 16 seconds, then every half minute.
+    assert 1 + 5 + 38 <= board.tries <= 1 + 5 + 39
     tries = board.tries
     switch(service, "minimal")
     assert board.tries == tries + 1

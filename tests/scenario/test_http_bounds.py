@@ -107,7 +107,7 @@ async def test_a_body_that_does_not_come_is_a_408(simulated: World, sent: bytes)
     ],
     ids=range(7),
 )
-async def test_what_breaks_http_is_one_4xx_without_a_line_in_the_log(
+async def test_what_breaks_http_is_one_4xx_and_no_fault_in_the_log(
     simulated: World, sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_of(simulated, Connections(head_seconds=1)) as port:

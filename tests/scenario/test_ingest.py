@@ -148,7 +148,10 @@ async def test_what_is_sent_again_counts_once_and_a_record_without_an_id_each_ti
 
 
 @pytest.mark.parametrize("kind", ["application/json", LINES])
-async def test_bad_lines_among_ten_thousand_are_named_and_the_rest_is_stored(port: Port, kind: str) -> None:
+async def test_bad_lines_among_ten_thousand_are_named_and_the_rest_is_stored(
+    port: Port, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bot.web.ingest")
     records: list[Any] = [record(number) for number in range(10_000)]
     records[17] = record(17, output_tokens=-1)
     records[4_711] = ["no", "record"]
@@ -166,6 +169,8 @@ async def test_bad_lines_among_ten_thousand_are_named_and_the_rest_is_stored(por
         ],
     }
     assert port.stored() == (9_997, 99_970)
+    said = "refused: 3 of the records of one request to /v1/usage, a negative token count"
+    assert [line for line in caplog.messages if "refused" in line] == [said]
 
 
 async def test_lines_that_are_no_json_are_named(port: Port) -> None:

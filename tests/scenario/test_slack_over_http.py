@@ -171,7 +171,7 @@ ODD_BODIES = [
 ]
 
 
-async def test_a_signed_body_that_is_odd_is_one_4xx_without_a_line_in_the_log(
+async def test_a_signed_body_that_is_odd_is_one_4xx_and_no_fault_in_the_log(
     simulated: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with simulated.bot() as bot, port_of(bot) as origin:

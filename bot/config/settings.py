@@ -426,10 +426,12 @@ def _integer(values: Mapping[str, str], name: str, least: int, most: int) -> int
 
 
 def _one_of(values: Mapping[str, str], name: str, choices: Sequence[str]) -> str:
-    if values[name] not in choices:
+    """One of these words, in whatever case it is written."""
+    word = values[name].lower()
+    if word not in choices:
         known = f"{', '.join(choices[:-1])} or {choices[-1]}"
         raise SettingsError(f"{name} is {quoted(values[name], WORD)}: it must be {known}.")
-    return values[name]
+    return word
 
 
 def _usage_api(value: str) -> UsageChoice:

@@ -1,6 +1,7 @@
 """Tokens and keys are replaced while the bot runs, and the old ones revoked."""
 
 import asyncio
+import json
 
 from bot.sandbox.anthropic_server import ADMIN_KEY
 from bot.sandbox.slack_server import APP_TOKEN, BOT_TOKEN
@@ -27,7 +28,7 @@ async def answered(world: World) -> str:
 
 
 async def test_the_bot_goes_on_with_new_secrets_after_the_old_ones_are_revoked(world: World) -> None:
-    async with world.running(**in_files(world, SECRETS)) as process:
+    async with world.running(CLAUDE_COST_LOG_FORMAT="json", **in_files(world, SECRETS)) as process:
         await world.slack.wait_connected(seconds=PATIENCE)
         world.spend(120)
         await world.slack.until(lambda: bool(world.alerts("soft")), PATIENCE)
@@ -41,6 +42,9 @@ async def test_the_bot_goes_on_with_new_secrets_after_the_old_ones_are_revoked(w
         process.terminate()
         _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert "sandbox" not in err.decode()
+    lines = [json.loads(line) for line in err.splitlines()]
+    delivered = {line.get("incident") for line in lines if line.get("outcome") == "delivered"}
+    assert {"default/2026-11/soft/100", "default/2026-11/hard/200"} <= {str(each) for each in delivered}
     assert len(world.alerts("soft")) == len(world.alerts("hard")) == 1
 
 

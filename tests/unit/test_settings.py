@@ -1,5 +1,6 @@
 """Settings: what is read, what is assumed, and one sentence for every mistake."""
 
+import logging
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,7 @@ from bot.alerts.rules import AlertRules, DetectorRules, DriftRules, ForecastRule
 from bot.amounts import usd_amount
 from bot.budgets.budget import LimitKind, PeriodKind, Scope, ScopeKind, Weekday
 from bot.config.environment import VARIABLES
-from bot.config.settings import Need, Settings, SettingsError, load_settings
+from bot.config.settings import Need, Settings, SettingsError, load_settings, log_settings
 from bot.display import Display
 from bot.doctor.check import State
 from bot.doctor.configuration import read_configuration, secrets_in
@@ -243,6 +244,12 @@ def test_a_model_that_is_in_no_price_table_may_stand_in_the_chain_and_is_warned_
     assert settings.fallback_chain[1] == "claude-sonnet-5-6"
     assert "CLAUDE_COST_FALLBACK_CHAIN names claude-sonnet-5-6, which is in no price table" in caplog.text
     assert "did you mean claude-sonnet-5-5?" in caplog.text
+
+
+def test_the_log_is_set_before_anything_else_is_read() -> None:
+    assert log_settings({}) == (False, logging.INFO)
+    words = {"CLAUDE_COST_LOG_FORMAT": "JSON", "CLAUDE_COST_LOG_LEVEL": " Warning ", "SLACK_BOT_TOKEN": "not one"}
+    assert log_settings(words) == (True, logging.WARNING)
 
 
 def test_the_default_chain_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:

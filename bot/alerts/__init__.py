@@ -1,1 +1,1 @@
-"""The life of an alert: its rules, what it says, and when people are notified."""
+"""Alerts: the rules that open and resolve them, their content, and when people are notified."""

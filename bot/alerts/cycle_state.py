@@ -1,4 +1,4 @@
-"""What every cycle and every delivery has to know, each read in one statement."""
+"""State that every cycle and every delivery needs, each read in one statement."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, fields
@@ -23,10 +23,10 @@ CHANGE = tuple(field.name for field in fields(ModeChange))
 
 @dataclass(frozen=True, slots=True)
 class CycleState:
-    """As of one moment. `data`: what is known of the last poll. `change`: the newest change of the fallback mode.
+    """State at one moment. `data`: result of the last poll. `change`: the newest change of the fallback mode.
 
-    `auto`: what was said in chat about stepping down by itself. `proposals`: whether a change waits for approval.
-    `no_data`: the newest incident about data that does not come.
+    `auto`: what the chat was told about automatic steps down. `proposals`: whether a change waits for approval.
+    `no_data`: the newest no-data incident.
     """
 
     data: DataState
@@ -44,7 +44,7 @@ class CycleStateStore:
         self._latest: CycleState | None = None
 
     def read(self) -> CycleState:
-        """The state at this moment, which is the latest one from now on."""
+        """Read the state now; `latest` returns it from then on."""
         self._latest = None
         with self._engine.connect() as connection:
             row = connection.execute(_QUERY).one()
@@ -60,7 +60,7 @@ class CycleStateStore:
         return self._latest
 
     def latest(self) -> CycleState:
-        """What was read last, or where that failed, what is read now."""
+        """The state as last read; read it now if that failed."""
         return self._latest or self.read()
 
 
@@ -92,10 +92,10 @@ _QUERY = _query()
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Which parts of a delivery may have something to do.
+    """Which parts of a delivery may have work.
 
-    `slack`: notices wait. `destinations`: notices wait for further destinations that are configured. `life`: time may
-    have brought an open alert a step. `reports`: an alert is open that a destination takes nothing.
+    `slack`: notices wait. `destinations`: notices wait for further destinations that are configured. `life`: a timed
+    step of an open alert may be due. `reports`: a delivery alert is open.
     """
 
     slack: bool = True
@@ -105,7 +105,7 @@ class Due:
 
     @property
     def watch(self) -> bool:
-        """Whether a destination may have failed, or may take alerts again."""
+        """Whether a destination may have started to fail, or may have recovered."""
         return self.slack or self.destinations or self.reports
 
 
@@ -118,7 +118,7 @@ class DueStore:
         self._rules = rules
 
     def look(self, now: datetime) -> Due:
-        """What may be due at `now`: rather too much than too little, since each part decides for itself."""
+        """What may be due at `now`. False positives are fine, since each part checks again."""
         waits = select(notices.c.id).where(notices.c.status.in_(UNDELIVERED))
         unsent = waits.where(notices.c.destination.in_(self._names))
         is_open = alerts.c.status == Status.OPEN

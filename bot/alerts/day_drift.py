@@ -1,7 +1,7 @@
-"""Drift: what a settled day comes to by usage and rate card, against what Anthropic has billed for it.
+"""Drift of a settled day: the cost computed from usage and the rate card against what Anthropic billed.
 
-Pure. Differences are in USD and above zero where the bill is higher. What is known to make the two differ is named and
-taken off; only what is left is a reason for an alert.
+Pure. Differences are in USD, positive where the bill is higher. Known causes are named and subtracted; only the rest
+can open an alert.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +21,12 @@ from bot.pricing.tokens import TokenCounts
 from bot.usage.model import BilledRow, DayUsage
 
 ALIKE_POINTS = Decimal(2)
-"""Shares of the bill that differ by no more percentage points have the same cause, such as a contract's discount."""
+"""Percentage points. Shares of the bill that differ by no more have the same cause, such as a contract's discount."""
 
 PRIORITY_TIER = "priority"
 WEB_SEARCH = "web_search"
 LONGEST_PROMPT = 10**12
-"""Tokens: above every step of a price."""
+"""Tokens, above every price tier."""
 
 
 class DriftReason(StrEnum):
@@ -49,9 +49,10 @@ class DriftCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelDrift:
-    """One model's part of a day, USD. `model`: the id as usage has it, or else the bill; None for what has no model.
+    """One model's part of a day, USD. `model`: the id from usage, else from the bill; None for rows without a model.
 
-    `unexplained_usd`: the difference without `causes`, which are empty in what older versions have stored."""
+    `unexplained_usd`: the difference without `causes`, which are empty in rows stored by older versions.
+    """
 
     model: str | None
     computed_usd: Decimal
@@ -90,7 +91,7 @@ class DayDrift:
 
 
 def drift_of(day: date, priced: Iterable[PricedUsage], billed: Iterable[BilledRow], card: RateCard) -> DayDrift:
-    """`priced`, `billed`: all usage and the whole bill; only what is of this day counts."""
+    """Compare `priced` (all usage) with `billed` (the whole bill); rows of other days are ignored."""
     used = [row for row in priced if row.usage.day == day]
     bill = [row for row in billed if row.day == day]
     by_model = all(row.model is not None for row in bill if row.cost_type == "tokens")
@@ -142,9 +143,9 @@ def is_alike(drift: DayDrift, before: DayDrift) -> bool:
 
 
 def goes_on(drift: DayDrift, before: DayDrift | None, rules: DriftRules) -> DayDrift | None:
-    """The day that the next one is held against: this one where it differs, and none where it agrees.
+    """The day to compare the next day with: this day if it differs, None if it agrees.
 
-    A day with so little usage that the floor hides every difference says nothing, so that `before` stays.
+    A day whose usage is so low that the floor hides every difference proves nothing, so `before` stays.
     """
     if exceeds(drift, rules):
         return drift
@@ -153,9 +154,9 @@ def goes_on(drift: DayDrift, before: DayDrift | None, rules: DriftRules) -> DayD
 
 
 def decide_drift(drift: DayDrift, rules: DriftRules, known: Incident | None, before: DayDrift | None) -> Step | None:
-    """The step to take about a day; each day is reported once, and resolved where a later report corrects it.
+    """The step to take for a day. Each day is reported once, and resolved if a later report corrects it.
 
-    `before`: the day of those before that `goes_on` has kept. What goes on as it was on that day was reported.
+    `before`: the earlier day that `goes_on` kept. A difference like that day's was already reported.
     """
     open_ = known is not None and known.status is Status.OPEN
     if exceeds(drift, rules):
@@ -169,7 +170,7 @@ def decide_drift(drift: DayDrift, rules: DriftRules, known: Incident | None, bef
 
 
 class _Part:
-    """A model, or a whole day, while its rows are added up."""
+    """Sums for one model, or for a whole day."""
 
     def __init__(self, card: RateCard) -> None:
         self._card = card
@@ -178,7 +179,7 @@ class _Part:
         self.computed_usd = ZERO
 
     def add_usage(self, row: PricedUsage, *, searches_apart: bool) -> Decimal:
-        """Returns the dollars of web searches that are not counted here, since the bill has them apart."""
+        """Add usage; return the USD of web searches left out, since the bill lists them separately."""
         apart = sum((line.usd for line in row.cost.lines if line.kind == WEB_SEARCH), ZERO) if searches_apart else ZERO
         self._used.append(row)
         self.computed_usd += row.cost.usd - apart
@@ -210,7 +211,9 @@ class _Part:
         return sum((row.cost.usd for row in rows), ZERO)
 
     def _of_assumed(self, rest: Decimal) -> Decimal:
-        """All that is left where only assumed prices were counted; beside others, what they may have been too high."""
+        """The part that assumed prices explain: all of `rest` if every price was assumed, else at most their
+        overestimate.
+        """
         assumed = [row for row in self._used if row.cost.assumed is not None and not _is_priority(row.usage)]
         if not assumed:
             return ZERO
@@ -219,7 +222,9 @@ class _Part:
         return max(min(rest, ZERO), -self._computed(assumed))
 
     def _of_long_prompts(self, rest: Decimal) -> Decimal:
-        """As much as the more expensive step of a price can make of it; sums do not show which prompts were long."""
+        """The part that long prompts explain, at most what the higher price tier adds; sums do not show prompt
+        lengths.
+        """
         rows = [row for row in self._used if row.cost.at_least and not _is_priority(row.usage)]
         if not rows or rest <= 0:
             return ZERO
@@ -240,12 +245,12 @@ def _is_priority(usage: DayUsage) -> bool:
 
 
 def _largest_first(drift: ModelDrift) -> tuple[Decimal, Decimal, str]:
-    # Fractions of a cent are no reason to stand before a model that costs more.
+    # Ignore fractions of a cent when models are sorted.
     return -round(abs(drift.unexplained_usd), 2), -drift.billed_usd, drift.model or ""
 
 
 def total_of(days: Sequence[DayDrift]) -> tuple[Decimal, Decimal, Decimal]:
-    """Computed, billed and unexplained dollars of all days together."""
+    """Computed, billed and unexplained USD of all days together."""
     return (
         sum((day.computed_usd for day in days), ZERO),
         sum((day.billed_usd for day in days), ZERO),
@@ -254,12 +259,12 @@ def total_of(days: Sequence[DayDrift]) -> tuple[Decimal, Decimal, Decimal]:
 
 
 EVERY_HOUR = 2**24 - 1
-"""The mask of a day of which everything is known."""
+"""Bit mask of a day whose 24 hours are all known."""
 
 
 def settled_days(snapshot: Snapshot, first: date, last: date) -> list[DayDrift]:
-    """The UTC days `first` to `last`, both included, that are settled, that the cost report has, and of which the usage
-    of every hour is known; the oldest first.
+    """The settled UTC days from `first` to `last`, both included, that are billed and whose hours are all known; oldest
+    first.
     """
     read_at = snapshot.data.billed_read_at
     days = [first + index * DAY for index in range((last - first).days + 1)]
@@ -272,7 +277,7 @@ def settled_days(snapshot: Snapshot, first: date, last: date) -> list[DayDrift]:
 
 
 def _usage(snapshot: Snapshot, day: date) -> list[DayUsage]:
-    """The usage of the organization, summed up by what it costs."""
+    """Usage of the organization on a day, summed by what decides its price."""
     rates, counts = snapshot.index.rates, snapshot.day(day).rates
     return [
         DayUsage(day, rates[rate].model, "", None, rates[rate].terms, TokenCounts(*counts[rate].tolist()))

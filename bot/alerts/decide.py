@@ -1,6 +1,6 @@
-"""The decision: given a budget, its spend and its incidents so far, what should happen now, and why. Pure.
+"""The decision on a budget's limits: given its spend and its incidents so far, which steps to take, and why.
 
-Pure. It reads no clock, no database and no network. A limit counts as crossed when spend is at or above it.
+Pure: no clock, no database, no network. A limit counts as crossed when spend is at or above it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,9 +43,9 @@ class LimitReason(StrEnum):
 def decide(budget: Budget, spent_usd: Decimal, incidents: Sequence[Incident]) -> tuple[LimitStep, ...]:
     """The steps to take, in the order in which they are reported; empty when nothing has changed.
 
-    `incidents`: all of this budget in the present period, also those of limits that were edited since. The same
-    limit is posted at most once: whoever crosses it again finds the first message reopened. A soft limit that was only
-    reported within a hard alert gets a message of its own as soon as that alert does not stand for it any more.
+    `incidents`: all of this budget in the present period, also those of limits that were edited since. A limit is
+    posted at most once: crossing it again reopens the first message. A soft limit that was only reported within a hard
+    alert gets its own message once that alert no longer covers it.
     """
     known = {limit: incident for limit, incident in _of_limits(incidents) if incident.status is not Status.WATCHED}
     hard = _crossed(budget.hard_usd, spent_usd)
@@ -60,7 +60,7 @@ def decide(budget: Budget, spent_usd: Decimal, incidents: Sequence[Incident]) ->
         limit = Limit(LimitKind.SOFT, budget.soft_usd)
         steps.append(_soft_step(limit, soft, hard, known.get(limit)))
     limits = [limit.usd for limit in budget.limits()]
-    # What lies below a limit that was reported before it was raised is no news.
+    # A limit below one that was reported before it was raised is not news.
     reported = [each.base_usd for each in budget.raised if Limit(each.kind, each.base_usd) in known]
     highest = max((*(usd for usd in (*marks, *limits) if spent_usd >= usd), *reported), default=None)
     thresholds = [Limit(LimitKind.THRESHOLD, mark) for mark in marks]
@@ -69,33 +69,33 @@ def decide(budget: Budget, spent_usd: Decimal, incidents: Sequence[Incident]) ->
 
 
 def withdrawn(limit: Limit | None) -> Step:
-    """The end of an incident whose limit is not in force any more."""
+    """Close an incident whose limit is no longer in force."""
     return Step(limit, Status.WITHDRAWN, LimitReason.LIMIT_CHANGED)
 
 
 def closed(limit: Limit | None) -> Step:
-    """The end of an incident whose period is over and is reviewed no more."""
+    """Close an incident whose period is over and no longer reviewed."""
     return Step(limit, Status.CLOSED, LimitReason.PERIOD_CLOSED)
 
 
 def track_limits(budget: Budget, incidents: Sequence[Incident]) -> tuple[LimitStep, ...]:
-    """Steps that note which limits are in force, silently, so that a period that is over can be held to its own."""
+    """Silent steps that record which limits are in force, so that an ended period is judged by its own limits."""
     known = {limit for limit, _ in _of_limits(incidents)}
     limits = [*budget.limits(), *(Limit(LimitKind.THRESHOLD, mark) for mark in budget.marks())]
     return tuple(LimitStep(limit, Status.WATCHED, LimitReason.IN_FORCE) for limit in limits if limit not in known)
 
 
 def taken(steps: Sequence[LimitStep], incidents: Sequence[Incident]) -> list[Incident]:
-    """The incidents after these steps of limits."""
+    """The incidents after these steps."""
     after = {(incident.kind, incident.limit): incident for incident in incidents}
     after |= {(AlertKind.LIMIT, step.limit): Incident(AlertKind.LIMIT, step.limit, step.status) for step in steps}
     return list(after.values())
 
 
 def as_watched(budget: Budget, incidents: Sequence[Incident]) -> Budget | None:
-    """The budget with the limits that were in force in the period of these incidents; None where none was.
+    """The budget with the limits that were in force in the period of these incidents; None if there were none.
 
-    A period that is over is not held to limits that came later, nor freed from one that was lifted since.
+    Later changes of the limits do not affect a period that is over.
     """
     soft_usd, hard_usd = (_watched(kind, budget.limit(kind), incidents) for kind in LIMITS)
     if soft_usd is None and hard_usd is None:
@@ -137,7 +137,7 @@ def _in_force(budget: Budget, limit: Limit) -> bool:
 
 
 def _threshold_step(limit: Limit, highest: Decimal | None, incident: Incident | None) -> LimitStep | None:
-    """`highest`: of everything that is crossed. Only that is reported: what lies below it was passed on the way."""
+    """`highest`: highest crossed limit, USD. Only that one is reported; the lower ones were passed on the way."""
     status = None if incident is None else incident.status
     if highest is not None and highest > limit.usd:
         passed = LimitStep(limit, Status.SUPERSEDED, LimitReason.PASSED_BY_HIGHER)
@@ -145,7 +145,7 @@ def _threshold_step(limit: Limit, highest: Decimal | None, incident: Incident | 
     if highest == limit.usd:
         if status is None:
             return LimitStep(limit, Status.OPEN, LimitReason.CROSSED, post=True)
-        # Falling back to it is no news after the higher alert.
+        # Falling back to it is not news after the higher alert.
         return None if status is Status.OPEN else LimitStep(limit, Status.OPEN, LimitReason.CROSSED_AGAIN)
     if status is None or status in (Status.RESOLVED, Status.WITHDRAWN):
         return None
@@ -191,19 +191,18 @@ def _hard_step(limit: Limit, soft: bool, hard: bool, soft_known: bool, incident:
 
 
 FAR = 2**62
-"""Units of money beyond every limit."""
+"""Bound above every limit, in units of money."""
 
 Reviewed = tuple[Budget, Period]
 
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Nothing was to be done. It is so again as long as spend passes none of the budget's limits, up or down.
+    """A decision without a step, which stays valid while spend passes none of the budget's limits, up or down.
 
-    `low`, `high`: the limits around it, in units of the money of all tokens of the period. What is billed differs from
-    those by a sum that stays the same as long as the bill does and no usage before `settled_until` changes. What is
-    provisional is no part of them either: all of this holds while that is `provisional_usd`. None where 64 bits are
-    too few.
+    `low`, `high`: the nearest limits around spend, in units of the token money of the period, excluding billed
+    corrections and provisional spend. Valid while the bill, usage before `settled_until` and `provisional_usd` stay the
+    same. None on 64-bit overflow.
     """
 
     budget: Budget
@@ -225,7 +224,7 @@ class Quiet:
         snapshot: Snapshot,
         provisional_usd: Decimal = ZERO,
     ) -> "Quiet":
-        """What was found at this sum."""
+        """Record that nothing was to be done at this sum."""
         limits = [usd for usd in (budget.soft_usd, budget.hard_usd, *budget.marks()) if usd is not None]
         low_usd = max((usd for usd in limits if usd <= total_usd), default=None)
         high_usd = min((usd for usd in limits if usd > total_usd), default=None)
@@ -251,9 +250,9 @@ def unquiet(
     snapshot: Snapshot,
     since: datetime | None,
 ) -> list[Reviewed]:
-    """Those of which something may be to be decided: the budgets of a period are looked at together.
+    """The pairs that need a decision. Budgets of the same period are checked together.
 
-    `since`: the first hour whose usage has changed; None where the bill may have, too.
+    `since`: the first hour whose usage has changed; None if the bill may have changed too.
     """
     found: list[Reviewed] = []
     groups: dict[Period, list[tuple[Reviewed, int, int]]] = {}
@@ -282,7 +281,7 @@ def unquiet(
 def _besides_tokens(
     budget: Budget, period: Period, total_usd: Decimal, snapshot: Snapshot, provisional_usd: Decimal
 ) -> Decimal | None:
-    """By how much the sum differs from the money of all tokens; None where 64 bits are too few for those."""
+    """Difference between the sum and the token money, USD; None on 64-bit overflow."""
     if not budget.scope.is_in_dollars:
         return provisional_usd
     units = snapshot.units([budget.scope], period)

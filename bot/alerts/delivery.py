@@ -1,4 +1,4 @@
-"""When a destination that takes nothing is reported at the others. Pure."""
+"""When to report a failing destination at the others. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from bot.language import Text, restored
 from bot.notify.model import SLACK
 
 PATIENCE = timedelta(minutes=10)
-"""So long a destination may fail before the others hear of it: shorter faults pass, and what waits arrives."""
+"""How long a destination may fail before the others are notified: shorter faults pass, and waiting notices arrive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """What waits at a destination that was tried in vain. `since`: when the oldest of it was decided.
+    """Notices waiting at a failing destination. `since`: when the oldest was decided.
 
-    `for_good`: nothing is taken until somebody does something about it, such as a token that was revoked.
+    `for_good`: nothing is delivered until somebody fixes the cause, such as a revoked token.
     """
 
     destination: str
@@ -33,21 +33,21 @@ class Failing:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What was reported to the others: this destination has taken nothing since then."""
+    """A failure as reported to the others: the destination has failed since then."""
 
     destination: str
     since: datetime
 
 
 def newly_failing(failing: Failing, reported: list[Reported], now: datetime) -> bool:
-    """Whether to notify the others: once for each time that it fails."""
+    """Whether to notify the others: once per failure."""
     if any(report.destination == failing.destination for report in reported):
         return False
     return failing.for_good or is_over(PATIENCE, failing.since, now)
 
 
 def recovered(report: Reported, failing: list[Failing]) -> bool:
-    """Whether the destination takes alerts again: nothing waits that it has refused."""
+    """Whether the destination has recovered: nothing waits that it has refused."""
     return all(found.destination != report.destination for found in failing)
 
 
@@ -59,9 +59,9 @@ class DeliveryReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryAlert(AlertPayload):
-    """A destination that takes nothing. `since`: when the oldest was decided that waits; `error`: one sentence.
+    """A failing destination. `since`: when the oldest waiting notice was decided; `error`: one sentence.
 
-    `count` waits at the decision. Once it takes alerts again, that is 0 and there is no error.
+    `count`: notices waiting at the decision. After recovery it is 0 and there is no error.
     """
 
     kind: Literal[AlertKind.DELIVERY] = AlertKind.DELIVERY
@@ -84,7 +84,7 @@ class DeliveryAlert(AlertPayload):
 
 
 class DeliveryDetector:
-    """Every destination, Slack included."""
+    """Watches every destination, Slack included."""
 
     name = "delivery health"
 
@@ -92,7 +92,7 @@ class DeliveryDetector:
         self._context = context
 
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
-        """What has failed since, and what takes alerts again."""
+        """New failures and recoveries."""
         context = self._context
         failing = self._failing()
         opened = context.alerts.open_incidents(AlertKind.DELIVERY)
@@ -120,7 +120,7 @@ class DeliveryDetector:
 
 
 def _as_sentence(clause: str) -> str:
-    """What a destination says of its fault is a clause; what the outbox says is a sentence."""
+    """Turn a destination's error, a clause, into a sentence as the outbox writes it."""
     return clause if isinstance(restored(clause), Text) else f"{clause}."
 
 

@@ -1,6 +1,7 @@
-"""The settled days on which computed and billed differ by more than known causes explain.
+"""Detector of drift: settled days on which computed and billed differ by more than known causes explain.
 
-What goes on day after day is reported on its first day; that day's message is closed when it is judged no more.
+A difference that repeats day after day is reported on its first day; that message is closed when the day is no longer
+judged.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,10 +21,10 @@ from bot.usage.model import DataState
 from bot.usage.store import LONG_AGO
 
 JUDGED_FOR = 3 * DAY
-"""How long after it has settled a day is judged."""
+"""How long a day is judged after it has settled."""
 
 LOOK_BACK = 7 * DAY
-"""How far the last day may lie back that is held against a new one: weekends may have too little usage to differ."""
+"""How far back the day may lie that a new one is compared with: weekends may have too little usage to differ."""
 
 BEFORE_THE_FIRST = DAY
 """On first start, report only the most recently settled day."""
@@ -47,7 +48,7 @@ class DriftAlert(AlertPayload):
 
 
 class DriftDetector:
-    """The days that settled lately, once for each reading of the cost report."""
+    """Judges recently settled days, once per reading of the cost report."""
 
     name = "drift"
 
@@ -56,12 +57,12 @@ class DriftDetector:
         self._rules = context.rules.of(DriftRules)
         self._judged: datetime | None = None
         self._billed: dict[date, Decimal] = {}
-        """The bills of settled days as they were judged last."""
+        """USD billed for settled days, as last judged."""
         self._asked: dict[date, datetime | None] = {}
-        """By day: the last poll before its usage was asked for again."""
+        """For each day, when data was last polled before its usage was requested again."""
 
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
-        """The step of every day that is judged, and the end of what is judged no more."""
+        """The steps of judged days, and the closing of days that are no longer judged."""
         data = self._context.state().data
         if not self._rules.enabled or data.billed_read_at is None or data.billed_read_at == self._judged:
             return
@@ -77,7 +78,7 @@ class DriftDetector:
                 elif step is not None:
                     self._asked.pop(drift.day, None)
                     yield [_transition(step, drift, data, mode, now)]
-            # The first days only show whether what differs now was reported already.
+            # The first days only show whether today's difference was already reported.
             if drift.day >= first or self._known(drift.day) is not None:
                 before = goes_on(drift, before, self._rules)
         yield from self._final(first, now, mode)
@@ -91,7 +92,7 @@ class DriftDetector:
     def _first_judged(self, now: datetime) -> date:
         watching_since = self._context.incidents.watching_since() or now
         settled_since = max(now - JUDGED_FOR, watching_since - BEFORE_THE_FIRST)
-        # A day has settled a day after its end.
+        # A day settles one day after its end.
         return (settled_since - SETTLED_AFTER - DAY + timedelta.resolution).date() + DAY
 
     def _known(self, day: date) -> Incident | None:
@@ -99,14 +100,14 @@ class DriftDetector:
         return next((found for found in incidents if found.kind is AlertKind.DRIFT), None)
 
     def _has_to_wait(self, step: Step, drift: DayDrift, data: DataState) -> bool:
-        """Whether what has corrected the bill may correct the day's usage too."""
+        """Whether to wait for newer usage: the correction of the bill may also correct the day's usage."""
         corrected = self._billed.get(drift.day, drift.billed_usd) != drift.billed_usd
         return step.status is Status.OPEN and corrected and self._usage_is_older(drift.day, data)
 
     def _usage_is_older(self, day: date, data: DataState) -> bool:
-        """Whether the day's usage was read before the bill; it is read again then, at the next poll.
+        """Whether the day's usage was read before the bill; if so, the next poll reads it again.
 
-        What that poll does not read, such as a day before every budget's period, is judged as it is.
+        Days that the poll does not read, such as those before every budget's period, are judged as they are.
         """
         starts_at = datetime.combine(day, time(), UTC)
         hours = self._context.usage.hours(starts_at)
@@ -120,7 +121,7 @@ class DriftDetector:
         return day in self._asked and self._asked[day] == data.polled_at
 
     def _final(self, first: date, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
-        """End what is judged no more, so that nothing of it stays open for ever; the message keeps its figures."""
+        """Close days that are no longer judged, so that none stays open forever; their messages keep their figures."""
         step = Step(None, Status.CLOSED, DriftReason.FINAL)
         standing = {each.drift.day: each for each in self._context.alerts.standing() if isinstance(each, DriftAlert)}
         for _, key in self._context.alerts.open_incidents(AlertKind.DRIFT):

@@ -1,7 +1,7 @@
-"""A key, model or feature that was never used before and spends more than a floor. Pure, but for what is stored.
+"""Detector of new keys, models and features that spend more than a floor. Pure, apart from what is stored.
 
-Each is reported once. What was there when the bot first looked is not new, and neither is a model to which the fallback
-mode has moved its callers.
+Each is reported once. Anything used before the bot first looked is not new, nor is a model that the fallback mode has
+switched callers to.
 """
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ What = Literal["key", "model", "feature"]
 WHAT: TypeAdapter[What] = TypeAdapter(What)
 
 NEW_FOR = 7 * DAY
-"""How long something is new after its first day, and how long its alert stays open."""
+"""How long something counts as new after its first day, and how long its alert stays open."""
 
 USAGE, LOGGED = "usage", "logged"
 OF_USAGE = (ScopeKind.KEY, ScopeKind.MODEL)
@@ -55,7 +55,9 @@ class FirstSeenReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstSeenAlert(AlertPayload):
-    """Something new. `usd`: of its last 24 hours. `models`: those of them that were never used before either."""
+    """A new key, model or feature. `usd`: spend of its last 24 hours. `models`: those of its models that are new
+    too.
+    """
 
     kind: Literal[AlertKind.FIRST_SEEN] = AlertKind.FIRST_SEEN
     what: What
@@ -75,20 +77,20 @@ class FirstSeenAlert(AlertPayload):
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What was known at the first look, on this UTC `day`. `young`: what was first used on that very day."""
+    """What was known at the first look, on UTC day `day`. `young`: what was first used on that very day."""
 
     day: date
     young: frozenset[str]
 
     def knew(self, id_: str, first_day: date) -> bool:
-        """Whether the history before the first look has it."""
+        """Whether it was used before the first look."""
         return first_day < self.day or (first_day == self.day and id_ in self.young)
 
 
 def decide_first_seen(
     usd: Decimal, status: Status | None, opened_at: datetime | None, rules: FirstSeenRules, now: datetime
 ) -> Step | None:
-    """The step about something new. `status`: of its incident, None without one; then `opened_at` may be known."""
+    """The step for something new. `status`: of its incident, None without one; then `opened_at` may be known."""
     if status is None:
         above = rules.enabled and usd >= rules.floor_usd
         return Step(None, Status.OPEN, FirstSeenReason.FIRST_USED, post=True) if above else None
@@ -98,12 +100,12 @@ def decide_first_seen(
 
 
 def new_of(first_days: Mapping[str, date], baseline: Baseline, today: date) -> dict[str, date]:
-    """What was first used within the last week, and not before the first look."""
+    """What was first used within the last week and after the first look."""
     return {id_: day for id_, day in first_days.items() if day > today - NEW_FOR and not baseline.knew(id_, day)}
 
 
 def models_set(in_force: InForce, modes: Mapping[str, Mode], since: datetime, card: RateCard) -> frozenset[str]:
-    """The models that any mode has set for services that was in force at `since` or has begun after it."""
+    """The models that any mode in force at `since` or later has set for services."""
     ends = [at for at, _ in in_force.changes[1:]]
     names = {name for index, (_, name) in enumerate(in_force.changes) if index == len(ends) or ends[index] > since}
     values = (
@@ -119,9 +121,9 @@ def models_set(in_force: InForce, modes: Mapping[str, Mode], since: datetime, ca
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What is new of one kind in a snapshot, by id with its first day.
+    """What is new of one kind in a snapshot: id to first day.
 
-    `models`: all models that are new. `reported`: new keys that have an alert, which names their models.
+    `models`: all new models. `reported`: new keys that have an alert, which names their models.
     """
 
     snapshot: Snapshot
@@ -257,7 +259,7 @@ class FirstSeenDetector:
     def _fired(
         self, look: _Look, known: Mapping[Identity, Status], mode: str, now: datetime
     ) -> Generator[Sequence[Transition], None, set[str]]:
-        """Returns the ids of which an alert opens."""
+        """Returns the ids for which an alert opens."""
         fired = set()
         for id_, first_day in look.new.items():
             if _identity(look.what, id_) in known:
@@ -268,14 +270,14 @@ class FirstSeenDetector:
             if step is not None and look.kind is ScopeKind.MODEL:
                 usd = self._of_others(look, scope, now)
                 step = decide_first_seen(usd, None, None, self._rules, now)
-            # What came later may be older: an import of old logs.
+            # A later import of old logs may show an older first day.
             if step is not None and _first_days(look.snapshot, look.kind).get(id_) == first_day:
                 fired.add(id_)
                 yield [Transition(self._payload(step, look, scope, usd, mode, now), step.post)]
         return fired
 
     def _of_others(self, look: _Look, scope: Scope, now: datetime) -> Decimal:
-        """Dollars of a model in 24 hours, without callers that the fallback mode has moved to it and reported keys."""
+        """USD of a model in 24 hours, without reported keys and callers that the fallback mode has switched to it."""
         snapshot, set_, total = look.snapshot, self._models_set(look.snapshot.card, now), ZERO
         for caller, usd in recent_spend(snapshot, look.until).by_caller(scope):
             used = snapshot.index.models_of_key(caller, snapshot.callers)
@@ -286,7 +288,7 @@ class FirstSeenDetector:
         return total
 
     def _models_set(self, card: RateCard, now: datetime) -> frozenset[str]:
-        """Those of the last week; read again after a change of the mode, and once a day."""
+        """Models that modes of the last week have set; read again after a mode change, and once a day."""
         review, change = self._context.review, self._context.state().change
         at = (None if change is None else change.id, now.date())
         if self._set is None or self._set[0] != at:
@@ -317,7 +319,7 @@ def _identity(what: What, id_: str) -> Identity:
 
 
 def _first_days(snapshot: Snapshot, kind: ScopeKind) -> dict[str, date]:
-    """By id; every spelling of a model is one."""
+    """First day by id; all spellings of a model share one id."""
     found = snapshot.index.first_days(kind, snapshot.callers)
     if kind is not ScopeKind.MODEL:
         return found
@@ -329,7 +331,7 @@ def _first_days(snapshot: Snapshot, kind: ScopeKind) -> dict[str, date]:
 
 
 def _named(word: str, card: RateCard) -> str | None:
-    """The model that a variable names; a family is its newest one."""
+    """The model that a variable names; a family name means its newest model."""
     try:
         return model_named(word, card).id
     except UnknownModelError:

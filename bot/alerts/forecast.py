@@ -1,8 +1,8 @@
-"""When a forecast is worth an alert. Pure.
+"""Detector of forecasts above a limit. Pure.
 
-One limit is reported at a time, the highest that the expected end of the period passes: a lower one is superseded by
-it. An alert opens once that has held for a while, is superseded when the limit itself is crossed, and is resolved when
-the expected end has fallen well below the limit.
+One limit is reported at a time, the highest that the expected end of the period passes; it supersedes a lower one. An
+alert opens once that has held for a while, is superseded when the limit itself is crossed, and is resolved when the
+expected end has fallen well below the limit.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ class ForecastReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastAlert(BudgetAlert):
-    """A period that is expected to end above a limit, USD. `crossed_at`: when the limit is reached, as expected."""
+    """A period that is expected to end above a limit, USD. `crossed_at`: when the limit is expected to be reached."""
 
     kind: Literal[AlertKind.FORECAST] = AlertKind.FORECAST
     limit: Limit
@@ -60,7 +60,7 @@ class ForecastAlert(BudgetAlert):
             expected_usd=end,
             low_usd=low_usd,
             high_usd=high_usd,
-            # The dates belong to the older figures.
+            # The dates belong to the older figures, so drop them.
             crossed_at=None,
             crossed_earliest_at=None,
         )
@@ -74,7 +74,7 @@ class ForecastStep(Step):
 
 
 Since = Mapping[Decimal, datetime]
-"""By limit: since when the expected end of the period has been at or above it without a break."""
+"""Since when the expected end has been at or above each limit (USD) without a break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +94,16 @@ def expect(
     rules: ForecastRules,
     as_of: datetime,
 ) -> Expected:
-    """`incidents`: all of the budget in the present period. `since`: what was stored at the look before.
+    """`incidents`: all of the budget in the present period. `since`: as stored at the last look.
 
-    `as_of`: the age of the data, by whose time it is measured how long something holds.
+    `as_of`: age of the data; how long something holds is measured by it.
     """
     known = {i.limit.usd: (i.limit, i.status) for i in incidents if i.kind is AlertKind.FORECAST and i.limit}
-    # A limit that has become the other one at the same sum keeps its incident.
+    # If soft and hard limit have swapped sums, the incident stays with its sum.
     limits = [known.get(limit.usd, (limit, None))[0] for limit in budget.limits()]
     passed = {limit.usd: since.get(limit.usd, as_of) for limit in limits if spent_usd < limit.usd <= expected_usd}
     lasting = [usd for usd, begun in passed.items() if as_of - begun >= rules.holds]
-    # While a reported forecast is open, a lower limit is no news.
+    # While a reported forecast is open, a lower limit is not news.
     standing = [
         limit.usd
         for limit in limits
@@ -128,7 +128,7 @@ def _step(
     status: Status | None,
     rules: ForecastRules,
 ) -> ForecastStep | None:
-    """`highest`: the limit to report, USD. `status`: that of the limit's incident, None where there is none."""
+    """`highest`: the limit to report, USD. `status`: of the limit's incident, None if there is none."""
     is_open = status is Status.OPEN
     if limit.usd == highest:
         if is_open:
@@ -138,7 +138,7 @@ def _step(
     if status not in (Status.OPEN, Status.SUPERSEDED):
         return None
     if _is_cleared(limit, expected_usd, rules) and spent_usd < limit.usd:
-        # One that was superseded is over too: its message would go on speaking of a limit that is not in reach.
+        # Resolve superseded ones too: their messages would keep naming a limit that is out of reach.
         return ForecastStep(limit, Status.RESOLVED, ForecastReason.EXPECTED_BELOW)
     if not is_open:
         return None
@@ -160,17 +160,17 @@ def _withdraw(limit: Limit, status: Status) -> ForecastStep | None:
 
 
 LOOK_EVERY = timedelta(minutes=10)
-"""An expectation of days does not change in a minute."""
+"""Time between two forecasts of a budget: an expectation over days does not change in a minute."""
 
 MOST_AT_ONCE = 50
-"""So that no single cycle has to make the forecasts of a thousand budgets."""
+"""Most forecasts in one cycle, so that a thousand budgets do not hold up one cycle."""
 
 
 STATE_KEY = "forecast_since"
 
 
 class ForecastDetector:
-    """Every budget's present period, some of them in each cycle."""
+    """Forecasts the present period of every budget, a few in each cycle."""
 
     name = "forecasts"
 
@@ -179,7 +179,7 @@ class ForecastDetector:
         self._looked_at: dict[str, datetime] = {}
 
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
-        """The steps of those budgets whose turn it is."""
+        """The steps of the budgets whose turn it is."""
         review, rules = self._context.review, self._context.rules.of(ForecastRules)
         if not rules.enabled:
             return
@@ -198,10 +198,10 @@ class ForecastDetector:
             key = _key(each.budget, each.period)
             self._looked_at[key] = now
             if each.spend.stale_at is not None:
-                # Data that does not come confirms nothing, and refutes nothing either.
+                # Stale data neither confirms nor refutes a forecast.
                 continue
             if quiet(windows, each.budget, now) is not None:
-                # What is planned now says nothing of the rest of the period.
+                # Planned spend now says nothing about the rest of the period.
                 continue
             before = kept.pop(key, None)
             if each.forecast is None:
@@ -229,15 +229,15 @@ class ForecastDetector:
 def looked_at_next(
     present: Sequence[tuple[Budget, Period]], looked_at: Mapping[str, datetime], now: datetime
 ) -> list[tuple[Budget, Period]]:
-    """Those that are due, as many as one cycle takes; those that have waited longest first.
+    """The budgets that are due, at most `MOST_AT_ONCE`, longest wait first.
 
-    `looked_at`: by budget and period, where it was looked at before.
+    `looked_at`: time of the last look by budget and period.
     """
     waiting = []
     for budget, period in present:
         at = looked_at.get(_key(budget, period))
         if at is None or is_over(LOOK_EVERY, at, now):
-            # Beside each other: budgets of one zone and period share much of the work.
+            # Group them: budgets of one zone and period share much of the work.
             waiting.append(
                 (at or BEFORE_EVERYTHING, budget.zone.key, period.starts_at, period.ends_at, (budget, period))
             )

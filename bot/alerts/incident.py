@@ -1,7 +1,7 @@
-"""An incident: its kind, identity and steps. Light to import, unlike what detects and draws it. Pure.
+"""Incidents: kind, identity and steps. Pure, and light to import, unlike what detects and renders them.
 
-An incident is known by its kind, its subject, its key, and its limit where it is about one. The subject is a budget, a
-destination, or what belongs to neither. The key is the budget's period, or the moment or day at which it began.
+An incident is identified by its kind, subject, key, and limit if it has one. The subject is a budget, a destination, or
+one of the fixed subjects below. The key is the budget's period, or the moment or day on which it began.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ from bot.budgets.budget import Limit, LimitKind
 
 
 class AlertKind(StrEnum):
-    """Every kind of alert, in the order in which a cycle looks for them.
+    """Every kind of alert, in the order in which a cycle checks them.
 
-    The value is what people write in the TOML file, what is stored, and part of the visible id. The name leads to all
-    that there is of it: `NoDataAlert` and `NoDataDetector` in `bot/alerts/no_data.py`, `no_data_message` and
-    `no_data_line` in `handlers/render/no_data_alert.py`.
+    The value is stored, used in the TOML file, and part of the visible id. Names follow from it: `NoDataAlert` and
+    `NoDataDetector` in `bot/alerts/no_data.py`, `no_data_message` and `no_data_line` in
+    `handlers/render/no_data_alert.py`.
     """
 
     LIMIT = "limit"
@@ -35,24 +35,24 @@ class AlertKind(StrEnum):
 
     @property
     def module(self) -> str:
-        """`no_data`: what its files are called."""
+        """Name of its modules, such as `no_data`."""
         return self.name.lower()
 
     @property
     def class_prefix(self) -> str:
-        """`NoData`: how the names of its payload and its detector begin."""
+        """Prefix of its payload and detector classes, such as `NoData`."""
         return self.module.title().replace("_", "")
 
 
 Level = LimitKind | AlertKind
-"""What a destination may receive, under its name in the TOML file: a limit is named by its own kind."""
+"""A level that a destination may receive, as named in the TOML file: limits are named by their own kind."""
 
 LEVELS: tuple[Level, ...] = (*LimitKind, *(kind for kind in AlertKind if kind is not AlertKind.LIMIT))
-"""In the order in which people read them."""
+"""All levels, in display order."""
 
 
 def level_of(name: object) -> Level:
-    """The level of this name. Raises ValueError with one clause where there is none."""
+    """The level with this name. Raises ValueError, one clause, if there is none."""
     found = next((level for level in LEVELS if level == name), None)
     if found is None:
         raise ValueError(f"use {', '.join(LEVELS[:-1])} or {LEVELS[-1]}")
@@ -62,14 +62,14 @@ def level_of(name: object) -> Level:
 MINUTE_KEY = "%Y-%m-%dT%H:%MZ"
 
 LONGEST_SUBJECT = 128
-"""Characters."""
+"""Longest subject, in characters."""
 
 DATA, BILL, LOGS, ATTRIBUTION = "data", "bill", "logs", "attribution"
 """Subjects of incidents that belong to no budget."""
 
 
 def subject_of(text: str) -> str:
-    """A text from outside as a subject: a long one is cut, and ends in digits that stand for it alone."""
+    """External text as a subject. A long text is cut and ends in a hash that makes it unique."""
     if len(text) <= LONGEST_SUBJECT:
         return text
     digits = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -77,7 +77,7 @@ def subject_of(text: str) -> str:
 
 
 def minute_key(moment: datetime) -> str:
-    """`2026-11-26T14:03Z`: how an incident that belongs to no period is known by the moment at which it began."""
+    """Key of an incident that belongs to no period: the minute in which it began, `2026-11-26T14:03Z`."""
     return moment.astimezone(UTC).strftime(MINUTE_KEY)
 
 
@@ -87,7 +87,7 @@ def moment_of(key: str) -> datetime:
 
 
 class Status(StrEnum):
-    """The state of an incident. `watched`: the limit is in force and was not seen crossed yet."""
+    """State of an incident. `watched`: the limit is in force and has not been crossed yet."""
 
     WATCHED = "watched"
     OPEN = "open"
@@ -99,7 +99,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """By which an incident is known. `limit`: None where it is about none."""
+    """What identifies an incident. `limit`: None if it is not about a limit."""
 
     kind: AlertKind
     subject: str
@@ -108,13 +108,13 @@ class Identity:
 
     @property
     def level(self) -> Level:
-        """What people call it: a limit's alert goes by the kind of its limit."""
+        """The level that people see: for a limit's alert, the kind of the limit."""
         return self.limit.kind if self.kind is AlertKind.LIMIT and self.limit is not None else self.kind
 
     def visible(self, last: Decimal | None = None) -> str:
-        """The id that messages show and are found again by: `default/2026-11/soft/400`.
+        """The id that messages show and are found by: `default/2026-11/soft/400`.
 
-        `last`: a sum to end with instead of the limit. Without either it ends with 0.
+        `last`: amount at the end instead of the limit. Without either the id ends in 0.
         """
         sum_ = last if last is not None else Decimal(0) if self.limit is None else self.limit.usd
         return f"{self.subject}/{self.key}/{self.level}/{sum_:f}"
@@ -122,7 +122,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """What is known of one incident of a subject and a key. `limit`: None where it is about none."""
+    """One stored incident of a subject and key. `limit`: None if it is not about a limit."""
 
     kind: AlertKind
     limit: Limit | None
@@ -139,9 +139,9 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One incident changes to `status`, and the message that it has, if any, is edited. `reason`: one clause.
+    """A change of an incident to `status`; its message, if it has one, is edited. `reason`: one clause.
 
-    `post`: it belongs in the channel: one without a message gets one, never a second one.
+    `post`: post a message if the incident has none yet; there is never a second one.
     """
 
     limit: Limit | None

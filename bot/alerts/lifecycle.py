@@ -1,4 +1,4 @@
-"""The words for what people and time do to an alert."""
+"""Lifecycle of alerts: the steps that people and time cause."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from bot.notify.model import Address
 
 
 class LifecycleStep(StrEnum):
-    """A step in the life of an alert that no figure has caused."""
+    """A step of an alert that people or time caused, not a figure."""
 
     ACKNOWLEDGED = "acknowledged"
     SNOOZED = "snoozed"
@@ -31,7 +31,7 @@ CountStep = Callable[[Level, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What people and time have done to an open alert besides its status."""
+    """What people and time have done to an open alert, apart from its status."""
 
     acknowledged_by: str | None = None
     acknowledged_at: datetime | None = None
@@ -42,13 +42,12 @@ class Life:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminRequest:
-    """Somebody asks the admins for what only they may do.
+    """A request to the admins for something only they may do.
 
-    `incident`: the visible id of what it is about. `by`: a Slack user id; `admins`: ids of users and groups. `mode`:
-    the fallback mode that is asked for, empty where something else is. `previous`: the mode in force. `saving`: of
-    `mode`, None where it is not known; `as_of`: the age of that. `budget`: whose saving it is, empty for the
-    organization's. `command`: what an admin would type. `decides`:
-    whether the buttons of the message above are what is asked about.
+    `incident`: visible id of the alert. `by`: Slack user id; `admins`: ids of users and groups. `mode`: the fallback
+    mode asked for, empty if something else is. `previous`: the mode in force. `saving`: of `mode`, None if unknown;
+    `as_of`: its age. `budget`: whose saving it is, empty for the organization's. `command`: what an admin would type.
+    `decides`: whether the request is about the buttons of the message above.
     """
 
     kind: Literal["ask"] = "ask"
@@ -65,15 +64,15 @@ class AdminRequest:
 
 
 LONGEST_SNOOZE = 2 * DAY + 2 * HOUR
-"""Longer than any that is offered: until the end of tomorrow, when clocks change."""
+"""Longer than any snooze on offer: until the end of tomorrow, when clocks change."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
-    """An alert that is open, whether or not the channel was notified. `since`: when it was opened last.
+    """An open alert, posted or not. `since`: when it was last opened.
 
-    `bound_usd_per_hour`: of a spike. `posted`: its message in Slack, None where there is none yet. `name`: what the
-    subject is called where that is an id.
+    `bound_usd_per_hour`: for a spike. `posted`: its message in Slack, None if there is none yet. `name`: display name
+    of the subject if that is an id.
     """
 
     identity: Identity
@@ -86,7 +85,9 @@ class OpenAlert:
 
 @dataclass(frozen=True, slots=True)
 class SeenAlert:
-    """An open alert that people can see. `seen_since`: when it was opened last, or when its message came if later."""
+    """An open alert whose message is in the channel. `seen_since`: when it was last opened or its message arrived,
+    whichever is later.
+    """
 
     alert_id: int
     level: Level
@@ -95,12 +96,12 @@ class SeenAlert:
 
 
 def snooze_is_over(until: datetime, now: datetime) -> bool:
-    """Whether a snooze has ended; one that would last longer than any was made by a clock that has been set back."""
+    """Whether a snooze has ended. One longer than any on offer was written by a clock that has since been set back."""
     return not now < until <= now + LONGEST_SNOOZE
 
 
 def due_step(alert: SeenAlert, rules: AlertRules, now: datetime) -> LifecycleStep | None:
-    """What is due at `now`. A snooze that expires is reported in the channel, so that nothing is escalated besides."""
+    """The step due at `now`. An expired snooze is reported in the channel, so it is not escalated as well."""
     life = alert.life
     if life.snoozed_until is not None:
         return LifecycleStep.SNOOZE_OVER if snooze_is_over(life.snoozed_until, now) else None

@@ -1,4 +1,4 @@
-"""What people and time do to alerts: a change of the row, the edit of its message and the reply are one transaction."""
+"""Stores steps of alerts by people and time: row, message edit and reply change in one transaction."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -40,16 +40,16 @@ from bot.db.state import BOT, OF_ALERTS, audited, keep
 from bot.notify.model import Action, Address, NoticeStatus
 
 MAY_BE_EXPECTED = frozenset({AlertKind.SPIKE, AlertKind.FORECAST})
-"""Kinds of alerts that say that more is spent than usual."""
+"""Kinds of alerts about unusually high spend, which people can mark as expected."""
 
 SpendsOf = Callable[[Collection[str]], Mapping[str, BudgetSpend]]
 
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What became of a click.
+    """Outcome of a click.
 
-    `already`: it was so before. `over`: the alert is not open. `unknown`: there is none, or none that can be read.
+    `already`: nothing to change. `over`: the alert is not open. `unknown`: no such alert, or unreadable.
     """
 
     outcome: Literal["done", "already", "over", "unknown"]
@@ -64,7 +64,7 @@ class LifecycleStore:
         self._count = count
 
     def seen(self) -> list[SeenAlert]:
-        """The open alerts whose message has reached the channel, of those that somebody has to take."""
+        """Open alerts whose message has reached the channel, of the kinds that can be acknowledged."""
         posts = notices.c.alert_id == alerts.c.id, in_slack, notices.c.action == "post"
         sent = select(func.min(notices.c.sent_at)).where(*posts, notices.c.status == NoticeStatus.SENT)
         sent_at = sent.correlate(alerts).scalar_subquery()
@@ -80,7 +80,7 @@ class LifecycleStore:
             ]
 
     def open_alerts(self) -> list[OpenAlert]:
-        """Everything open that somebody has to take, the oldest first."""
+        """All open alerts of the kinds that can be acknowledged, oldest first."""
         copies = notices.c.alert_id == alerts.c.id, in_slack, notices.c.action == "post", notices.c.ts.is_not(None)
         first = select(func.min(notices.c.id)).where(*copies).correlate(alerts).scalar_subquery()
         channel = case((alerts.c.ts.is_not(None), alerts.c.channel), else_=notices.c.channel)
@@ -98,7 +98,7 @@ class LifecycleStore:
             ]
 
     def acknowledge(self, alert_id: int, by: str, now: datetime) -> Handled:
-        """`by` has seen it: nothing is escalated any more, and a snooze ends."""
+        """Record that `by` has seen the alert: it is no longer escalated, and a snooze ends."""
 
         def change(life: Life) -> dict[str, object] | None:
             if life.acknowledged_at is not None and life.snoozed_until is None:
@@ -108,7 +108,7 @@ class LifecycleStore:
         return self._act(alert_id, LifecycleStep.ACKNOWLEDGED, by, now, change)
 
     def snooze(self, alert_id: int, by: str, until: datetime, now: datetime) -> Handled:
-        """Nothing is heard of it before `until`."""
+        """Mute the alert until `until`."""
 
         def change(life: Life) -> dict[str, object] | None:
             return {"snoozed_by": by, "snoozed_until": until}
@@ -116,7 +116,7 @@ class LifecycleStore:
         return self._act(alert_id, LifecycleStep.SNOOZED, by, now, change)
 
     def expect(self, alert_id: int, by: str, until: datetime, now: datetime) -> Handled:
-        """Spend above what is usual is expected of the alert's budget: nothing new is said of it before `until`."""
+        """Expect higher spend of the alert's budget: no new notices about it until `until`."""
 
         def change(life: Life) -> dict[str, object] | None:
             return {"snoozed_by": by, "snoozed_until": until}
@@ -127,7 +127,7 @@ class LifecycleStore:
         return self._act(alert_id, LifecycleStep.EXPECTED, by, now, change, also=also, only=MAY_BE_EXPECTED)
 
     def expect_no_more(self, expectation_id: int, by: str, now: datetime) -> Expectation | None:
-        """Take it back; an alert that is still open is no longer snoozed. None where it is not in force."""
+        """Withdraw an expectation; a snooze that it set on an open alert ends. None if it is not in force."""
         with audited(self._engine) as connection:
             found = take_back(connection, expectation_id, by, now)
             if found is None or found.alert_id is None:
@@ -145,13 +145,13 @@ class LifecycleStore:
         return found
 
     def subject(self, alert_id: int) -> str | None:
-        """What an alert is about, such as a budget; None where there is no such alert."""
+        """Subject of an alert, such as a budget; None if there is no such alert."""
         query = select(alerts.c.subject).where(alerts.c.id == alert_id)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one_or_none()
 
     def alert_at(self, address: Address) -> int | None:
-        """The id of the alert whose message this is; None where it is no alert's."""
+        """Id of the alert with this message; None if it belongs to no alert."""
         own = select(alerts.c.id).where(alerts.c.channel == address.channel, alerts.c.ts == address.ts)
         copies = select(notices.c.alert_id).where(notices.c.channel == address.channel, notices.c.ts == address.ts)
         with self._engine.connect() as connection:
@@ -159,7 +159,7 @@ class LifecycleStore:
         return found
 
     def advance(self, alert_id: int, step: LifecycleStep, now: datetime) -> Handled:
-        """Take a step that is due by time, if nobody has taken it since; a broadcast notifies the channel."""
+        """Take a timed step that is due, unless somebody has acted since; a broadcast notifies the channel."""
 
         def change(life: Life) -> dict[str, object] | None:
             if step is LifecycleStep.SNOOZE_OVER:
@@ -174,11 +174,10 @@ class LifecycleStore:
         return self._act(alert_id, step, BOT, now, change, action="broadcast")
 
     def show_mode(self, mode: str, now: datetime, spends_of: SpendsOf) -> None:
-        """Have the message of each open alert of a budget say which fallback mode is in force by now, or that its
-        period has ended.
+        """Redraw the open alerts of budgets if the mode in force has changed or their period has ended.
 
-        `spends_of`: the newest figures of budgets, by name, which their messages then show; so does one that was drawn
-        from stale data, once they are fresh. It is asked before the transaction, only where a message may change.
+        `spends_of`: newest figures by budget name, shown in the redrawn messages; messages drawn from stale data are
+        redrawn once data is fresh. It is called before the transaction, and only if a message may change.
         """
         with self._engine.connect() as connection:
             open_alerts = _open_payloads(connection)
@@ -189,7 +188,7 @@ class LifecycleStore:
         query = select(alerts.c.id).where(alerts.c.status == Status.OPEN).order_by(alerts.c.id).with_for_update()
         with self._engine.begin() as connection:
             connection.execute(query).all()
-            # What has become of them since they were read counts.
+            # Use their state now, not when they were read.
             for alert_id, about in _open_payloads(connection).items():
                 spend = spends.get(about.subject)
                 due = about.mode != mode or _has_ended(about, now) or _is_fresh(spend)
@@ -207,7 +206,7 @@ class LifecycleStore:
         also: Callable[[Connection, AlertPayload], None] | None = None,
         only: Collection[AlertKind] = frozenset(AlertKind),
     ) -> Handled:
-        """`also`: what else belongs to the step. `only`: the kinds of alerts that may take it."""
+        """`also`: further writes in the transaction of the step. `only`: kinds of alerts that may take it."""
         with audited(self._engine) as connection:
             row = connection.execute(select(alerts).where(alerts.c.id == alert_id).with_for_update()).one_or_none()
             about = None if row is None else newest_payload(connection, alert_id)
@@ -238,14 +237,14 @@ def _to_be_taken() -> ColumnElement[bool]:
 
 
 def _is_redrawn(about: AlertPayload, mode: str, now: datetime) -> bool:
-    """Whether an open alert may be drawn anew while this mode is in force."""
+    """Whether an open alert may be redrawn while this mode is in force."""
     drawn = about.spend if isinstance(about, BudgetAlert) else None
     was_stale = drawn is not None and drawn.stale_at is not None
     return about.ends_at is not None and (about.mode != mode or was_stale or _has_ended(about, now))
 
 
 def _has_ended(about: AlertPayload, now: datetime) -> bool:
-    """Whether its period has ended since it was drawn: there is no way out of it any more."""
+    """Whether its period has ended since it was drawn: it cannot be resolved any more."""
     return isinstance(about, BudgetAlert) and about.decided_at < about.ends_at <= now
 
 
@@ -273,14 +272,14 @@ def _report(
 
 
 def _posted(row: Row[Any]) -> Address | None:
-    """Of the main channel, or else of the budget's own."""
+    """Address in the main channel, else in the budget's own."""
     return (
         None if row.message_channel is None or row.message_ts is None else Address(row.message_channel, row.message_ts)
     )
 
 
 def _seen_since(changed_at: datetime, sent_at: datetime | None) -> datetime:
-    """Nobody can have acknowledged what had not arrived."""
+    """Later of both: nobody can acknowledge a message before it arrives."""
     return changed_at if sent_at is None else max(changed_at, sent_at)
 
 
@@ -291,7 +290,7 @@ def _sent_at(connection: Connection, alert_id: int) -> datetime | None:
 
 
 def _open_payloads(connection: Connection) -> dict[int, AlertPayload]:
-    """What the message of each open alert says, by the alert's id; without those that this version cannot read."""
+    """Content of the message of each open alert, by alert id; without those this version cannot read."""
     newest = newest_notice().scalar_subquery()
     query = (
         select(alerts.c.id, notices.c.facts)

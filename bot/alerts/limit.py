@@ -1,4 +1,4 @@
-"""Limits: which budget crosses one, falls back below it, or is over; recorded with what is reported of it.
+"""Detector of limits: which budget crosses one, falls back below it, or is over.
 
 Only what may have changed since the last decision is decided again.
 """
@@ -49,12 +49,12 @@ class LimitAlert(BudgetAlert):
 
 
 Incidents = Mapping[tuple[str, str], Sequence[Incident]]
-"""By budget and period."""
+"""Incidents by budget and period."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """What the last decision was about. Where it is the same again, only what usage has changed since is decided on."""
+    """Inputs of the last decision. While they stay the same, only budgets with changed usage are decided again."""
 
     agenda: Agenda
     incidents: Incidents
@@ -64,7 +64,7 @@ class _Decided:
 
 
 class LimitDetector:
-    """Every limit of every budget, in the present period and in one that ended a short while ago."""
+    """Checks every limit of every budget, in the present period and in one that ended recently."""
 
     name = "limits"
 
@@ -77,8 +77,8 @@ class LimitDetector:
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
         """The steps of every budget.
 
-        A period that ended a short while ago is reviewed too, with the limits that were in force in it. After that its
-        alerts are closed. Those of budgets that are not configured any more are withdrawn.
+        A period that ended recently is reviewed too, with the limits that were in force in it; later its alerts are
+        closed. Alerts of budgets that are no longer configured are withdrawn.
         """
         snapshot = self._context.snapshots.current()
         if snapshot.as_of is None:
@@ -96,7 +96,7 @@ class LimitDetector:
             due = _with_changed(due, agenda.reviewed, done.provisional, provisional)
         else:
             due = agenda.reviewed
-        # A period that ended while the bot was away is held to the limits of the one before it.
+        # A period that ended while the bot was down is judged by the limits of the one before it.
         newer: dict[tuple[str, str], Sequence[Incident]] = {}
         known = ChainMap(newer, incidents)  # type: ignore[arg-type]
         for budget, period in due:
@@ -118,9 +118,9 @@ class LimitDetector:
         self._decided = _Decided(agenda, incidents, snapshot.serial, provisional, ends_at)
 
     def _ended(self, mode: str, now: datetime) -> tuple[list[Transition], datetime]:
-        """Withdraw alerts of budgets that are not configured any more, and close those of periods that are over.
+        """Withdraw alerts of removed budgets and close those of ended periods; also when to look again.
 
-        The message keeps the figures that it has, with their age. Also when there may be the next one.
+        Messages keep their figures and the age of these.
         """
         ended, ends_at = [], AFTER_EVERYTHING
         for payload in self._context.alerts.standing():
@@ -140,10 +140,10 @@ class LimitDetector:
     def _steps(
         self, budget: Budget, period: Period, known: Incidents, live: LiveSpend, now: datetime
     ) -> tuple[Budget, Sequence[LimitStep]]:
-        """Also the budget with the limits that it is held to."""
+        """The steps, and the budget with the limits it is judged by."""
         incidents = known.get((budget.name, period.key), ())
         if period.is_over(now):
-            # The bot may have been away for as long as the period lasted.
+            # The bot may have been down for the whole period.
             before = budget.period_before(period)
             watched = as_watched(budget, incidents or known.get((budget.name, before.key), ()))
             if watched is None:
@@ -159,7 +159,7 @@ class LimitDetector:
         steps = [] if is_quiet else decide(budget, total_usd, incidents)
         noted = [] if is_quiet else track_limits(budget, incidents)
         if not steps and not noted:
-            # Anew even where it was quiet before: what is billed or provisional may have changed.
+            # Decide again even if it was quiet before: billed or provisional spend may have changed.
             self._quiet[budget.name, period.key] = Quiet.at(
                 budget, period, incidents, total_usd, live.usage, spend.provisional_usd
             )
@@ -178,7 +178,7 @@ def _with_changed(
     before: Mapping[tuple[str, str], Decimal],
     after: Mapping[tuple[str, str], Decimal],
 ) -> Sequence[tuple[Budget, Period]]:
-    """Together with those whose provisional spend is another one: what is quiet knows of tokens and bills alone."""
+    """`due` and the budgets whose provisional spend changed, since `Quiet` only tracks tokens and bills."""
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     if not changed:
         return due

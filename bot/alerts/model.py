@@ -1,4 +1,4 @@
-"""What a notice says of an incident, whatever its kind: the figures of the moment of decision."""
+"""Payloads of notices about incidents: the figures at the moment of decision."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
@@ -16,11 +16,11 @@ from bot.log_fields import About
 class AlertPayload(ABC):
     """An incident at one step. `reason`: one clause. `mode`: the fallback mode in force.
 
-    Each kind of alert has a payload in the file of its detector, with a `kind` by which stored ones are read back.
+    Each kind of alert has a payload in its detector's file, with a `kind` by which stored ones are read back.
     """
 
     can_be_acknowledged: ClassVar[bool] = True
-    """Whether somebody has to take it: then its message has buttons, and `status` lists it while it is open."""
+    """Whether somebody has to acknowledge it: if so, its message has buttons and `status` lists it while it is open."""
 
     status: Status
     reason: str
@@ -41,7 +41,7 @@ class AlertPayload(ABC):
 
     @property
     def incident(self) -> str:
-        """The visible id of the incident: whoever sees it twice knows that it is one and the same."""
+        """Visible id of the incident, the same in every message about it."""
         return self.identity.visible()
 
     @property
@@ -51,7 +51,7 @@ class AlertPayload(ABC):
 
     @property
     def bound(self) -> Decimal | None:
-        """USD an hour that the incident is held against at later decisions; None where it is about no rate."""
+        """Rate that later decisions compare with, USD an hour; None if the incident is not about a rate."""
         return None
 
     @property
@@ -61,27 +61,27 @@ class AlertPayload(ABC):
 
     @property
     def unreachable(self) -> str | None:
-        """The destination that cannot be notified of this, since it is the one that fails."""
+        """The failing destination, which cannot be notified of this; None for other kinds."""
         return None
 
     @property
     def budgets(self) -> tuple[str, ...]:
-        """The names of the budgets that it is about, whose channels get it; empty where it is about none."""
+        """Names of the budgets that the incident is about, whose channels get it; empty if none."""
         return ()
 
     @property
     def ends_at(self) -> datetime | None:
-        """When the budget's period ends that it belongs to; None where it is about no budget."""
+        """End of the budget's period; None if the incident is not about a budget."""
         return None
 
     @property
     def figures_as_of(self) -> datetime | None:
-        """The age of a budget's figures in it; None where it has none."""
+        """Age of the budget figures; None if there are none."""
         return None
 
 
 class AtStep(TypedDict):
-    """What every payload takes from the step that it reports."""
+    """Fields that every payload takes from its step."""
 
     status: Status
     reason: str
@@ -104,7 +104,7 @@ def restated(payload: Stated, step: Step, *, mode: str, now: datetime) -> Stated
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A step of an incident, as it is recorded and reported. `post`: as of `Step`."""
+    """A step of an incident to record and report. `post`: see `Step`."""
 
     payload: AlertPayload
     post: bool = False
@@ -129,7 +129,7 @@ class BudgetAlert(AlertPayload, ABC):
         return self.spend.as_of
 
     def with_spend(self, spend: BudgetSpend) -> Self:
-        """With newer figures of the same period, where the incident stands with them too."""
+        """The payload with newer figures of the same period, if the incident still holds with them."""
         return self
 
 
@@ -144,22 +144,22 @@ def shown_of(payload: AlertPayload) -> About:
 
 
 def redrawn(payload: AlertPayload, mode: str, spend: BudgetSpend | None, now: datetime) -> AlertPayload:
-    """An open incident's figures for another fallback mode in force, drawn at `now`.
+    """An open incident's payload for another fallback mode, drawn at `now`.
 
-    `spend`: its budget's newest figures, where they are known. They take the place of the older ones where the incident
-    stands with them too; the next review resolves it where it does not.
+    `spend`: newest figures of its budget, if known. They replace the old ones if the incident still holds with them;
+    otherwise the next review resolves it.
     """
     drawn = replace(payload, mode=mode)
     if not isinstance(drawn, BudgetAlert):
         return drawn
     if drawn.ends_at <= now:
-        # Of a period that is over no mode saves anything.
+        # No mode saves anything in a period that is over.
         return replace(drawn, decided_at=now)
     return drawn if spend is None or spend.period != drawn.spend.period else drawn.with_spend(spend)
 
 
 def not_extrapolated(payload: AlertPayload, now: datetime) -> AlertPayload:
-    """An open incident of a budget that is drawn at `now`, when the data is stale."""
+    """An open incident of a budget, drawn at `now` from stale data."""
     if not isinstance(payload, BudgetAlert) or payload.status is not Status.OPEN or payload.ends_at <= now:
         return payload
     return replace(payload, spend=payload.spend.not_extrapolated(now))

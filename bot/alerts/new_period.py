@@ -1,4 +1,4 @@
-"""The post that opens a period: what the last one came to, and what the new one allows. Pure."""
+"""Detector of new periods: what the last one came to, and what the new one allows. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from bot.clock import BEFORE_EVERYTHING, DAY, HOUR, floor_hour
 from bot.usage.model import DataState
 
 OPENED_KINDS = (PeriodKind.WEEK, PeriodKind.MONTH)
-"""A post for every day would be one that nobody reads."""
+"""Periods that get an opening post; daily posts would go unread."""
 
 REPORT_WITHIN = 2 * DAY
-"""A bot that was away for longer lets it be."""
+"""How long after its start a period is still reported."""
 
 
 MOST_POSTS = 3
-"""As many budgets of a channel that begin at one moment have a post each; more of them share one."""
+"""Most budgets of a channel that get a post each when they begin at the same moment; more share one."""
 
 
 class NewPeriodReason(StrEnum):
@@ -36,9 +36,9 @@ class NewPeriodReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BegunPeriod:
-    """A budget whose period has begun too, in one line. `last_usd`: what the period before came to, USD.
+    """One line about another budget whose period has begun. `last_usd`: spend of the period before, USD.
 
-    `last_limit_usd`: the higher limit that was in force in it. `unsure`: the sum may still change, or is incomplete.
+    `last_limit_usd`: the higher limit in force in it. `unsure`: the sum may still change, or is incomplete.
     """
 
     budget: str
@@ -51,11 +51,11 @@ class BegunPeriod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPeriodAlert(AlertPayload):
-    """A budget's period has begun. `last`: the period before, with the limits that were in force in it.
+    """A budget's period has begun. `last`: the period before, with the limits in force in it.
 
-    `unbilled_days`: how many of its days the cost report has not settled. `missing_hours`: of how many of its hours
-    no usage is known. `before`: what the period before that one came to, None where it is not known as a whole.
-    `others`: the budgets that begin at the same moment, where they are too many for a post each.
+    `unbilled_days`: its days that the cost report has not settled. `missing_hours`: its hours of unknown usage.
+    `before`: USD of the period before that, None if not fully known. `others`: budgets that begin at the same moment,
+    if there are too many for a post each.
     """
 
     can_be_acknowledged: ClassVar[bool] = False
@@ -77,7 +77,7 @@ class NewPeriodAlert(AlertPayload):
 
     @property
     def budgets(self) -> tuple[str, ...]:
-        """The others are of the same channel."""
+        """All in the same channel."""
         return (self.budget,)
 
     @property
@@ -86,17 +86,17 @@ class NewPeriodAlert(AlertPayload):
 
 
 def may_open(budget: Budget, period: Period, now: datetime, as_of: datetime) -> bool:
-    """Whether this is the time for the post: the data has reached the period, and its beginning is not long ago."""
+    """Whether to post now: data has reached the period, and its start is recent."""
     return may_still_open(budget, period, now) and period.starts_at <= as_of
 
 
 def may_still_open(budget: Budget, period: Period, now: datetime) -> bool:
-    """Whether the time for the post is not over yet."""
+    """Whether the time for the post has not passed."""
     return budget.period in OPENED_KINDS and now - period.starts_at < REPORT_WITHIN
 
 
 def opening(before: Sequence[Incident], present: Sequence[Incident]) -> Step | None:
-    """The post, once, where the budget was watched in the period before. Both: all incidents of their period.
+    """The post, once, if the budget was watched in the period before. Both: all incidents of their period.
 
     It is closed at once and never open.
     """
@@ -106,7 +106,7 @@ def opening(before: Sequence[Incident], present: Sequence[Incident]) -> Step | N
 
 
 def unbilled_days(budget: Budget, period: Period, report_read_at: datetime | None) -> int:
-    """How many UTC days of the period may still change when they are billed."""
+    """UTC days of the period that may still change when they are billed."""
     if not budget.scope.is_billed:
         return 0
     first = period.starts_at.astimezone(UTC).date()
@@ -117,7 +117,7 @@ def unbilled_days(budget: Budget, period: Period, report_read_at: datetime | Non
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """A budget whose period is to be opened. `watched`: with the limits that were in force in the one that ended."""
+    """A budget whose period needs its post. `watched`: with the limits that were in force in the period that ended."""
 
     budget: Budget
     period: Period
@@ -129,7 +129,7 @@ class _Due:
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """What is known of a budget's last period. `before`: the one before that; None where it is not known as a whole."""
+    """Sums of a budget's last period. `before`: of the one before, USD; None if not fully known."""
 
     last: BudgetSpend
     before: BudgetSpend | None
@@ -138,7 +138,7 @@ class _Sums:
 
 
 class NewPeriodDetector:
-    """Every budget of a week or a month."""
+    """Opens the periods of every weekly and monthly budget."""
 
     name = "new periods"
 
@@ -147,7 +147,7 @@ class NewPeriodDetector:
         self._present: Sequence[tuple[Budget, Period]] = ()
         self._opened: set[tuple[str, str]] = set()
         self._waiting: list[tuple[Budget, Period, Period]] = []
-        """Of those that run, the ones that may be opened now or later, with the periods before."""
+        """Running periods that may be opened now or later, each with the one before."""
         self._looked_at = BEFORE_EVERYTHING
 
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
@@ -210,7 +210,7 @@ class NewPeriodDetector:
         return _Due(budget, period, ended, budget.period_before(ended), watched, step)
 
     def _sums(self, all_due: Sequence[_Due], data: DataState, now: datetime) -> dict[str, _Sums]:
-        """By the names of the budgets; everything is read once for all of them."""
+        """Sums by budget name, all from one read."""
         asked = [pair for due in all_due for pair in ((due.watched, due.ended), (due.budget, due.before))]
         spends = self._context.review.spends_in(asked, now)
         snapshot = self._context.snapshots.current()

@@ -1,7 +1,7 @@
-"""No data is a state of its own: its start and its end are reported, and it is never taken for no spend.
+"""Detector of missing data: start and end of a gap are reported, and a gap never counts as zero spend.
 
-Pure. It begins where the data becomes stale and ends where it is clearly fresh again, so that an age about the
-bound does not report both in turn.
+Pure. A gap begins when data becomes stale and ends when it is clearly fresh again, so that an age near the bound does
+not flap.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bot.usage.attributed_store import AttributedStore
 
 RETURNS_WITHIN = timedelta(minutes=30)
-"""A gap that begins so soon after the end of the last one is the same incident."""
+"""A gap that begins this soon after the last one is the same incident."""
 
 
 class NoDataReason(StrEnum):
@@ -37,12 +37,11 @@ class NoDataReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoDataAlert(AlertPayload):
-    """No data has come since `since`. `because`: one sentence on why.
+    """No data since `since`. `because`: one sentence on why.
 
-    `began_at`: when the first of several gaps in a row began, which is what the incident is known by. `as_of`: the age
-    of the data, None before the first of all. `missing_hours`: hours of usage that are not in the store once data has
-    come again. `source`: what the incident is about, Anthropic's usage data or its attribution of spend, of which
-    `dimensions` are missing.
+    `began_at`: start of the first of several gaps in a row, which identifies the incident. `as_of`: age of the data,
+    None before the first. `missing_hours`: hours of usage still missing once data is back. `source`: the subject,
+    Anthropic's usage data or its attribution of spend, of which `dimensions` are missing.
     """
 
     kind: Literal[AlertKind.NO_DATA] = AlertKind.NO_DATA
@@ -66,7 +65,7 @@ class NoDataAlert(AlertPayload):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The last reported gap in the data: when it began, and since when it has its status."""
+    """The last reported gap: when it began, and when its status last changed."""
 
     began_at: datetime
     status: Status
@@ -83,16 +82,16 @@ class GapStep:
 
 
 def missing_since(data: DataState, now: datetime, poll_seconds: int) -> datetime | None:
-    """Since when no data has come, where that is too long ago.
+    """Since when data has been missing, if for too long.
 
-    Before any data has come, the first failure counts; without one, nothing was tried yet.
+    Before the first data, the first failure counts; None if nothing was tried yet.
     """
     since = data.error_since if data.as_of is None else data.as_of
     return since if since is not None and now - since > stale_after(data, poll_seconds) else None
 
 
 def is_fresh(data: DataState, now: datetime, poll_seconds: int) -> bool:
-    """Whether the data is younger than two thirds of what would be stale."""
+    """Whether the data is younger than two thirds of the age at which it becomes stale."""
     return data.as_of is not None and (now - data.as_of) * 3 <= stale_after(data, poll_seconds) * 2
 
 
@@ -118,15 +117,15 @@ NOT_REFRESHED = tr_noop("Anthropic answers, but its data is not refreshed.")
 
 
 class Watched(Protocol):
-    """The data whose age is looked at. `source`: the subject of its incidents."""
+    """A source of data whose age is watched. `source`: the subject of its incidents."""
 
     source: str
 
     def data(self, now: datetime) -> DataState | None:
-        """What is known of it; None where nobody needs it."""
+        """State of the data; None if nothing needs it."""
 
     def dimensions(self) -> tuple[str, ...]:
-        """Those that are missing, where it is attribution."""
+        """Missing dimensions, for attribution."""
 
     def last(self) -> Gap | None:
         """The last reported gap."""
@@ -191,7 +190,7 @@ class WatchedAttribution:
         return gap
 
     def missing_hours(self, since: datetime, data: DataState) -> int:
-        """None: what comes again is read from the last refresh on."""
+        """Always 0: the next refresh reads everything since the last one."""
         return 0
 
 
@@ -200,7 +199,7 @@ def _gap(newest: "NewestIncident | None") -> Gap | None:
 
 
 class NoDataDetector:
-    """The age of the data. To be asked after a poll, or while one hangs."""
+    """Watches the age of the data. Run after each poll, and while one hangs."""
 
     name = "no data"
 

@@ -1,6 +1,6 @@
-"""What notices report: the payloads, stored and read back for their renderers; Slack's notices of an incident.
+"""Contents of notices: payloads, stored and read back for renderers; Slack's notices of an incident.
 
-The payloads of alerts are in the files of their detectors, which are imported when one is first written or read.
+Payloads of alerts live in their detectors' files, which are imported when one is first written or read.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -29,7 +29,7 @@ from bot.notify.store import NoticeStore, address_of, insert_notice
 
 
 def payload_type(kind: AlertKind) -> type[AlertPayload]:
-    """`SpikeAlert` of `bot/alerts/spike.py`, for that kind."""
+    """Payload class of a kind, such as `SpikeAlert` of `bot/alerts/spike.py`."""
     found: type[AlertPayload] = getattr(import_module(f"bot.alerts.{kind.module}"), f"{kind.class_prefix}Alert")
     return found
 
@@ -44,7 +44,7 @@ def _written(payload: AlertPayload) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifecycleEvent:
-    """A step that a person or time has caused. `about`: what the alert's message says. `since`: when it was opened.
+    """A step that a person or time has caused. `about`: content of the alert's message. `since`: when it was opened.
 
     `by`: a Slack user id, or the bot. `until`: the end of a snooze.
     """
@@ -91,17 +91,17 @@ OTHERS = (
 
 
 def dumped(payload: Payload) -> Any:
-    """As JSON values, which `parsed` reads, in this version and in later ones."""
+    """JSON values of a payload, which `parsed` of this and later versions reads."""
     return _payloads().dump_python(payload, mode="json")
 
 
 def parsed(stored: object) -> Payload:
-    """What was stored. Raises pydantic's `ValidationError` where this version cannot read it."""
+    """Parse a stored payload. Raises pydantic's `ValidationError` if this version cannot read it."""
     return _payloads().validate_python(stored)
 
 
 def loaded(stored: object) -> Payload | None:
-    """What was stored, by this version or an older one; None where this version cannot read it."""
+    """Parse what this or an older version stored; None if this version cannot read it."""
     try:
         return parsed(stored)
     except ValidationError:
@@ -127,8 +127,8 @@ def _adapter(types: Iterable[type]) -> TypeAdapter[Any]:
 class Content:
     """What a renderer gets. `related`: the message of the budget's other limit.
 
-    `alert_id` and `life`: of an incident, the latter as it is by now. `written_at` and `write_error`: how far the
-    target of a mode change has followed by now. `expected`: until when spend is expected, as was said at the alert.
+    `alert_id`, `life`: of an incident, `life` as of now. `written_at`, `write_error`: how far the target of a mode
+    change has followed. `expected`: until when spend is expected, as set at the alert.
     """
 
     payload: Payload
@@ -148,7 +148,7 @@ class ContentStore(NoticeStore):
 
 
 def read_content(connection: Connection, row: Row[Any]) -> Content:
-    """What a row of `notices` reports. Raises `UnreadableContentError`."""
+    """The content of a row of `notices`. Raises `UnreadableContentError`."""
     try:
         payload = parsed(row.facts)
     except ValidationError as error:
@@ -178,7 +178,7 @@ def enqueue(
     mention: Sequence[str] = (),
     **owner: int | None,
 ) -> None:
-    """Put a notice into the outbox, within the transaction of the change that it reports. See `insert_notice`."""
+    """Put a notice into the outbox, in the transaction of the change that it reports. See `insert_notice`."""
     stands_open = isinstance(payload, AlertPayload) and payload.status is Status.OPEN
     insert_notice(
         connection,
@@ -188,7 +188,7 @@ def enqueue(
         now,
         destination=destination,
         step=step,
-        # An open alert whose message cannot be edited is posted anew, so that somebody sees it.
+        # If its message cannot be edited, post an open alert again, so that somebody sees it.
         reposts=action == "update" and stands_open,
         channel=channel,
         meant_for=meant_for,
@@ -198,7 +198,7 @@ def enqueue(
 
 
 def edit(connection: Connection, alert_id: int, payload: Payload, now: datetime) -> None:
-    """Have the incident's messages edited; older edits that wait give way."""
+    """Edit the messages of an incident; this replaces edits that still wait."""
     connection.execute(
         update(notices)
         .where(
@@ -212,7 +212,7 @@ def edit(connection: Connection, alert_id: int, payload: Payload, now: datetime)
 
 
 def in_every_copy(connection: Connection, action: Action, payload: Payload, now: datetime, alert_id: int) -> None:
-    """Enqueue what is to be done to each message of an incident: an edit, or a reply."""
+    """Enqueue an edit or a reply for each message of an incident."""
     posts = notices.c.alert_id == alert_id, notices.c.action == "post", in_slack
     query = select(notices.c.channel, notices.c.meant_for).where(*posts, notices.c.status != NoticeStatus.OBSOLETE)
     for channel, meant_for in connection.execute(query.order_by(notices.c.id)).all():
@@ -220,13 +220,13 @@ def in_every_copy(connection: Connection, action: Action, payload: Payload, now:
 
 
 def has_message(connection: Connection, alert_id: int) -> bool:
-    """Whether the incident has a message of its own in Slack, or is going to have one."""
+    """Whether the incident has its own message in Slack, or one is queued."""
     query = select(notices.c.id).where(notices.c.alert_id == alert_id, notices.c.action == "post", in_slack).limit(1)
     return connection.execute(query).scalar_one_or_none() is not None
 
 
 def copy_in(connection: Connection, alert_id: int, clicked: str | None) -> str | None:
-    """The channel of the alert's copy that was clicked; the main one's is None, and comes before the others."""
+    """Channel of the alert's copy that was clicked; None for the main channel, which comes first."""
     posts = notices.c.alert_id == alert_id, notices.c.action == "post", in_slack
     query = select(notices.c.channel).where(*posts, notices.c.status != NoticeStatus.OBSOLETE).order_by(notices.c.id)
     copies = list(connection.execute(query).scalars())
@@ -234,7 +234,7 @@ def copy_in(connection: Connection, alert_id: int, clicked: str | None) -> str |
 
 
 def newest_payload(connection: Connection, alert_id: int) -> AlertPayload | None:
-    """What its message says now, or is about to say; None too where this version cannot read it."""
+    """Content that its message shows or is about to show; None also if this version cannot read it."""
     query = (
         select(notices.c.facts)
         .where(notices.c.alert_id == alert_id, notices.c.action.in_(("post", "update")), in_slack)
@@ -253,7 +253,7 @@ in_slack = notices.c.destination == SLACK
 
 
 def newest_notice() -> Select[tuple[int]]:
-    """Within a query of alerts: the id of the notice that holds what Slack's message says now, or is about to say."""
+    """Subquery of a query of alerts: id of the notice whose content Slack's message shows or is about to show."""
     shown = notices.c.alert_id == alerts.c.id, notices.c.action.in_(("post", "update")), in_slack
     return select(func.max(notices.c.id)).where(*shown).correlate(alerts)
 
@@ -278,13 +278,13 @@ def level_in(levels: Collection[Level]) -> ColumnElement[bool]:
 
 
 def identity_of(row: Row[Any]) -> Identity:
-    """The incident that a row of `alerts` is."""
+    """The incident in a row of `alerts`."""
     limit = None if row.limit_usd is None else Limit(LimitKind(row.limit_kind), row.limit_usd)
     return Identity(AlertKind(row.kind), row.subject, row.key, limit)
 
 
 def life_of(alert: Row[Any]) -> Life:
-    """The life of a row of `alerts`."""
+    """The lifecycle columns of a row of `alerts`."""
     return Life(alert.acknowledged_by, alert.acknowledged_at, alert.snoozed_by, alert.snoozed_until, alert.escalated_at)
 
 
@@ -301,7 +301,7 @@ def _about(payload: Payload) -> str:
 
 
 def _related(connection: Connection, payload: AlertPayload, channel: str | None) -> Address | None:
-    """The message of the other limit that this one links to: the one in the same channel, or else another."""
+    """The message of the other limit that this one links to, preferably in the same channel."""
     if payload.related is None:
         return None
     query = select(alerts).where(incident_is(replace(payload.identity, limit=payload.related)))

@@ -1,7 +1,7 @@
-"""A user or feature that costs far more today than usual: than on its own days, or than its team.
+"""Detector of users and features that cost far more today than usual: than on their own days, or than their team.
 
-Decided from the sums by day of what applications log. Days are UTC days. A day counts as usual only where anything was
-used, so that a weekend does not lower it. An alert is resolved when its day has ended.
+Uses the daily sums of what applications log, by UTC day. Only days with usage count as usual, so that a weekend does
+not lower it. An alert is resolved when its day has ended.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,13 +33,13 @@ What = Literal["user", "feature"]
 KINDS: Mapping[ScopeKind, What] = {ScopeKind.USER: "user", ScopeKind.FEATURE: "feature"}
 
 LOOK_BACK = 28
-"""Days."""
+"""Days of history."""
 
 LEAST_DAYS = 5
-"""With usage, of which the median is the usual day."""
+"""Fewest days with usage for a median that counts as usual."""
 
 TEAM = "team"
-"""The tag that says whose user somebody is."""
+"""The tag that names a user's team."""
 
 LEAST_MEMBERS = 4
 
@@ -60,9 +60,9 @@ class OutlierReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usual:
-    """What somebody is held against, USD a day. `own_usd`: the median of `days`; None where those are too few.
+    """What a user or feature is compared with, USD a day. `own_usd`: median of `days`; None if there are too few.
 
-    `members_usd`: the median of the `members` of `team`; None where those are too few.
+    `members_usd`: median of the `members` of `team`; None if there are too few.
     """
 
     own_usd: Decimal | None = None
@@ -74,9 +74,9 @@ class Usual:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutlierAlert(AlertPayload):
-    """A day of a user or a feature, so far or in the end. `id`: as the ledger stores it, which may be a hash.
+    """A user's or feature's day, so far or final. `id`: as the ledger stores it, perhaps a hash.
 
-    `hidden`: it is a hash of the stored id, since not everybody may see who spends.
+    `hidden`: `id` is a hash of the stored one, since not everybody may see who spends.
     """
 
     kind: Literal[AlertKind.OUTLIER] = AlertKind.OUTLIER
@@ -103,9 +103,9 @@ def key_of(what: What, day: date) -> str:
 
 
 def decide_outlier(usd: Decimal, usual: Usual, status: Status | None, rules: OutlierRules) -> Step | None:
-    """The step about a day that runs. `status`: of its incident, None without one.
+    """The step for the running day. `status`: of its incident, None without one.
 
-    Who costs that much more than the team on every day is no news.
+    A user who costs that much more than the team every day is not news.
     """
     if status is not None or not rules.enabled or usd < rules.floor_usd:
         return None
@@ -118,9 +118,9 @@ def decide_outlier(usd: Decimal, usual: Usual, status: Status | None, rules: Out
 
 
 def usual_of(days: Sequence[Decimal], teams: Mapping[str, Sequence[Decimal]]) -> Usual:
-    """`days`: those before with usage. `teams`: what each member costs, the one in question included.
+    """`days`: USD of earlier days with usage. `teams`: USD of each member, the user included.
 
-    Of several teams, the one with most members.
+    Of several teams, the largest is used.
     """
     own_usd = median(days) if len(days) >= LEAST_DAYS else None
     large = {name: members for name, members in teams.items() if len(members) >= LEAST_MEMBERS}
@@ -132,7 +132,7 @@ def usual_of(days: Sequence[Decimal], teams: Mapping[str, Sequence[Decimal]]) ->
 
 
 class OutlierDetector:
-    """Users and features of what applications log."""
+    """Watches users and features of what applications log."""
 
     name = "outliers"
 
@@ -140,11 +140,11 @@ class OutlierDetector:
         self._context = context
         self._rules = context.rules.of(OutlierRules)
         self._looked_at: Day | None = None
-        """Today, as it was at the last look."""
+        """The running day, as of the last look."""
         self._days: _Days | None = None
 
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
-        """Who is far above what is usual today, and the end of the days before."""
+        """Who is far above usual today, and the end of earlier days."""
         snapshot = self._context.logged.current()
         if snapshot.as_of is None:
             return
@@ -190,7 +190,7 @@ class OutlierDetector:
                     yield [Transition(payload, step.post)]
 
     def _ended(self, snapshot: Snapshot, today: date, mode: str, now: datetime) -> Iterator[Sequence[Transition]]:
-        """Resolve the days that are over, each with what it came to."""
+        """Resolve days that are over, each with its final sum."""
         opened = self._context.alerts.open_incidents(AlertKind.OUTLIER)
         over = {Identity(AlertKind.OUTLIER, subject, key) for subject, key in opened if key < today.isoformat()}
         if not over:
@@ -199,7 +199,7 @@ class OutlierDetector:
         said = {each.identity: each for each in standing if isinstance(each, OutlierAlert)}
         step = Step(None, Status.RESOLVED, OutlierReason.DAY_ENDED)
         for identity in over:
-            # Without a message, since the channel shows no such alerts, nobody reads the figures.
+            # No message, since the channel shows no such alerts: nobody reads the figures.
             payload = restated(said.get(identity) or self._unsaid(identity, now), step, mode=mode, now=now)
             scope, begin = Scope(ScopeKind(payload.what), self._stored(payload, snapshot)), midnight(payload.day)
             usd = max(payload.usd, snapshot.usd(scope, begin, begin + DAY))
@@ -210,7 +210,7 @@ class OutlierDetector:
         return id_ if pseudonym is None or what != "user" else pseudonym(id_)
 
     def _stored(self, payload: OutlierAlert, snapshot: Snapshot) -> str:
-        """The id in the ledger, of which a hidden one is the hash."""
+        """The id in the ledger; a hidden one is its hash."""
         pseudonym = self._context.ledger.pseudonym
         if not payload.hidden or pseudonym is None:
             return payload.id
@@ -238,14 +238,14 @@ class OutlierDetector:
 
 
 class _Days:
-    """What the days before `today` came to, as it was worked out for those who were asked for."""
+    """Costs of the days before `today`, cached for the scopes that were asked for."""
 
     def __init__(self, today: date) -> None:
         self.today = today
         self._before: dict[Scope, tuple[Decimal, ...]] = {}
 
     def before(self, scope: Scope, snapshot: Snapshot) -> tuple[Decimal, ...]:
-        """The dollars of those days on which the scope has used anything."""
+        """USD of the days on which the scope had usage."""
         found = self._before.get(scope)
         if found is None:
             ids = snapshot.index.of(scope)
@@ -256,7 +256,7 @@ class _Days:
 
 
 class _Spent:
-    """What users and features have spent today, in one snapshot."""
+    """Spend of users and features today, in one snapshot."""
 
     def __init__(self, snapshot: Snapshot, days: _Days) -> None:
         self._snapshot = snapshot
@@ -266,7 +266,7 @@ class _Spent:
         self._of_team: dict[str, list[Decimal]] = {}
 
     def of(self, kind: ScopeKind) -> Mapping[str, Decimal]:
-        """Dollars of today by user or feature, of those who have used anything."""
+        """USD of today by user or feature; only those with usage."""
         found = self._today.get(kind)
         if found is None:
             day = self._snapshot.days.get(self._days.today)
@@ -279,16 +279,16 @@ class _Spent:
         return found
 
     def before(self, scope: Scope) -> tuple[Decimal, ...]:
-        """The dollars of the days before."""
+        """USD of earlier days."""
         return self._days.before(scope, self._snapshot)
 
     def teams(self, user: str) -> dict[str, list[Decimal]]:
-        """What the members of the user's teams cost."""
+        """USD of each member of the user's teams."""
         users_of, teams_of = self._membership()
         return {team: self._costs(team, users_of[team]) for team in teams_of.get(user, ())}
 
     def _costs(self, team: str, users: Iterable[str]) -> list[Decimal]:
-        """Of each member what is larger: today so far, or the usual day, since some have only begun theirs."""
+        """For each member the larger of today so far and the usual day, since some have only started their day."""
         found = self._of_team.get(team)
         if found is None:
             today = self.of(ScopeKind.USER)

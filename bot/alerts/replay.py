@@ -1,7 +1,7 @@
-"""What a budget would have reported: kept hours replayed through the decisions of limits, forecasts and spikes. Pure.
+"""Replay of stored hours: what a budget would have reported on limits, forecasts and spikes. Pure.
 
-A clock walks through what is stored, hour by hour. Each day counts as computed until its bill has settled, as it did
-then. Forecasts are made from the hours that are held, so that the first of them know less than the bot did.
+A clock walks through the stored hours. Each day counts as computed until its bill has settled, as it did then.
+Forecasts see only the stored hours, so the first ones know less than the bot did.
 """
 
 from bisect import bisect_right
@@ -30,19 +30,19 @@ from bot.clock import DAY, HOUR, MINUTE, ceil_hour, floor_hour
 REPLAYED = 30 * DAY
 
 WARM_UP = 3 * DAY
-"""Held before those: what would have been reported by then is no news within them."""
+"""Time replayed before the window: anything that would have been reported in it is not news later."""
 
 FORECAST_EVERY = 6
-"""Hours between two forecasts. Those between are made where the second passes a limit that the first does not."""
+"""Hours between two forecasts. One is made in between if the second passes a limit that the first does not."""
 
 MINUTES = HOUR // MINUTE
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayedAlert:
-    """An alert that would have been posted at `at`. `spent_usd`: in the period with the key `period` by then.
+    """An alert that would have been posted at `at`. `spent_usd`: spend by then in the period with key `period`.
 
-    `expected_usd`: the expected end, of a forecast. `usd_per_hour`: the rate, of a spike.
+    `expected_usd`: the expected end, for a forecast. `usd_per_hour`: the rate, for a spike.
     """
 
     at: datetime
@@ -56,9 +56,9 @@ class ReplayedAlert:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """`since`, `until`: what was replayed. `missing_hours`: how many of its hours are not known.
+    """`since`, `until`: what was replayed. `missing_hours`: hours of it that are unknown.
 
-    `history_since`: from when on forecasts know what was spent.
+    `history_since`: start of the history that forecasts use.
     """
 
     alerts: tuple[ReplayedAlert, ...]
@@ -69,16 +69,16 @@ class Replay:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the days that a replay wants are known."""
+        """Whether all days of the replay window are known."""
         return self.until - self.since >= REPLAYED
 
     def count(self, level: Level) -> int:
-        """How many alerts of this level there would have been."""
+        """Number of alerts of this level."""
         return sum(1 for alert in self.alerts if alert.level is level)
 
 
 class History:
-    """What one scope has spent in every hour that is held. `first`: the midnight at which that begins."""
+    """Spend of one scope in every stored hour. `first`: the midnight at which that begins."""
 
     def __init__(self, snapshot: Snapshot, scope: Scope, as_of: datetime) -> None:
         self._snapshot = snapshot
@@ -100,12 +100,12 @@ class History:
 
     @property
     def known_since(self) -> datetime | None:
-        """The first hour of which anything is known; None without any."""
+        """The first known hour; None if there is none."""
         hours = np.flatnonzero(self.known)
         return self.first + int(hours[0]) * HOUR if len(hours) else None
 
     def moments(self) -> Iterator[datetime]:
-        """The clock: the end of each hour since the first known one, and the age of the data."""
+        """The clock: the end of each hour from the first known one to the age of the data."""
         moment = self.known_since
         while moment is not None and (moment := moment + HOUR) < self.as_of:
             yield moment
@@ -116,15 +116,15 @@ class History:
         return self._computed(hour, hour + HOUR)
 
     def used_hours(self, since: datetime, until: datetime) -> int:
-        """In how many hours anybody used anything."""
+        """Number of hours with usage."""
         return self._used[self._at(until)] - self._used[self._at(since)]
 
     def missing(self, since: datetime) -> int:
-        """How many hours since then are not known."""
+        """Number of unknown hours since then."""
         return len(self.known) - self._at(since) - int(np.count_nonzero(self.known[self._at(since) :]))
 
     def spent(self, period: Period, at: datetime) -> Decimal:
-        """What the period had come to by then. The last moment knows what `status` says."""
+        """Spend of the period by then, USD. At the last moment it equals what `status` shows."""
         begin, end = max(ceil_hour(period.starts_at), self.first), min(ceil_hour(period.ends_at), self._end_of(at))
         if end <= begin:
             return self._spent_before(period)
@@ -134,7 +134,7 @@ class History:
         return self._spent_before(period) + self._computed(begin, end) + billed + only_reported
 
     def _places(self, period: Period, at: datetime) -> tuple[int, int, int]:
-        """Places of days: the first that begins in the period, the first that is not settled, the first not over."""
+        """Indexes of days: first in the period, first not settled, first not over."""
         begin = max(period.starts_at, self.first)
         whole = -((self.first - begin) // DAY)
         last = (period.ends_at - self.first) // DAY
@@ -148,7 +148,7 @@ class History:
         )
 
     def _spent_before(self, period: Period) -> Decimal:
-        """Of the part of the period that is not held by the hour."""
+        """Spend of the part of the period before the stored hours, USD."""
         if period.starts_at >= self.first:
             return ZERO
         if period not in self._before:
@@ -163,7 +163,7 @@ class History:
             day += DAY
 
     def _day(self, day: date) -> tuple[Decimal, Decimal]:
-        """By how much the day's bill differs from its tokens, and what only the cost report knows of it."""
+        """A day's bill minus its tokens, and what only the cost report has, USD."""
         starts_at = midnight(day)
         spend = self._snapshot.spend(self._scope, Period(day.isoformat(), starts_at, starts_at + DAY))
         end = min(starts_at + DAY, self.running + HOUR)
@@ -180,9 +180,9 @@ class History:
 
 
 def replayed(snapshot: Snapshot, budget: Budget, rules: DetectorRules) -> Replay | None:
-    """The last 30 days, or as many of them as are known; None where nothing is. `budget`: with the ids of its scope.
+    """Replay the last 30 days, or the known ones; None if none are known. `budget`: with the ids of its scope.
 
-    A spike is held against whole hours, as older usage is kept.
+    Spikes are measured on whole hours, as older usage is stored.
     """
     if snapshot.as_of is None:
         return None
@@ -243,14 +243,14 @@ class _ForecastWalk:
         self._passed: tuple[str, frozenset[Decimal]] = "", frozenset()
 
     def may_differ(self, at: datetime) -> bool:
-        """Whether a limit is passed that was not at the last look, and was not reported in this period either."""
+        """Whether a limit is passed that was not at the last look, and was not reported in this period."""
         key, passing = self._passing(at)
         before = self._passed[1] if self._passed[0] == key else frozenset()
         reported = {limit.usd for period, limit in self._posted if period == key}
         return bool(passing - before - reported)
 
     def look(self, at: datetime) -> Iterator[ReplayedAlert]:
-        """What would have been posted then."""
+        """Alerts that would have been posted at `at`."""
         period = self._budget.period_at(at)
         self._passed = self._passing(at)
         expected = self._end(period, at)
@@ -278,7 +278,7 @@ class _ForecastWalk:
         return period.key, passed
 
     def _end(self, period: Period, at: datetime) -> Decimal | None:
-        """The expected end; what is spent where no limit is left, which needs no forecast."""
+        """The expected end, USD; spend so far if no limit is left, which needs no forecast."""
         if at not in self._expected:
             spent = self._history.spent(period, at)
             left = any(spent < limit.usd for limit in self._budget.limits())

@@ -1,7 +1,7 @@
-"""A model in use that is to retire, or whose price changes: one quiet post for each stage on the way.
+"""Detector of retirements and price changes of models in use: one quiet post for each stage.
 
-What is announced comes with the price table of this version. The last day of a model is posted 60, 14 and 3 days
-before; whoever starts the bot later gets the stage that has come, and none that is over.
+Announcements come with this version's price table. The last day of a model is posted 60, 14 and 3 days before; a bot
+that starts later posts only the current stage.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,10 +29,10 @@ from bot.clock import DAY
 from bot.pricing.card import Model, Rates
 
 STAGES = (3, 14, 60)
-"""Days before the last one."""
+"""Days before the last day of a model."""
 
 PRICE_IS_NEWS = timedelta(days=7)
-"""A price that changed longer ago is news to nobody."""
+"""A price that changed longer ago is not news."""
 
 
 class RetirementReason(StrEnum):
@@ -42,7 +42,7 @@ class RetirementReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetirementAlert(AlertPayload):
-    """One of both. `key`: the day and the stage, by which it is posted once."""
+    """A retirement or a price change. `key`: day and stage, which are posted once."""
 
     can_be_acknowledged: ClassVar[bool] = False
 
@@ -72,13 +72,13 @@ class News:
 
 
 def stage_of(last_day: date, on: date) -> int | None:
-    """The stage that has come; None where it is too far away, or over."""
+    """The current stage; None if the last day is too far away or over."""
     left = (last_day - on).days
     return next((stage for stage in STAGES if 0 <= left <= stage), None)
 
 
 def news_of(models: Sequence[Model], on: date) -> list[News]:
-    """What is to be posted by now about models in use, where it was not posted before."""
+    """What to post by now about models in use."""
     found = [
         News(model, f"{model.retires}/{stage}d")
         for model in retiring(models, on)
@@ -89,7 +89,7 @@ def news_of(models: Sequence[Model], on: date) -> list[News]:
 
 
 class RetirementDetector:
-    """Models as Anthropic counts them."""
+    """Watches the models that Anthropic counts."""
 
     name = "retirements"
 
@@ -115,7 +115,7 @@ class RetirementDetector:
             self._posted.add(each.identity)
 
     def _models(self, snapshot: Snapshot, as_of: datetime) -> tuple[Model, ...]:
-        """Those in use; worked out again where a caller has come or a day has begun."""
+        """Models in use; computed again after a new caller or a new day."""
         at = (snapshot.index, snapshot.callers, as_of.date())
         if self._in_use is None or self._in_use[0] != at:
             used = models_in_use(snapshot, *stretch_in_use(as_of))

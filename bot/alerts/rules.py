@@ -1,4 +1,4 @@
-"""How alerts reach people: what is escalated, which channels and levels they go to, and whom they mention."""
+"""Rules of alerts: what is escalated, which channels and levels they go to, and whom they mention."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ LATE = timedelta(minutes=10)
 class AlertRules:
     """`escalate_after`: how long an alert of `escalate_levels` may stay unacknowledged. None: never escalate.
 
-    `channel_levels`: what the alert channel in Slack shows. `late_after`: what arrives later than this says so.
+    `channel_levels`: levels that the alert channel in Slack shows. `late_after`: a notice that arrives later than this
+    says so.
     """
 
     escalate_after: timedelta | None = timedelta(minutes=30)
@@ -72,24 +73,24 @@ Rules = TypeVar("Rules", bound=Table)
 
 @dataclass(frozen=True, slots=True)
 class DetectorRules:
-    """What detectors go by. `tables`: those of the TOML file. `poll_seconds`: between two polls."""
+    """Rules of all detectors. `tables`: from the TOML file. `poll_seconds`: time between two polls."""
 
     tables: tuple[Table, ...] = ()
     poll_seconds: int = 60
 
     def of(self, kind: type[Rules]) -> Rules:
-        """The rules of this type; the usual ones where the file has no table of them."""
+        """The rules of this type; the defaults if the file has no such table."""
         return next((table for table in self.tables if isinstance(table, kind)), kind())
 
 
 def rules_type(kind: AlertKind) -> type[Table] | None:
-    """`SpikeRules` as `bot/alerts/spike.py` has it, which is the table `[spike]`; None for a kind without any."""
+    """The class of table `[spike]`, `SpikeRules` in `bot/alerts/spike.py`; None for a kind without rules."""
     found: type[Table] | None = getattr(import_module(f"bot.alerts.{kind.module}"), f"{kind.class_prefix}Rules", None)
     return found
 
 
 ALL_BUT_ROUTINE = frozenset(LEVELS) - {AlertKind.NEW_PERIOD}
-"""What a destination receives by default: the start of a period alarms nobody."""
+"""Levels that a destination receives by default: all but the start of a period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +135,11 @@ class Routes:
         return [*own, *(Copy(None, tuple(owners)) for channel, owners in found.items() if channel is None)]
 
     def owners(self, payload: AlertPayload) -> tuple[str, ...]:
-        """Of every budget that an alert is about, for destinations that mention nobody."""
+        """Owners of every budget that an alert is about, for destinations that cannot mention."""
         return tuple(dict.fromkeys(owner for budget in self._budgets(payload) for owner in owners_of(budget)))
 
     def own_channel(self, budget: Budget) -> str | None:
-        """The channel for what is said of a budget; None for the main one."""
+        """Channel for posts about a budget; None for the main one."""
         return None if budget.channel == self._main else budget.channel
 
     def _budgets(self, payload: AlertPayload) -> list[Budget]:

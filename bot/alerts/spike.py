@@ -1,7 +1,7 @@
-"""Dollars an hour of every budget: reads the last hour minute by minute, and decides.
+"""Detector of spikes: USD an hour of every budget, from the last hour minute by minute.
 
-One runaway is seen by every budget that counts its callers, and is reported once: by the widest of them, or by the one
-that was there first.
+A runaway shows in every budget that counts its callers. It is reported once: by the widest of them, or by the one that
+already has an alert.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -45,19 +45,18 @@ from bot.budgets.usage_table import Money
 from bot.clock import DAY, HOUR, MINUTE, floor_hour, is_over
 
 WIDE = (ScopeKind.ORGANIZATION, ScopeKind.WORKSPACE, ScopeKind.FEATURE)
-"""The widest first; any other is narrower."""
+"""Wide scopes, widest first; all others are narrower."""
 
 WHY_BACK = 4 * DAY
-"""How far back the callers are looked at that the last hour is held against: over a weekend, at least."""
+"""How far back callers are compared with the last hour: at least over a weekend."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpikeAlert(BudgetAlert):
-    """Dollars an hour far above what is usual. `bound_usd_per_hour`: from which rate on it was a spike.
+    """USD an hour far above usual. `bound_usd_per_hour`: the rate from which it was a spike.
 
-    `key`: when it was first seen. `usual_usd_per_hour` is None where it is not known.
-    The movers and the causes hold the last hour against the mean hour of the two weeks before. `within`: the further
-    budgets that see the same spike.
+    `key`: when it was first seen. `usual_usd_per_hour`: None if unknown. Movers and causes compare the last hour with
+    the mean hour of the two weeks before. `within`: further budgets that see the same spike.
     """
 
     kind: Literal[AlertKind.SPIKE] = AlertKind.SPIKE
@@ -73,7 +72,7 @@ class SpikeAlert(BudgetAlert):
 
     @property
     def budgets(self) -> tuple[str, ...]:
-        """The further ones have no spike of their own."""
+        """The further budgets have no spike of their own."""
         return (self.spend.budget, *self.within)
 
     @property
@@ -97,10 +96,10 @@ class SpikeAlert(BudgetAlert):
 class _LastHour:
     """The long window, which ends at `until`.
 
-    `minutes`: units of money by minute, a row for each of `scopes`. `unplanned`: the same without the minutes in which
-    all of a scope is planned or expected; only those open a spike. `planned`: scopes of which that is so in this hour.
-    `steady`: units an hour of the windows, without the
-    most expensive minute. `reaching`: scopes of which both reach the floor: no bound is below it.
+    `minutes`: units of money by minute, one row for each of `scopes`. `unplanned`: the same without minutes in which a
+    whole scope is planned or expected; only those open a spike. `planned`: scopes for which that is so in this hour.
+    `steady`: units an hour of the windows, without the most expensive minute. `reaching`: scopes that reach the floor
+    in both windows: no bound is lower.
     """
 
     snapshot: Snapshot
@@ -113,7 +112,7 @@ class _LastHour:
     reaching: AbstractSet[Scope]
 
     def reaches(self, scope: Scope, usual: Baseline | None) -> bool:
-        """Whether the scope spends far above what is usual, in both windows."""
+        """Whether the scope spends far above usual, in both windows."""
         if usual is None or scope not in self.reaching:
             return False
         bound = int(usual.bound.scaleb(self.snapshot.prices.places))
@@ -121,15 +120,15 @@ class _LastHour:
 
     @property
     def first_hour(self) -> datetime:
-        """The hour in which the window begins: what lies before it is the past."""
+        """The hour in which the window begins; earlier hours are history."""
         return floor_hour(self.until - LONG)
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is seen of one budget in this look. `taken`: the step that its own figures ask for.
+    """One budget in this look. `taken`: the step that its own figures require.
 
-    `covers`: an open message names the callers of its scope already, about its spike or about a limit of it.
+    `covers`: an open message, about its spike or its limit, already names the callers of its scope.
     """
 
     budget: Budget
@@ -145,7 +144,7 @@ class _Seen:
 
 
 class SpikeDetector:
-    """Every budget of the review."""
+    """Checks every budget of the review."""
 
     name = "spikes"
 
@@ -156,9 +155,9 @@ class SpikeDetector:
         self._usual_around: tuple[datetime, ...] = ()
 
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
-        """The step of every budget's spike, if there is one.
+        """The steps of every budget's spike.
 
-        Nothing is decided where the last hour is not known minute by minute, as after a long outage.
+        Nothing is decided if the last hour is not known minute by minute, as after a long outage.
         """
         if not self._rules.enabled:
             return
@@ -176,7 +175,7 @@ class SpikeDetector:
         for each in seen:
             if each.taken is not None and not each.opens:
                 yield self._transitions(each, each.taken, (), last, mode, now)
-        # Spend that is planned or expected is reported to nobody, be it part of a wider budget's.
+        # Do not report planned or expected spend, not even as part of a wider budget's.
         reported = [*last.planned, *(each.budget.scope for each in seen if each.covers)]
         beginning = [each for each in seen if each.opens]
         while beginning:
@@ -205,7 +204,7 @@ class SpikeDetector:
         return _Seen(budget, newest, rates, usual, taken, covers)
 
     def _is_reported(self, seen: _Seen, reported: Sequence[Scope], last: _LastHour) -> bool:
-        """Whether spend outside the reported scopes is no spike by itself."""
+        """Whether the spend outside the reported scopes is no spike by itself."""
         if seen.usual is None or not reported:
             return False
         return not self._rates_without(seen.budget.scope, reported, last).reach(seen.usual.bound)
@@ -232,7 +231,7 @@ class SpikeDetector:
         return _LastHour(snapshot, until, asked, minutes, unplanned, planned, steady, reaching)
 
     def _learn(self, last: _LastHour, budgets: Sequence[Budget]) -> None:
-        """Work out what is usual for these budgets, once in an hour."""
+        """Compute what is usual for these budgets, once an hour."""
         if self._usual_around != around(last.until):
             self._usual, self._usual_around = {}, around(last.until)
         zones: dict[Scope, set[ZoneInfo]] = {}
@@ -280,7 +279,7 @@ class SpikeDetector:
         return [Transition(payload, taken.step.post)]
 
     def _why(self, scope: Scope, last: _LastHour) -> tuple[tuple[NamedMover, ...], tuple[NamedCause, ...]]:
-        """The last hour against the mean hour of the days before."""
+        """Movers and causes: the last hour against the mean hour of the days before."""
         snapshot, until = last.snapshot, last.first_hour
         since = until - WHY_BACK
         known = snapshot.known_hours(since, until)
@@ -311,7 +310,7 @@ class SpikeDetector:
         )
 
     def _rates_without(self, scope: Scope, without: Sequence[Scope], last: _LastHour) -> Rates:
-        """Of what the scope counts and none of the others does."""
+        """Rates of spend that the scope counts and none of the others does."""
         snapshot, index = last.snapshot, last.snapshot.index
         inside = index.callers_in(scope, snapshot.callers)
         for other in without:
@@ -325,7 +324,7 @@ class SpikeDetector:
 
 
 def _without(minutes: Money, scopes: Mapping[Scope, int], windows: Sequence[Window], until: datetime) -> Money:
-    """The same without what is planned: of the hour that ends at `until`."""
+    """The minutes of the hour that ends at `until`, without planned ones."""
     if not windows:
         return minutes
     found, since = minutes.copy(), until - LONG

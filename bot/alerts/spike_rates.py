@@ -1,7 +1,7 @@
-"""Spikes: dollars an hour in two windows, held against what is usual at that hour of such a day.
+"""Spikes: USD an hour in two windows, compared with what is usual at that hour of such a day.
 
 Two windows as in multi-window burn-rate alerts (Google, The Site Reliability Workbook, "Alerting on SLOs"): the long
-one shows that it matters, the short one that it still goes on. Pure, with `now` passed in.
+one shows that it matters, the short one that it is still going on. Pure, with `now` passed in.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,22 +23,22 @@ LONG = HOUR
 SHORT = timedelta(minutes=10)
 
 LOOK_BACK = 14 * DAY
-"""Two of every day of the week: enough for what is usual, and short enough to follow how a team's use grows."""
+"""History for what is usual: two of each weekday, and short enough to follow a team's growth."""
 
 LEAST_HOURS_WITH_USAGE = 24
-"""In the whole organization: before that nobody can say what is usual, and everything would look like a spike."""
+"""Fewest hours with usage in the whole organization: before that, everything would look like a spike."""
 
 LEAST_OF_A_KIND = 3
-"""Fewer hours have no middle that one odd hour among them could not move."""
+"""Fewest hours for a median that one odd hour cannot move."""
 
 DEVIATIONS = Decimal("1.4826")
-"""So many times the median absolute deviation are one standard deviation, where values are spread normally."""
+"""Median absolute deviations in one standard deviation of a normal distribution."""
 
 REOPENS_WITHIN = 6 * HOUR
-"""What rises again so soon is the same runaway."""
+"""A rise this soon after the last one is the same runaway."""
 
 QUIET_AFTER_LIMIT = HOUR
-"""An alert about a limit names callers and causes too; a second message beside it would say the same."""
+"""No spike alert this soon after a limit alert, which names callers and causes too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What is usual, in USD an hour, and from what rate on spend is far above it."""
+    """What is usual, and the rate from which spend is far above it, USD an hour."""
 
     usual: Decimal
     bound: Decimal
@@ -74,7 +74,7 @@ class SpikeReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Spike:
-    """The newest spike of a budget. `bound`: USD an hour from which on it was one; `key`: when it was first seen."""
+    """The newest spike of a budget. `bound`: rate from which it was one, USD an hour; `key`: when it was first seen."""
 
     key: str
     bound: Decimal
@@ -85,7 +85,7 @@ class Spike:
 
 @dataclass(frozen=True, slots=True)
 class SpikeStep:
-    """A step of the incident with this key. `bound`: USD an hour from which on it is a spike."""
+    """A step of the incident with this key. `bound`: rate from which it is a spike, USD an hour."""
 
     key: str
     bound: Decimal
@@ -93,12 +93,12 @@ class SpikeStep:
 
 
 def window_end(as_of: datetime) -> datetime:
-    """Where both windows end: the minute in which the data ends is not complete."""
+    """End of both windows: the last minute of the data is incomplete and left out."""
     return as_of.astimezone(UTC).replace(second=0, microsecond=0)
 
 
 def rates_of(minutes: Mapping[datetime, Decimal], until: datetime) -> Rates:
-    """`minutes`: USD by minute, of the hour before `until`; a minute that is not there had none."""
+    """`minutes`: USD by minute, of the hour before `until`; a missing minute had none."""
     long = [usd for minute, usd in minutes.items() if until - LONG <= minute < until]
     short = [usd for minute, usd in minutes.items() if until - SHORT <= minute < until]
     by_the_hour = LONG // SHORT
@@ -113,11 +113,11 @@ def rates_of(minutes: Mapping[datetime, Decimal], until: datetime) -> Rates:
 def baseline(
     hours: Mapping[datetime, Decimal], with_usage: int, zone: ZoneInfo, until: datetime, rules: SpikeRules
 ) -> Baseline | None:
-    """What is usual around the long window that ends at `until`; None where too little is known to say.
+    """What is usual around the long window that ends at `until`; None if too little is known.
 
-    `hours`: USD of the scope in every known hour of the look-back, whole hours before the window. `with_usage`: how
-    many of them had any usage in the whole organization. The most expensive hour counts, of those that the window
-    touches and of one more on either side: jobs start some minutes early, and jobs in UTC move when clocks change.
+    `hours`: USD of the scope in every known whole hour of the look-back, before the window. `with_usage`: how many of
+    them had any usage in the whole organization. The most expensive counts of the hours that the window touches and one
+    more on either side: jobs may start early, and jobs in UTC move when clocks change.
     """
     if with_usage < LEAST_HOURS_WITH_USAGE or not hours:
         return None
@@ -128,7 +128,7 @@ def baseline(
 
 
 def around(until: datetime) -> tuple[datetime, ...]:
-    """The hours whose custom counts for the long window that ends at `until`."""
+    """The hours that define what is usual for the long window that ends at `until`."""
     return tuple(_hours(until - LONG - HOUR, until + HOUR))
 
 
@@ -140,10 +140,10 @@ def decide_spike(
     rules: SpikeRules,
     now: datetime,
 ) -> SpikeStep | None:
-    """What should happen to a budget's spike, if anything.
+    """The step for a budget's spike, if any.
 
-    `newest`: its last one, whatever became of it. `limit_posted_at`: when an alert about one of the budget's limits was
-    last posted. Between the bound and the rate at which it ends nothing changes, so that it does not flap.
+    `newest`: its last spike, open or not. `limit_posted_at`: when an alert about one of the budget's limits was last
+    posted. Between the bound and the rate at which it ends nothing changes, so that it does not flap.
     """
     if newest is not None and newest.status is Status.OPEN:
         if rates.long < _end(newest.bound, rules):
@@ -157,18 +157,18 @@ def decide_spike(
             return _again(newest, Status.OPEN, SpikeReason.AGAIN)
         if rates.long >= _end(newest.bound, rules):
             return None
-        # What was usual at the hour of that one was far more: below it, this is another.
+        # Usual was far more at the hour of that one: below it, this is another spike.
     if limit_posted_at is not None and not is_over(QUIET_AFTER_LIMIT, limit_posted_at, now):
         return None
     key = spike_key(now)
     if newest is not None and newest.key == key:
-        # Another one in the same hour.
+        # A second spike in the same hour.
         key = minute_key(now)
     return SpikeStep(key, usual.bound, Step(None, Status.OPEN, SpikeReason.BEGAN, post=True))
 
 
 def spike_key(now: datetime) -> str:
-    """`2026-11-16T09:00Z`, the UTC hour in which a spike is first seen."""
+    """Key of a spike: the UTC hour in which it was first seen, `2026-11-16T09:00Z`."""
     return f"{floor_hour(now):%Y-%m-%dT%H:%MZ}"
 
 
@@ -181,7 +181,7 @@ def _end(bound: Decimal, rules: SpikeRules) -> Decimal:
 
 
 def _hours(starts_at: datetime, ends_at: datetime) -> Iterator[datetime]:
-    """The hours that lie in this stretch, at least in part."""
+    """The hours that overlap this stretch."""
     hour = floor_hour(starts_at)
     while hour < ends_at:
         yield hour
@@ -189,10 +189,10 @@ def _hours(starts_at: datetime, ends_at: datetime) -> Iterator[datetime]:
 
 
 def _usual(hours: Mapping[datetime, Decimal], hour: datetime, zone: ZoneInfo) -> tuple[Decimal, Decimal]:
-    """The middle of what such an hour costs, and the median absolute deviation from it.
+    """Median cost of such an hour, and the median absolute deviation, USD.
 
-    Such an hour is the same hour of the clock on a working day, or on a weekend. What was there at the same time both a
-    week ago and two weeks ago is usual as well: a weekly job.
+    Such an hour is the same hour of the clock on working days, or on weekends. What happened at the same time both a
+    week and two weeks ago is usual as well: a weekly job.
     """
     kind = _kind(hour, zone)
     alike = [usd for known, usd in hours.items() if _kind(known, zone) == kind]
@@ -201,7 +201,7 @@ def _usual(hours: Mapping[datetime, Decimal], hour: datetime, zone: ZoneInfo) ->
     if len(alike) >= LEAST_OF_A_KIND:
         middle, deviation = _middle(alike)
         return max(middle, least), deviation
-    # Too few: all hours stand in, and whatever was seen at this one may well be its custom.
+    # Too few of them: use all hours, and take whatever was seen at this one as usual.
     middle, deviation = _middle(hours.values())
     return max([middle, least, *alike]), deviation
 

@@ -1,4 +1,4 @@
-"""Incidents and their notices in one transaction, and what is known of incidents beyond one period."""
+"""Stores incidents and their notices in one transaction, and queries incidents of all periods."""
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ TEST = "test"
 
 
 class Receivers:
-    """`wanted`: the levels that each destination receives."""
+    """`wanted`: levels that each destination receives."""
 
     def __init__(self, wanted: Mapping[str, AbstractSet[Level]]) -> None:
         self._wanted = wanted
@@ -51,8 +51,8 @@ class Receivers:
     ) -> None:
         """Enqueue this step, once for each destination. `owners`: ids that a first message names.
 
-        A destination is notified when an incident opens, and once when it is resolved if it was notified before. What
-        only an edit can show is left out, such as that a higher limit supersedes it.
+        A destination is notified when an incident opens, and when it is resolved if it was notified before. Steps that
+        only an edit can show are left out, such as being superseded by a higher limit.
         """
         payload, status = transition.payload, transition.payload.status
         for name, levels in self._wanted.items():
@@ -79,7 +79,7 @@ def _was_notified(connection: Connection, destination: str, alert_id: int) -> bo
 log = logging.getLogger(__name__)
 
 MOST_KNOWN = 8
-"""Sets of keys of which the incidents are cached."""
+"""Most sets of keys whose incidents are cached."""
 
 _AS_TEXT = type_coerce(alerts.c.limit_usd, String)
 
@@ -91,7 +91,7 @@ LIFE = ("acknowledged_by", "acknowledged_at", "snoozed_by", "snoozed_until", "es
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Incidents of some periods, as of a version of all incidents."""
+    """Cached incidents of some periods, at one version of all incidents."""
 
     version: int
     found: Mapping[tuple[str, str], Sequence[Incident]]
@@ -131,16 +131,16 @@ class AlertStore:
         return found.get((subject, key), [])
 
     def incidents_in(self, keys: Collection[str]) -> Mapping[tuple[str, str], Sequence[Incident]]:
-        """All incidents of these keys, by subject and key, in the order of `incidents`; read at once.
+        """All incidents of these keys in one read, by subject and key, in the order of `incidents`.
 
-        A subject without incidents of a key has no entry. The same value as long as nothing has changed.
+        A subject without incidents of a key has no entry. Returns the same object while nothing has changed.
         """
         wanted = frozenset(keys)
         version, known = self._versions.current(self._engine).get(ALERTS, 0), self._incidents.get(wanted)
         if known is None or known.version != version:
             with self._engine.connect() as connection:
                 known = _Known(version, _incidents(connection, alerts.c.key.in_(sorted(wanted))))
-            # Of an older version none is right any more.
+            # Entries of an older version are stale.
             kept = [(keys, one) for keys, one in self._incidents.items() if one.version == version]
             self._incidents = {**dict(kept[-MOST_KNOWN:]), wanted: known}
         return known.found
@@ -158,9 +158,9 @@ class AlertStore:
         return known[1].get(kind, ())
 
     def standing(self) -> list[AlertPayload]:
-        """What the message of each incident says that stands open or superseded, the oldest first.
+        """Message content of each incident that is open or superseded, oldest first.
 
-        One without a message is left out, and so is one whose figures this version cannot read.
+        Incidents without a message are left out, and so are those whose figures this version cannot read.
         """
         newest = newest_notice().scalar_subquery()
         query = (
@@ -176,13 +176,13 @@ class AlertStore:
     def record(self, transitions: Sequence[Transition], now: datetime) -> None:
         """Take all steps and enqueue their notices, in one transaction.
 
-        A step whose incident has no message of its own and that does not post one changes only the incident. An
-        incident is posted once, whatever is repeated and by whom. Every further step edits its message and is reported
-        in a reply in the thread below it. The log gets a line with the reason of each.
+        A step that does not post and whose incident has no message changes only the incident. An incident is posted
+        once, whoever repeats it. Every further step edits its message and replies in its thread. The log gets one line
+        with the reason of each.
         """
         if not transitions:
             return
-        # The budgets may have to be read, which has to be before the transaction.
+        # Reading the budgets may open a transaction, so do it before this one.
         named = [self.routes.owners(each.payload) if each.post else () for each in transitions]
         placed = [self.routes.copies(each.payload) if each.post else [] for each in transitions]
         steps: list[str] = []
@@ -216,7 +216,7 @@ class AlertStore:
                 log.info("alert %s: %s, because: %s", payload.incident, status, payload.reason, extra=shown)
 
     def track(self, identities: Iterable[Identity], now: datetime) -> None:
-        """Note without notices which limits are in force, in one transaction."""
+        """Record without notices which limits are in force, in one transaction."""
         with self._engine.begin() as connection:
             for identity in identities:
                 _change(connection, identity, Status.WATCHED, now)
@@ -224,7 +224,7 @@ class AlertStore:
         self._versions.changed()
 
     def _shown_in_slack(self, payload: AlertPayload) -> bool:
-        # That Slack takes nothing is reported elsewhere; in Slack it would arrive when it is over.
+        # A failure of Slack is not posted to Slack, where it would arrive after it is over.
         return payload.level in self._channel_levels and payload.unreachable != SLACK
 
     def enqueue_test(self, test: SyntheticAlert) -> None:
@@ -236,7 +236,7 @@ class AlertStore:
 
 
 def _incidents(connection: Connection, *conditions: ColumnElement[bool]) -> dict[tuple[str, str], list[Incident]]:
-    # Text as it is stored: many rows say the same, and each different one is turned into an incident once.
+    # Cache by stored text: many rows repeat it, and each text is parsed once.
     columns = (alerts.c.subject, alerts.c.key, alerts.c.kind, alerts.c.limit_kind, _AS_TEXT, alerts.c.status)
     query = select(*columns).where(*conditions).order_by(alerts.c.id)
     found: dict[tuple[str, str], list[Incident]] = {}
@@ -259,7 +259,7 @@ def _change(
     limit = identity.limit
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(
-        # Of two copies that open the same incident at once, the second waits here and finds the first one's.
+        # Of two copies that open an incident at once, the second waits here and then finds the first one's.
         dialect.insert(alerts)
         .values(
             kind=identity.kind,
@@ -279,7 +279,7 @@ def _change(
     opened: dict[str, object] = {}
     if status is Status.OPEN:
         opened["first_opened_at"] = func.coalesce(alerts.c.first_opened_at, literal(now, UTCDateTime()))
-        # An alert that opens again is nobody's yet; one that another copy has just opened stays whose it is.
+        # A reopened alert is unassigned; one that another copy has just opened keeps its assignee.
         if before != Status.OPEN:
             opened |= dict.fromkeys(LIFE)
     changed = update(alerts).where(is_it).values(status=status, changed_at=now, **opened)
@@ -294,7 +294,7 @@ def _step(status: Status, before: str, first_opened_at: datetime | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NewestIncident:
-    """The incident of a subject and a kind that was opened last. `changed_at`: since when it has its status."""
+    """The newest incident of a subject and kind. `changed_at`: since when it has its status."""
 
     key: str
     status: Status
@@ -319,7 +319,7 @@ class IncidentStore:
         self._engine = engine
 
     def newest(self, subject: str, kind: AlertKind) -> NewestIncident | None:
-        """The last incident of its kind; None where there never was one."""
+        """The newest incident of this kind; None if there never was one."""
         query = (
             select(alerts.c.key, alerts.c.status, alerts.c.changed_at)
             .where(alerts.c.subject == subject, alerts.c.kind == kind)
@@ -331,7 +331,7 @@ class IncidentStore:
         return None if row is None else NewestIncident(row.key, Status(row.status), row.changed_at)
 
     def opened(self, levels: Collection[Level], closed_since: datetime) -> list[OpenedIncident]:
-        """The incidents of these levels that are open, or were and are not since that moment at the earliest."""
+        """Incidents of these levels that are open, or were closed at or after `closed_since`."""
         query = (
             select(alerts)
             .where(level_in(levels), alerts.c.first_opened_at.is_not(None))
@@ -351,14 +351,14 @@ class IncidentStore:
             ]
 
     def watching_since(self) -> datetime | None:
-        """When the bot first noted a limit or an incident; None where it never did."""
+        """When the bot first recorded a limit or an incident; None if it never did."""
         with self._engine.connect() as connection:
             first: datetime | None = connection.execute(select(func.min(alerts.c.opened_at))).scalar_one()
         return first
 
 
 class SpikeStore:
-    """Synchronous; asynchronous callers use a thread. Spikes are recorded as every other incident is."""
+    """Synchronous; asynchronous callers use a thread. Spikes are recorded like every other incident."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -366,7 +366,7 @@ class SpikeStore:
         self._open: tuple[int, frozenset[str]] | None = None
 
     def newest(self, budget: str) -> Spike | None:
-        """The budget's last spike, whatever became of it."""
+        """The budget's last spike, open or not."""
         query = (
             select(alerts)
             .where(alerts.c.subject == budget, alerts.c.kind == AlertKind.SPIKE)
@@ -389,7 +389,7 @@ class SpikeStore:
         return known[1]
 
     def limit_posted_at(self, budget: str) -> datetime | None:
-        """When an alert about one of the budget's limits was last decided to be posted."""
+        """When an alert about one of the budget's limits was last queued for posting."""
         query = (
             select(func.max(notices.c.created_at))
             .join(alerts, alerts.c.id == notices.c.alert_id)

@@ -1,7 +1,7 @@
-"""Spend that Anthropic counts and that is in no log of an application: its share of the last 24 closed hours.
+"""Detector of spend that is in no application's log: its share of what Anthropic counted in the last 24 closed hours.
 
-Pure, but for what is read. Only where applications log at all, and only of hours that both sides know in full. An alert
-is resolved well below the bound, and one that comes back within a day is the same.
+Pure, apart from what is read. Only runs if applications log at all, on hours that both sides know in full. An alert is
+resolved well below the bound; one that returns within a day is the same incident.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from bot.clock import DAY, floor_hour
 from bot.strict_fields import Percent, Table, Usd
 
 LOGS_WITHIN = 7 * DAY
-"""Where nothing at all was logged for so long, nobody means to log."""
+"""If nothing was logged for this long, logging is not in use."""
 
 RETURNS_WITHIN = DAY
 
@@ -53,9 +53,9 @@ class UnattributedReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnloggedPart:
-    """Tokens of one key and model that are in no log, of all that it has used. `key`: its name, None without one.
+    """Tokens of one key and model that are in no log, out of all it has used. `key`: its name, None without one.
 
-    `usd`: about what they cost. `at_least`: more may be missing.
+    `usd`: estimated cost. `at_least`: more may be missing.
     """
 
     key: str | None
@@ -67,7 +67,9 @@ class UnloggedPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnattributedAlert(AlertPayload):
-    """What was counted in the 24 hours to `until` and how much is in no log, USD. `parts`: the most expensive first."""
+    """What was counted in the 24 hours to `until`, and how much of it is in no log, USD. `parts`: most expensive
+    first.
+    """
 
     kind: Literal[AlertKind.UNATTRIBUTED] = AlertKind.UNATTRIBUTED
     began_at: datetime
@@ -87,7 +89,7 @@ class UnattributedAlert(AlertPayload):
 def decide_unattributed(
     counted_usd: Decimal, missing_usd: Decimal, newest: NewestIncident | None, rules: UnattributedRules, now: datetime
 ) -> tuple[Step, datetime] | None:
-    """The step to take, and when the incident that takes it began. `newest`: the last one, whatever became of it."""
+    """The step to take, and when its incident began. `newest`: the last one, open or not."""
     if newest is not None and newest.status is Status.OPEN:
         if _reaches(counted_usd, missing_usd, rules, rules.clear_percent):
             return None
@@ -100,13 +102,13 @@ def decide_unattributed(
 
 
 def _reaches(counted_usd: Decimal, missing_usd: Decimal, rules: UnattributedRules, percent: Decimal) -> bool:
-    """Whether so many per cent of both bounds are reached."""
+    """Whether both bounds are reached to this percentage."""
     share = missing_usd * 10_000 >= rules.limit_percent * percent * counted_usd
     return share and missing_usd > 0 and missing_usd * 100 >= rules.floor_usd * percent
 
 
 class UnattributedDetector:
-    """Looks once an hour, when one is closed."""
+    """Looks once an hour, after each hour has closed."""
 
     name = "what is in no log"
 
@@ -152,7 +154,7 @@ class UnattributedDetector:
         yield [Transition(payload, step.post)]
 
     def _ended(self, reason: UnattributedReason, mode: str, now: datetime) -> Iterator[Sequence[Transition]]:
-        """End what is open without a decision."""
+        """Close what is open without a decision."""
         step = Step(None, Status.WITHDRAWN, reason)
         for _, key in self._context.alerts.open_incidents(AlertKind.UNATTRIBUTED):
             payload = self._payload(step, moment_of(key), now, ZERO, ZERO, (), mode, now)

@@ -1,4 +1,4 @@
-"""What is said of a budget's spend at one moment: sums, expected end, callers, causes, and what each mode costs."""
+"""Figures of a budget at one moment: sums, expected end, callers, causes, and what each mode would cost."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -28,17 +28,16 @@ from bot.mode import Mode
 Shifts = Sequence[ModeShift]
 
 HOURS_COMPARED = 6
-"""After a change of the mode."""
+"""Hours compared before and after a change of the mode."""
 
 
 def forecasts_of(
     live: LiveSpend, asked: Sequence[tuple[Budget, Period, Shifts]], windows: Sequence[Window] = ()
 ) -> list[Forecast | None]:
-    """The forecast of each budget's period, which the data has reached, from what is spent on, provisional or not.
+    """The forecast of each budget's period that the data has reached; provisional spend counts.
 
-    The last of the three: changes of the fallback mode, and what they mean for the scope. One that usage does not show
-    counts for nothing: services may not have followed, or have nothing to follow with. Each is made once. `windows`: in
-    which spend is, or was, planned.
+    `asked`: budget, period, and the mode changes with their factor for the scope. A change that usage does not show is
+    ignored: services may not have followed it. `windows`: planned spend, past or to come.
     """
     snapshot = live.usage
     as_of = snapshot.as_of
@@ -87,7 +86,7 @@ def _planned_for(budget: Budget, windows: Sequence[Window]) -> tuple[Window, ...
 
 
 def hours_of(snapshot: Snapshot, scopes: Sequence[Scope], as_of: datetime) -> list[Hours]:
-    """What is known of each scope up to `as_of`, which is the age of the data."""
+    """Known hours of each scope up to `as_of`, the age of the data."""
     running = floor_hour(as_of)
     first = running - HOURS_BACK * HOUR
     usd = snapshot.hourly(scopes, first, running + HOUR).astype(np.float64) / 10.0**snapshot.prices.places
@@ -99,9 +98,9 @@ def hours_of(snapshot: Snapshot, scopes: Sequence[Scope], as_of: datetime) -> li
 
 
 def _divided_evenly(snapshot: Snapshot, scope: Scope, first: datetime, as_of: datetime) -> Floats:
-    """Dollars by hour from `first` to the running one: those of each whole UTC day divided among its hours.
+    """USD by hour from `first` to the running one, each whole UTC day divided evenly among its hours.
 
-    NaN on the day that runs: how much of it is usually spent by now is not known.
+    NaN for the running day: the share usually spent by now is unknown.
     """
     hours = np.arange((floor_hour(as_of) - first) // HOUR + 1)
     found = np.zeros(len(hours))
@@ -114,11 +113,11 @@ def _divided_evenly(snapshot: Snapshot, scope: Scope, first: datetime, as_of: da
 
 
 def shown(shifts: Shifts, hours: Hours, as_of: datetime) -> tuple[ModeShift, ...]:
-    """Those that usage shows: it has come more than half of the way from what the same hours of the day before cost.
+    """The changes that usage shows: it has moved more than half way from the cost of the same hours the day before.
 
-    Half of the way is the geometric middle: a tenth and ten times are as far.
+    Half way is the geometric mean: a tenth and ten times are as far.
 
-    An hour has to be complete for that; the first ones after a change are held against the same ones before.
+    Only complete hours count; the first ones after a change are compared with the same ones before.
     """
     return tuple(shift for shift in shifts if _is_shown(shift, hours, as_of))
 
@@ -136,9 +135,9 @@ def _is_shown(shift: ModeShift, hours: Hours, as_of: datetime) -> bool:
 
 
 class Detail(Flag):
-    """What is said of a budget beside its sums. Each costs work, so that only what is shown is asked for.
+    """Figures of a budget beyond its sums. Each costs work, so ask only for what is shown.
 
-    `ENDS`: where the period is expected to end. `WHY`: callers and causes. `SHARES`: what each mode costs.
+    `ENDS`: expected end of the period. `WHY`: callers and causes. `SHARES`: what each mode costs.
     """
 
     NONE = 0
@@ -149,12 +148,12 @@ class Detail(Flag):
 
 
 class Account:
-    """Of one snapshot, whose data has an age. `stale`: nothing is said of the rest of a period.
+    """Figures from one snapshot, whose data has an age. `stale`: no forecast of the rest of a period.
 
-    Sums and expected ends have what is provisional, and its largest caller is named. What changed and what a mode saves
-    of a dollar is known to the snapshot alone.
+    Sums and expected ends include provisional spend, whose largest caller is named. Causes and savings only use the
+    snapshot.
 
-    `in_force`: the fallback mode, asked for where it is needed. `windows`: of planned spend, between two moments.
+    `in_force`: the fallback mode, read when needed. `windows`: planned spend between two moments.
     """
 
     def __init__(
@@ -176,7 +175,7 @@ class Account:
         self._stale = stale
 
     def facts(self, asked: Sequence[tuple[Budget, Period]], now: datetime, detail: Detail) -> list[BudgetSpend]:
-        """Of a period that is over only the sums."""
+        """Figures of each budget's period; only the sums if it is over."""
         running = [pair for pair in asked if not pair[1].is_over(now)] if Detail.ENDS in detail else []
         expected = dict(zip(running, self.forecasts(running), strict=True))
         return [
@@ -187,7 +186,7 @@ class Account:
         ]
 
     def forecasts(self, asked: Sequence[tuple[Budget, Period]]) -> list[Forecast | None]:
-        """Where periods that the data has reached will end; None with too little data, and where it is stale."""
+        """Forecasts of periods that the data has reached; None with too little or stale data."""
         if self._stale:
             return [None for _ in asked]
         until = max((period.ends_at for _, period in asked), default=self._as_of)
@@ -195,7 +194,7 @@ class Account:
         return forecasts_of(self._live, [(budget, period, self._shifts(budget)) for budget, period in asked], windows)
 
     def line(self, budget: Budget, period: Period) -> Line | None:
-        """How a period that the data has reached gets to its expected end; None where it is stale."""
+        """The line of a period that the data has reached to its expected end; None with stale data."""
         if self._stale:
             return None
         spend = self._live.spend(budget.scope, period)
@@ -257,18 +256,18 @@ class Account:
 
     @property
     def _known_from(self) -> datetime:
-        """The first hour that belongs to the last 24 hours, at least in part."""
+        """The first hour that lies at least partly in the last 24 hours."""
         return floor_hour(self._recent.until - DAY)
 
     def _shares(self, budget: Budget) -> tuple[ModeShare, ...]:
-        """Of the last 24 hours in which no mode held the team back."""
+        """What each mode would cost, from the last 24 hours in which no mode restricted the team."""
         mix = recent_spend(self._snapshot, self._mode.mix_until)
         usage, card = mix.of_scope(budget.scope), self._snapshot.card
         under = partial(usd_under, recent=usage, scope=ORGANIZATION, card=card)
         return mode_shares(self._modes.values(), usd_of(usage, ORGANIZATION, card), under)
 
     def movers(self, scope: Scope, spend: Spend, most: int = MOST_MOVERS) -> tuple[NamedMover, ...]:
-        """The largest, with who has logged most of what is provisional where that is among them and worth naming."""
+        """The largest callers, plus the main caller of provisional spend if large enough to name."""
         names = self._snapshot.names
         found = tuple(
             named_mover(
@@ -301,7 +300,7 @@ class Account:
 
 
 class Spending:
-    """The sums of many budgets; what more there is to say of one is worked out when it is shown."""
+    """Sums of many budgets; further figures of one are computed when it is shown."""
 
     def __init__(self, asked: Sequence[tuple[Account, Sequence[tuple[Budget, Period]]]], now: datetime) -> None:
         self._asked = asked
@@ -309,19 +308,19 @@ class Spending:
         self._now = now
 
     def __add__(self, other: "Spending") -> "Spending":
-        """Of both at the same moment."""
+        """Combine two at the same moment."""
         return Spending([*self._asked, *other._asked], self._now)
 
     def sums(self) -> list[BudgetSpend]:
-        """Without anything more."""
+        """Sums of all budgets."""
         return [spend for account, asked in self._asked for spend in account.facts(asked, self._now, Detail.NONE)]
 
     def of(self, name: str) -> BudgetSpend | None:
-        """The sums of one budget; None where nothing is known of it."""
+        """Sums of one budget; None if nothing is known of it."""
         return self._spend(name, Detail.NONE) if name in self._account_of else None
 
     def detailed(self, spend: BudgetSpend, detail: Detail) -> BudgetSpend:
-        """One of the sums, with what is asked for."""
+        """One budget's sums with the requested further figures."""
         return self._spend(spend.budget, detail)
 
     def _spend(self, name: str, detail: Detail) -> BudgetSpend:

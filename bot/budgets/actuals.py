@@ -1,7 +1,7 @@
-"""A kept estimate against what was used: the pace, and what each input explains of the difference. Pure.
+"""Compare a saved estimate with actual usage: the pace, and how much of the difference each input explains. Pure.
 
-The estimate's inputs are replaced by the measured ones, one after the other in the order of `Input`; an effect is what
-one replacement changes. So the effects add up to the whole difference, exactly.
+The estimate's inputs are replaced by measured ones, one after the other in the order of `Input`; the effect of an input
+is what its replacement changes. So the effects add up to the whole difference, exactly.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,34 +23,34 @@ from bot.pricing.monthly_cost import DAYS_IN_MONTH, monthly_counts
 from bot.pricing.tokens import Terms, TokenCounts
 
 MOST_DAYS = 7
-"""A whole week has each day of the week once."""
+"""Longest stretch measured, in days: a whole week has each weekday once."""
 
 LOOK_BACK = 28 * DAY
-"""How far back the first usage is looked for: these days are held by the hour."""
+"""How far back the first usage is searched: these days are held by the hour."""
 
 LEAST_HOURS = 6
-"""As for a forecast: fewer say nothing about a month."""
+"""Fewest hours for a monthly pace, as for a forecast."""
 
 HOURS_IN_MONTH = DAYS_IN_MONTH * 24
 
 LEAST_CHANGE = Fraction(1, 20)
-"""An amount that differs by less is as estimated."""
+"""An amount that differs by a smaller share is as estimated."""
 
 LEAST_POINTS = Fraction(1, 50)
 """A share that differs by less is as estimated."""
 
 MOST_UNCOUNTED = Fraction(1, 10)
-"""Share of the tokens that may come without requests, as those of a response's further models do."""
+"""Share of the tokens that may lack requests, as those of a response's further models do."""
 
 PROMPT_KINDS = 4
-"""Of the counts of `TokenCounts`, those of the prompt."""
+"""Number of prompt counts at the start of `TokenCounts`."""
 
 Amounts = tuple[Fraction, ...]
 """Tokens or prices by kind, in the order of `TokenCounts`."""
 
 
 class Input(StrEnum):
-    """What an estimate takes for granted. `prices`: those of the day on which it was kept."""
+    """An assumption of an estimate. `prices`: of the day on which it was saved."""
 
     PRICES = "prices"
     REQUESTS = "requests"
@@ -80,11 +80,11 @@ class Stretch(NamedTuple):
 
     @property
     def gives_pace(self) -> bool:
-        """Whether it is long enough."""
+        """Whether it is long enough for a pace."""
         return self.hours >= LEAST_HOURS
 
     def monthly(self, usd: Decimal) -> Decimal | None:
-        """Dollars of the stretch in 30 days; None where it is too short."""
+        """USD of the stretch scaled to 30 days; None if it is too short."""
         if not self.gives_pace:
             return None
         exact = Fraction(usd) * HOURS_IN_MONTH / self.hours
@@ -92,9 +92,10 @@ class Stretch(NamedTuple):
 
 
 def stretch_of(first: datetime, end: datetime, known_hours: Callable[[datetime, datetime], int]) -> Stretch:
-    """The last whole days since the hour `first` of the first usage, at most `MOST_DAYS`; within a day of it all hours.
+    """The last whole days since the hour `first` of the first usage, at most `MOST_DAYS`; within a day of it, all
+    hours.
 
-    `end`: the start of the hour in which the data ends. An hour that runs counts only where there is little else.
+    `end`: start of the hour in which the data ends. The running hour only counts if there is little else.
     """
     if end - first < LEAST_HOURS * HOUR:
         return Stretch(first, end + HOUR, max(0, (end - first) // HOUR))
@@ -104,21 +105,21 @@ def stretch_of(first: datetime, end: datetime, known_hours: Callable[[datetime, 
 
 
 def stretch_in(snapshot: Snapshot, scope: Scope) -> Stretch | None:
-    """What a pace of the scope is taken from; None without any usage of it."""
+    """The stretch from which the scope's pace is measured; None without usage."""
     if snapshot.as_of is None or not len(snapshot.index.of(scope)):
         return None
     end = floor_hour(snapshot.as_of)
     begin = end - LOOK_BACK
     hours = snapshot.hourly([scope], begin, end + HOUR)[0].nonzero()[0]
-    # What was used before counts for every hour since.
+    # With earlier usage, every hour since then counts.
     first = begin + int(hours[0]) * HOUR if len(hours) else begin
     return stretch_of(first, end, snapshot.known_hours)
 
 
 class Used(NamedTuple):
-    """Tokens of one model under one set of terms. `requests`: those that were answered; None where nobody counts.
+    """Tokens of one model under one set of terms. `requests`: answered ones; None if unknown.
 
-    `prompt_tokens`: as of `unit_prices`.
+    `prompt_tokens`: see `unit_prices`.
     """
 
     model: str
@@ -129,7 +130,7 @@ class Used(NamedTuple):
 
 
 def used_of(sums: Mapping[tuple[str, Terms, int | None], Sums]) -> tuple[Used, ...]:
-    """Logged usage. Requests are known where hardly any tokens come without them."""
+    """Logged usage. Requests are known if hardly any tokens come without them."""
     tokens = sum(each.counts.tokens for each in sums.values())
     uncounted = sum(each.counts.tokens for each in sums.values() if not each.requests)
     answered = {at: each.requests - each.errors - each.rate_limited for at, each in sums.items()}
@@ -141,10 +142,11 @@ def used_of(sums: Mapping[tuple[str, Terms, int | None], Sums]) -> tuple[Used, .
 
 
 class Difference(NamedTuple):
-    """An input that is not as estimated; None: there is no such input. `usd`: a month's effect, None without a pace.
+    """An input that differs from the estimate; None: there is no such input. `usd`: effect per month, None without a
+    pace.
 
-    Amounts are per request, or a month's where requests are unknown; `requests` are a day's. Shares are 0 to 1.
-    `models`: the shares of models by name, as estimated and as used.
+    Amounts are per request, or per month if requests are unknown; `requests` are per day. Shares are 0 to 1. `models`:
+    shares of models by name, as estimated and as used.
     """
 
     input: Input
@@ -156,9 +158,9 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`monthly_usd`: the pace, None where too little is known. `differences`: the largest effect first.
+    """`monthly_usd`: the pace, None if too little is known. `differences`: largest effect first.
 
-    `rest_usd`: the difference in dollars beyond `differences`; None without a pace. `by_request`: whether requests are
+    `rest_usd`: the difference in USD beyond `differences`; None without a pace. `by_request`: whether requests are
     known. `nothing_used`: the scope used nothing in the whole stretch.
     """
 
@@ -173,7 +175,7 @@ class Comparison:
 def compared(
     kept_usd: Decimal, estimate: Estimate, used: Sequence[Used], stretch: Stretch, pace: Decimal | None, card: RateCard
 ) -> Comparison:
-    """`kept_usd`: the estimate as it was kept; `estimate`: of the same words at today's prices. `pace`: USD a month."""
+    """`kept_usd`: the estimate as saved; `estimate`: the same words at today's prices. `pace`: USD a month."""
     if not any(any(each.counts) for each in used):
         return Comparison(kept_usd, pace, (), None, by_request=False, nothing_used=True)
     prices = Difference(Input.PRICES, None, None, Fraction(estimate.monthly_usd) - Fraction(kept_usd))
@@ -183,7 +185,7 @@ def compared(
     if not known:
         found = [each._replace(usd=None) for each in found if each.input not in (Input.PRICES, Input.REQUESTS)]
         if not by_request:
-            # Tokens of a month are a pace as well.
+            # Tokens of a month need a pace as well.
             found = [each for each in found if each.input in SHARES or each.input is Input.MODELS]
     notable = [each for each in found if _is_notable(each)]
     notable.sort(key=lambda each: -abs(each.usd or Fraction(0)))
@@ -194,7 +196,7 @@ def compared(
 
 
 def every_difference(estimate: Estimate, used: Sequence[Used], stretch: Stretch, card: RateCard) -> list[Difference]:
-    """Of all inputs, also of those that are as estimated: the effects lead from the estimate to what was used.
+    """Differences of all inputs, also unchanged ones: together they lead from the estimate to actual usage.
 
     At the prices of the stretch's last day.
     """
@@ -206,7 +208,7 @@ def _are_counted(used: Sequence[Used]) -> bool:
 
 
 class _Steps:
-    """The estimate's month, made into the measured one step by step."""
+    """Turns the estimated month into the measured one, step by step."""
 
     def __init__(self, estimate: Estimate, used: Sequence[Used], stretch: Stretch, card: RateCard, on: date) -> None:
         workload = estimate.workload
@@ -238,7 +240,7 @@ class _Steps:
         return tuple(map(Fraction, counts))
 
     def _estimated_prices(self) -> Amounts:
-        """What one of each kind costs on the mean of the estimate, whose models have their shares."""
+        """Mean price of each kind of token over the estimate's models, by their shares."""
         kinds = ("input", "cache_write_5m", "cache_write_1h", "cache_read", "output", "web_search")
         found = []
         for place, kind in enumerate(kinds):
@@ -256,7 +258,7 @@ class _Steps:
         )
 
     def _to(self, tokens: Amounts) -> Fraction:
-        """Goes on to these tokens; the dollars that this changes."""
+        """Replace the tokens; return the change in USD."""
         before, self._tokens = self._tokens, tokens
         return sum(
             ((now - then) * price for now, then, price in zip(tokens, before, self._prices, strict=True)), Fraction(0)
@@ -280,7 +282,7 @@ class _Steps:
         return Difference(Input.PROMPT, self._per_request(Fraction(before)), self._per_request(Fraction(now)), usd)
 
     def _to_cache(self) -> list[Difference]:
-        """What is cached, how much of that is read, and for how long the rest is written."""
+        """Replace cache use: the cached share, the share read from cache, and the lifetime of writes."""
         then, now = _Cache.of(self._tokens), _Cache.of(self._actual)
         hit = now.hit if then.hit is None else then.hit
         ttl = "1h" if self._estimate.workload.ttl == "1h" else "5m"
@@ -308,7 +310,7 @@ class _Steps:
         return Difference(Input.SEARCHES, self._per_request(before), self._per_request(now), usd)
 
     def _to_rows(self) -> list[Difference]:
-        """From the estimate's models and terms to those of each row."""
+        """Replace the estimate's models and terms by those of each row."""
         before = sum((n * price for n, price in zip(self._tokens, self._prices, strict=True)), Fraction(0))
         terms = [self._terms] * len(self._used)
         now = self._cost(terms)
@@ -333,7 +335,7 @@ class _Steps:
         return total * self._scale
 
     def _models(self) -> Mapping[str, Fraction]:
-        """By requests, or by tokens where those are unknown."""
+        """Shares of models by requests, or by tokens if requests are unknown."""
         return _shares(
             (self._name(each.model), Fraction(each.counts.tokens if each.requests is None else each.requests))
             for each in self._used
@@ -353,9 +355,9 @@ class _Steps:
 
 
 class _Cache(NamedTuple):
-    """Of the prompt, the share that is cached; of that, the share that is read; of the rest, what lives an hour.
+    """Cached share of the prompt; share of that read from cache; share of the rest written for an hour.
 
-    None: of nothing.
+    None: nothing to take a share of.
     """
 
     cached: Fraction
@@ -375,7 +377,7 @@ class _Cache(NamedTuple):
 
 
 def _cached(prompt: Fraction, cached: Fraction, hit: Fraction, long: Fraction) -> Amounts:
-    """The kinds of a prompt, from the shares of `_Cache`."""
+    """Token kinds of a prompt, from the shares of `_Cache`."""
     written = prompt * cached * (1 - hit)
     return prompt * (1 - cached), written * (1 - long), written * long, prompt * cached * hit
 
@@ -397,7 +399,7 @@ def _is_notable(difference: Difference) -> bool:
         return any(gap >= LEAST_POINTS for gap in gaps)
     estimated_, actual_ = difference.estimated, difference.actual
     if difference.input in SHARES:
-        # What there is nothing of shows in the share that is cached.
+        # Zero amounts already show in the cached share.
         return estimated_ is not None and actual_ is not None and abs(actual_ - estimated_) >= LEAST_POINTS
     before, after = estimated_ or Fraction(0), actual_ or Fraction(0)
     return abs(after - before) > LEAST_CHANGE * max(before, after)

@@ -1,4 +1,4 @@
-"""A budget: whose spend, over which periods, against which limits."""
+"""Budgets: whose spend counts, over which periods, against which limits."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -33,11 +33,11 @@ class Weekday(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """One stretch, aware UTC, `ends_at` exclusive. `key` names it for the store and in ids: `2026-11`; `period_name`
-    says it for people.
+    """A period, aware UTC, `ends_at` exclusive. `key` identifies it in the store and in ids: `2026-11`; `period_name`
+    is its display name.
 
     A week that begins on Monday has its ISO number, `2026-W47`; any other has its first day, `week-2026-11-15`, so that
-    the two are never taken for each other.
+    the two cannot be confused.
     """
 
     key: str
@@ -45,7 +45,7 @@ class Period:
     ends_at: datetime
 
     def left(self, now: datetime) -> timedelta:
-        """What is left of the period at `now`: all of it before it has begun, zero once it is over."""
+        """Time left of the period at `now`: all of it before it begins, zero once it is over."""
         return max(self.ends_at - max(now, self.starts_at), timedelta())
 
     def is_over(self, now: datetime) -> bool:
@@ -73,7 +73,8 @@ def period_at(kind: PeriodKind, zone: ZoneInfo, now: datetime, week_starts: Week
 
 
 def period_name(key: str, now: datetime) -> str:
-    """`November`, `the week of 9 Nov`, `14 Nov` or `10 Nov to 15 Nov`; the year where it is not the one of `now`.
+    """Display name: `November`, `the week of 9 Nov`, `14 Nov` or `10 Nov to 15 Nov`; with the year if it is not the one
+    of `now`.
 
     A key of another form is its own name.
     """
@@ -95,7 +96,9 @@ def period_name(key: str, now: datetime) -> str:
 
 
 def in_period(key: str, now: datetime) -> str:
-    """`in November`, `in the week of 9 Nov`, `on 14 Nov`, `in the days 10 Nov to 15 Nov`."""
+    """Display name with preposition: `in November`, `in the week of 9 Nov`, `on 14 Nov`, `in the days 10 Nov to 15
+    Nov`.
+    """
     name = period_name(key, now)
     if ".." in key:
         return tr("in the days {days}", days=name)
@@ -121,7 +124,7 @@ def period_before(kind: PeriodKind, zone: ZoneInfo, period: Period, week_starts:
 def periods_since(
     kind: PeriodKind, zone: ZoneInfo, since: datetime, now: datetime, week_starts: Weekday = Weekday.MONDAY
 ) -> list[Period]:
-    """The periods that ended after `since`, and the one that contains `now`; the oldest first."""
+    """The periods that ended after `since`, and the one that contains `now`; oldest first."""
     periods = [period_at(kind, zone, now, week_starts)]
     while periods[0].starts_at > since:
         periods.insert(0, period_before(kind, zone, periods[0], week_starts))
@@ -155,17 +158,17 @@ class ScopeKind(StrEnum):
 
 
 BILLED = frozenset({ScopeKind.ORGANIZATION, ScopeKind.WORKSPACE})
-"""Kinds of which the cost report has rows. What others spend follows from tokens alone."""
+"""Kinds that the cost report has rows for. Spend of others is computed from tokens alone."""
 
 ATTRIBUTED = frozenset({ScopeKind.PRODUCT, ScopeKind.GROUP, ScopeKind.AGENT, ScopeKind.ACTOR})
-"""Kinds that only Anthropic's own attribution knows: budgets of these count its dollars by UTC day."""
+"""Kinds that only Anthropic's own attribution has: budgets of these count its USD by UTC day."""
 
 LOGGED = frozenset({ScopeKind.FEATURE, ScopeKind.USER, ScopeKind.TAG})
-"""Kinds that only the applications' own usage log knows: budgets of these count the ledger."""
+"""Kinds that only the applications' own usage log has: budgets of these count the ledger."""
 
 
 class LimitKind(StrEnum):
-    """The limits of a budget. `threshold`: a share of the upper one, reported on the way to it."""
+    """Limits of a budget. `threshold`: a share of the highest limit, reported on the way to it."""
 
     SOFT = "soft"
     HARD = "hard"
@@ -187,10 +190,10 @@ class Limit:
 @dataclass(frozen=True, slots=True)
 class Scope:
     """`value`: a workspace id, a key id, a model id or family, a feature, a user id, a tag as NAME=VALUE, a team, or a
-    product, group, agent or actor as Anthropic calls it.
+    product, group, agent or actor as Anthropic names it.
 
-    None for the organization. `parts`: the scopes that a team's budget counts, each response once; they are of one
-    source, Anthropic's usage or the applications' log. Empty for every other kind, and for a team that nobody knows.
+    None for the organization. `parts`: the scopes that a team's budget counts, each response once; all of one source,
+    Anthropic's usage or the applications' log. Empty for every other kind, and for an unknown team.
     """
 
     kind: ScopeKind
@@ -199,7 +202,7 @@ class Scope:
 
     @property
     def is_logged(self) -> bool:
-        """Whether the applications' own usage log is what counts."""
+        """Whether the scope counts the applications' own usage log."""
         return self.kind in LOGGED or any(part.kind in LOGGED for part in self.parts)
 
     @property
@@ -226,15 +229,15 @@ WRITTEN = {
     **dict.fromkeys((ScopeKind.FEATURE, ScopeKind.PRODUCT, ScopeKind.TEAM), A_NAME),
     ScopeKind.TAG: tr_noop("{kind} needs a NAME=VALUE after a colon, as in {kind}:NAME=VALUE"),
 }
-"""What to say where nothing follows the colon."""
+"""What a scope needs after the colon, for error messages."""
 
 CHAT = "chat"
-"""The origin of budgets that were set there."""
+"""Origin of budgets that were set in chat."""
 
 
 def parse_scope(text: str) -> Scope:
-    """`organization`, or a kind and a value: `workspace:ID`, `model:ID-or-family`, `feature:NAME`, `tag:NAME=VALUE`,
-    `team:NAME`, `product:NAME`.
+    """Parse `organization`, or a kind and a value: `workspace:ID`, `model:ID-or-family`, `feature:NAME`,
+    `tag:NAME=VALUE`, `team:NAME`, `product:NAME`.
 
     Raises ValueError with one clause.
     """
@@ -266,7 +269,7 @@ def parse_scope(text: str) -> Scope:
 
 @dataclass(frozen=True, slots=True)
 class RaisedLimit:
-    """A limit that is `usd` instead of `base_usd` from `starts_at` until `until`, which is at most its period's end."""
+    """A limit raised from `base_usd` to `usd` from `starts_at` until `until`, at most until its period ends."""
 
     kind: LimitKind
     base_usd: Decimal
@@ -283,13 +286,13 @@ class RaisedLimit:
 class Budget:
     """Limits are USD above zero without trailing zeros; at least one is set, and soft is below hard.
 
-    `origin` says where the budget is written down, for the answer to somebody who wants to change it. `thresholds`: per
-    cents (1 to 99, rising) of the hard limit, or of the soft one where there is no hard one.
+    `origin`: where the budget is configured, for whoever wants to change it. `thresholds`: per cents (1 to 99, rising)
+    of the hard limit, or of the soft one if there is no hard one.
 
-    `channel`: the id of the Slack channel for its alerts; None for the main one. `owners`: ids of Slack users (`U…`)
-    and user groups (`S…`). `mention`: the levels at which they are mentioned; None where nothing is set. `team`: whose
-    channel, owners and mentions it takes where it has none of its own. `raises`: of its limits, the recent ones; where
-    one is in force, it is in `soft_usd` or `hard_usd` (`bot.budgets.raises`).
+    `channel`: id of the Slack channel for its alerts; None for the main one. `owners`: ids of Slack users (`U…`) and
+    user groups (`S…`). `mention`: levels at which they are mentioned; None if not set. `team`: provides channel, owners
+    and mentions that the budget does not set. `raises`: recent raises of its limits; one in force is already in
+    `soft_usd` or `hard_usd` (`bot.budgets.raises`).
     """
 
     name: str
@@ -309,13 +312,13 @@ class Budget:
 
     @property
     def raised(self) -> tuple[RaisedLimit, ...]:
-        """The raises that its limits show."""
+        """The raises that its limits include now."""
         shown = {each.kind: each for each in self.raises if each.base_usd < each.usd == self.limit(each.kind)}
         return tuple(shown[kind] for kind in LIMITS if kind in shown)
 
     @property
     def highest_usd(self) -> Decimal | None:
-        """The limit that shares refer to: the hard one, or else the soft one."""
+        """The limit that shares refer to: the hard one, else the soft one."""
         return self.hard_usd or self.soft_usd
 
     def period_at(self, now: datetime) -> Period:
@@ -327,19 +330,19 @@ class Budget:
         return period_before(self.period, self.zone, period, self.week_starts)
 
     def periods_since(self, since: datetime, now: datetime) -> list[Period]:
-        """The budget's periods that ended after `since`, and the one that contains `now`; the oldest first."""
+        """The budget's periods that ended after `since`, and the one that contains `now`; oldest first."""
         return periods_since(self.period, self.zone, since, now, self.week_starts)
 
     def limit(self, kind: LimitKind) -> Decimal | None:
-        """The soft or hard limit in USD, or None where the budget has none."""
+        """The soft or hard limit in USD; None if the budget has none."""
         return self.soft_usd if kind is LimitKind.SOFT else self.hard_usd
 
     def limits(self) -> list[Limit]:
-        """The soft and the hard limit, as far as the budget has them."""
+        """The soft and the hard limit, if set."""
         return [Limit(kind, usd) for kind in LIMITS if (usd := self.limit(kind)) is not None]
 
     def marks(self) -> dict[Decimal, int]:
-        """The thresholds in USD, rising, with their per cents; none that is a limit as well."""
+        """Thresholds in USD, rising, with their per cents; without those that equal a limit."""
         if self.highest_usd is None:
             return {}
         marks = {(self.highest_usd * percent / 100).normalize(): percent for percent in self.thresholds}

@@ -1,4 +1,4 @@
-"""A budget's spend at one moment, with the names that people know: alerts keep it as it was at the decision."""
+"""A budget's spend at one moment, with display names: alerts keep it as it was at the decision."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,14 +12,13 @@ from bot.usage.store_reads import Names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedMover:
-    """One of the largest callers of the last 24 hours; names are those that people know.
+    """One of the largest callers of the last 24 hours, with display names.
 
     `logged`: from the applications' own log, where `workspace` is the feature and `key` the user, tags and the like.
 
-    `before_usd`: of the 24 hours before, None without any. `seen_before`: whether this caller was ever used before the
-    last 24 hours; None where that is not known. `by_mode`: it has risen because a change of the fallback mode moved
-    the caller to this model, or back to it. `since`: of a caller of what is provisional, when `usd` begins; it has no
-    24 hours.
+    `before_usd`: of the 24 hours before, None without any. `seen_before`: whether this caller was used before the last
+    24 hours; None if unknown. `by_mode`: it rose because a change of the fallback mode moved the caller to or back to
+    this model. `since`: for a caller of provisional spend, the start of the time that `usd` covers instead of 24 hours.
     """
 
     model: str
@@ -35,9 +34,9 @@ class NamedMover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedCause:
-    """What changed in a caller's usage and about how many dollars that explains; names are those that people know.
+    """What changed in a caller's usage and about how many USD that explains, with display names.
 
-    What `before` and `after` count is the kind's to say. `by_mode`: as for movers.
+    The unit of `before` and `after` depends on the kind. `by_mode`: as for movers.
     """
 
     kind: CauseKind
@@ -53,7 +52,7 @@ class NamedCause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModeShare:
-    """What the last 24 hours without a mode would have cost under a mode's ceiling, as a share of what they cost.
+    """Cost of the last 24 hours without a mode under a mode's ceiling, as a share of their actual cost.
 
     1 is the same, less is cheaper. `model`: the ceiling; None for a mode without one, which changes nothing.
     """
@@ -65,16 +64,15 @@ class ModeShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetSpend:
-    """A budget's spend and trend at one moment: what alerts and `status` are both rendered from.
+    """A budget's spend and trend at one moment, for alerts and `status`.
 
-    `provisional_usd`: the part of `spent_usd` that only applications have logged, since `provisional_since`.
-    `raised`: its limits that are raised for a while.
-    `hidden`: why the sum is "at least". `expected_usd`: where the period ends by the forecast, in the range from
-    `low_usd` to `high_usd`; all None with less than six hours of data, for a period that is over, and where the data
-    was stale. `attributed`: all of it is what Anthropic itself attributes.
-    `forecast_mode`: the fallback mode that the expected end reckons with; None where that is not known.
-    `shares`: of every mode against none, so that savings can be drawn for any mode in force; empty where
-    nothing was used. `as_of`: the age of all of it. `stale_at`: when it was drawn, where the data was stale then.
+    `provisional_usd`: the part of `spent_usd` that only applications have logged, since `provisional_since`. `raised`:
+    its limits that are raised for a while. `hidden`: why the sum is "at least". `expected_usd`: forecast of the
+    period's end, in the range from `low_usd` to `high_usd`; all None with less than six hours of data, for a period
+    that is over, and with stale data. `attributed`: all of it is Anthropic's own attribution. `forecast_mode`: the
+    fallback mode assumed by the forecast; None if unknown. `shares`: cost of every mode against none, so that savings
+    can be shown for any mode in force; empty without usage. `as_of`: age of all of it. `stale_at`: when it was drawn,
+    if the data was stale then.
     """
 
     budget: str
@@ -107,17 +105,17 @@ class BudgetSpend:
 
     @property
     def left_usd(self) -> Decimal | None:
-        """What is still expected to be spent in the period; None without a forecast."""
+        """USD still expected in the period; None without a forecast."""
         return None if self.expected_usd is None else max(self.expected_usd - self.spent_usd, Decimal(0))
 
     def not_extrapolated(self, now: datetime) -> "BudgetSpend":
-        """The same drawn at `now` from data that is stale by then: nothing is said of the rest of the period."""
+        """The same without a forecast, for data that is stale at `now`."""
         return replace(self, expected_usd=None, low_usd=None, high_usd=None, shares=(), stale_at=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownSum:
-    """What a budget's period comes to as far as it is known. `limit_usd`: the higher of its limits."""
+    """Known spend of a budget's period. `limit_usd`: the higher of its limits."""
 
     budget: str
     period: str
@@ -133,7 +131,7 @@ def named_mover(
     by_mode: bool = False,
     since: datetime | None = None,
 ) -> NamedMover:
-    """`seen_before`, `by_mode`, `since`: as in `NamedMover`."""
+    """`seen_before`, `by_mode`, `since`: see `NamedMover`."""
     return NamedMover(
         model=mover.model,
         workspace=names.workspaces.get(mover.workspace_id, mover.workspace_id),
@@ -148,7 +146,7 @@ def named_mover(
 
 
 def named_cause(cause: Cause, names: Names, *, by_mode: bool = False) -> NamedCause:
-    """`by_mode`: as in `NamedCause`."""
+    """`by_mode`: see `NamedCause`."""
     return NamedCause(
         kind=cause.kind,
         model=cause.model,

@@ -1,7 +1,7 @@
-"""Planned spend: at which times spend far above what is usual is no surprise, as people write it. Pure.
+"""Planned spend: times at which high spend is expected, parsed from text. Pure.
 
-An entry says when by the wall clock of its zone. A time that a change of the clock leaves out begins as much later; of
-one that comes twice the first counts. How long it lasts is time that passes, whatever clocks do.
+An entry starts by the wall clock of its zone. A time skipped by a clock change starts that much later; of one that
+occurs twice the first counts. Its length is elapsed time, whatever clocks do.
 """
 
 import re
@@ -26,12 +26,12 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class CalendarWordsError(Exception):
-    """Words that make no entry; the text is one sentence with the remedy."""
+    """The text is not a valid entry; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """On which days: those of the week (Monday is 0), those of the month, or one date; the other two are empty."""
+    """Days of an entry: of the week (Monday is 0), of the month, or one date; the other two are empty."""
 
     weekdays: tuple[int, ...] = ()
     month_days: tuple[int, ...] = ()
@@ -46,7 +46,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`at`: when it begins, by the wall clock of `zone`. `scope`: whose spend it is; None for everybody's."""
+    """`at`: start time by the wall clock of `zone`. `scope`: whose spend it is; None for everybody's."""
 
     name: str
     rule: Rule
@@ -56,7 +56,7 @@ class Entry:
     scope: Scope | None = None
 
     def words(self) -> str:
-        """The words after the name that make this entry, the scope apart."""
+        """The text after the name that makes this entry, without the scope."""
         rule = self.rule
         if rule.on is not None:
             days = f"on {rule.on.isoformat()}"
@@ -71,7 +71,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch in which spend is planned, or expected. `name`: of its entry; None where somebody expects it this once.
+    """A stretch of planned or expected spend. `name`: of its entry; None for a one-off expectation.
 
     `scope`: whose spend; None for everybody's.
     """
@@ -82,21 +82,22 @@ class Window:
     name: str | None = None
 
     def covers(self, scope: Scope) -> bool:
-        """Whether all that this scope counts is planned."""
+        """Whether all spend of this scope is planned."""
         return self.scope in (None, ORGANIZATION, scope)
 
     def touches(self, scope: Scope) -> bool:
-        """Whether the scope counts some of it, as far as scopes alone show."""
+        """Whether some spend of the scope is planned, as far as scopes alone show."""
         return self.covers(scope) or scope == ORGANIZATION
 
     def holds(self, moment: datetime) -> bool:
-        """Whether it is on at `moment`."""
+        """Whether it covers `moment`."""
         return self.starts_at <= moment < self.ends_at
 
 
 class Reach(Enum):
-    """Which budgets an entry concerns. `LOGGED`: those that count the applications' log; `ATTRIBUTED`: those that count
-    what Anthropic attributes; `NOTHING`: none."""
+    """Which budgets an entry affects. `LOGGED`: those that count the applications' log; `ATTRIBUTED`: those that count
+    Anthropic's attribution; `NOTHING`: none.
+    """
 
     ALL = auto()
     LOGGED = auto()
@@ -105,10 +106,10 @@ class Reach(Enum):
 
 
 def reach_of(scope: Scope, budgets: Iterable[Budget]) -> Reach:
-    """What a planned time for this scope keeps quiet, with a team's `parts` in it.
+    """Which budgets a planned time for this scope mutes; a team's scope has its `parts`.
 
-    Anthropic's usage does not say which of it is of a feature, user, tag, product, group, agent or actor: nothing can
-    be left out of budgets that count it. A team is known to them by a budget of its own.
+    Anthropic's usage does not tell features, users, tags, products, groups, agents or actors apart, so budgets that
+    count it cannot leave any of these out. A team reaches them only through a budget of its own.
     """
     scopes = [budget.scope for budget in budgets]
     teams = {(each.value or "").casefold() for each in scopes if each.kind is ScopeKind.TEAM}
@@ -122,10 +123,10 @@ def reach_of(scope: Scope, budgets: Iterable[Budget]) -> Reach:
 
 
 def windows_of(entry: Entry, since: datetime, until: datetime) -> list[Window]:
-    """The occurrences that lie between these moments, at least in part; the oldest first."""
+    """Occurrences that overlap this time; oldest first."""
     if until <= since:
         return []
-    # A zone is at most 14 hours ahead of UTC; an occurrence may have begun as long before as it lasts.
+    # A zone is at most 14 hours ahead of UTC; an occurrence may have begun its whole length before.
     first = (since - entry.lasts - DAY).astimezone(UTC).date()
     days = ((until + DAY).astimezone(UTC).date() - first).days
     found = (_occurrence(entry, first + index * DAY) for index in range(days + 1))
@@ -133,13 +134,13 @@ def windows_of(entry: Entry, since: datetime, until: datetime) -> list[Window]:
 
 
 def all_windows(entries: Iterable[Entry], since: datetime, until: datetime) -> list[Window]:
-    """Of several entries, the oldest first."""
+    """Occurrences of several entries, oldest first."""
     found = (window for entry in entries for window in windows_of(entry, since, until))
     return sorted(found, key=lambda window: window.starts_at)
 
 
 def next_window(entry: Entry, now: datetime) -> Window | None:
-    """The occurrence that is on, or the next one within a year; None where there is none any more."""
+    """The current occurrence, or the next one within a year; None if there is none."""
     for months in (2, 13):
         found = windows_of(entry, now, now + months * 31 * DAY)
         if found:
@@ -148,19 +149,19 @@ def next_window(entry: Entry, now: datetime) -> Window | None:
 
 
 def quiet(windows: Sequence[Window], budget: Budget, moment: datetime) -> Window | None:
-    """The window that is on for all that a budget counts; what is expected this once is so of its own scope alone."""
+    """The window that covers everything a budget counts; a one-off expectation covers only its own scope."""
     on = (each for each in windows if each.holds(moment) and each.covers(budget.scope))
     return next((each for each in on if each.name is not None or each.scope == budget.scope), None)
 
 
 def entry_of(name: str, words: str, scope: Scope | None = None) -> Entry:
-    """The entry of kept words. Raises `CalendarWordsError`."""
+    """The entry of stored words. Raises `CalendarWordsError`."""
     found, scope_words = _parsed(name, words)
     return Entry(found.name, found.rule, found.at, found.lasts, found.zone, scope or _scope(scope_words))
 
 
 def parse_entry(text: str, today: date) -> Entry:
-    """`"batch night" every fri 22:00 for 6h [zone=…] [for=feature:…]`. Raises `CalendarWordsError`."""
+    """Parse `"batch night" every fri 22:00 for 6h [zone=…] [for=feature:…]`. Raises `CalendarWordsError`."""
     name, words = split_name(text)
     if not name:
         raise CalendarWordsError(tr("The name comes first, as in calendar add {example}.", example=EXAMPLE))
@@ -175,7 +176,7 @@ _BEGINS = re.compile(r"(?:^|\s)(every|each|on|毎日|毎週|平日)(?=\s|$)", re
 
 
 def split_name(text: str) -> tuple[str, str]:
-    """The name, in quotes or up to the word that begins a rule, and what stands behind it."""
+    """The name, quoted or up to the word that begins a rule, and the rest."""
     match = _QUOTED.fullmatch(text)
     if match is not None:
         name, rest = match[1], match[2]
@@ -255,7 +256,7 @@ def _lasts(text: str) -> timedelta:
 
 
 def _at(text: str) -> tuple[time, str]:
-    """The time of the day, midnight where none is named, and the text without it."""
+    """The time of day, midnight if none is given, and the text without it."""
     match = _CLOCK.search(text)
     if match is None:
         return time(), text
@@ -349,7 +350,7 @@ def _length(lasts: timedelta) -> str:
 
 
 def overlap(window: Window, since: datetime, until: datetime) -> Iterator[datetime]:
-    """The whole UTC hours that the window touches, of those between these moments."""
+    """Whole UTC hours between these moments that the window overlaps."""
     hour = max(window.starts_at, since).replace(minute=0, second=0, microsecond=0)
     while hour < min(window.ends_at, until):
         yield hour

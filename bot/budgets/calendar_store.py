@@ -1,4 +1,4 @@
-"""The calendar and what people expect, in the database: kept with an audit entry, read once until it changes."""
+"""The calendar and expectations in the database: stored with an audit entry, cached until they change."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ from bot.language import tr
 
 ACTION = "calendar"
 EXPECTED = "expected"
-"""What the audit trail calls them."""
+"""Their name in the audit trail."""
 
 STILL_KNOWN = 35 * DAY
 """Longer than a forecast looks back."""
 
 
 class FullError(Exception):
-    """There are as many entries as may be; the text is one sentence with the remedy."""
+    """The calendar is full; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptEntry:
-    """An entry with the Slack user id of whoever added it."""
+    """An entry, with the Slack user id of whoever added it."""
 
     entry: Entry
     added_by: str
@@ -38,9 +38,9 @@ class KeptEntry:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Spend far above what is usual is expected for a budget until then. `ended_by`: who expects it no more, or anew.
+    """High spend of a budget is expected until `until`. `ended_by`: who withdrew or replaced it.
 
-    One that was taken back ends when it began.
+    A withdrawn one ends when it began.
     """
 
     id: int
@@ -54,7 +54,7 @@ class Expectation:
 
     @property
     def ends_at(self) -> datetime:
-        """When it ends, or was taken back."""
+        """When it ends or was withdrawn."""
         return self.until if self.ended_at is None else min(self.ended_at, self.until)
 
     def holds(self, now: datetime) -> bool:
@@ -64,13 +64,13 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """All that is planned or expected, and was so lately; the same value as long as nothing has changed."""
+    """Everything planned or expected now or recently; the same object while nothing has changed."""
 
     kept: tuple[KeptEntry, ...] = ()
     expected: tuple[Expectation, ...] = ()
 
     def windows(self, since: datetime, until: datetime) -> list[Window]:
-        """The occurrences of the calendar between these moments, the oldest first."""
+        """Occurrences of the calendar between these moments, oldest first."""
         return all_windows((one.entry for one in self.kept), since, until) if self.kept else []
 
 
@@ -86,7 +86,7 @@ class CalendarStore:
         self._known: tuple[int, Plans] | None = None
 
     def plans(self, now: datetime) -> Plans:
-        """What is known of planned and expected spend."""
+        """Known planned and expected spend."""
         version, known = self._versions.current(self._engine).get(BUDGETS, 0), self._known
         if known is None or known[0] != version:
             lately = select(expectations).where(expectations.c.until > now - STILL_KNOWN).order_by(expectations.c.id)
@@ -97,7 +97,7 @@ class CalendarStore:
         return known[1]
 
     def add(self, entry: Entry, by: str, now: datetime) -> Entry | None:
-        """Keep it; returns the entry of its name that it replaces. Raises `FullError`."""
+        """Add an entry; returns the one with its name that it replaces. Raises `FullError`."""
         with audited(self._engine) as connection:
             lock_for_writers(connection, calendar)
             rows = connection.execute(select(calendar)).all()
@@ -115,7 +115,7 @@ class CalendarStore:
         return None if replaced is None else replaced.entry
 
     def remove(self, name: str, by: str, now: datetime) -> bool:
-        """Forget it. False where there is none of this name."""
+        """Remove an entry. False if there is none with this name."""
         with audited(self._engine) as connection:
             gone = connection.execute(delete(calendar).where(calendar.c.name == name))
             if not gone.rowcount:
@@ -126,14 +126,14 @@ class CalendarStore:
         return True
 
     def changed(self) -> None:
-        """This copy has changed an expectation in a transaction of its own."""
+        """Drop the cache after this copy has changed an expectation in its own transaction."""
         self._versions.changed()
 
 
 def expect(
     connection: Connection, subject: str, alert_id: int | None, by: str, until: datetime, now: datetime
 ) -> Expectation:
-    """Expect spend of a budget, instead of what was expected of it before; in the caller's transaction."""
+    """Expect high spend of a budget, replacing an earlier expectation; in the caller's transaction."""
     lock_for_writers(connection, expectations)
     for present in _open(connection, expectations.c.subject == subject, now):
         _end(connection, present, by, now)
@@ -145,12 +145,12 @@ def expect(
 
 
 def take_back(connection: Connection, expectation_id: int, by: str, now: datetime) -> Expectation | None:
-    """Expect it no more; in the caller's transaction. None where it is not in force, or there is none."""
+    """Withdraw an expectation, in the caller's transaction. None if it is not in force or does not exist."""
     lock_for_writers(connection, expectations)
     found = _open(connection, expectations.c.id == expectation_id, now)
     if not found:
         return None
-    # What was spent meanwhile was not expected either.
+    # Spend in the meantime was not expected either.
     _end(connection, found[0], by, found[0].starts_at)
     keep(connection, now, by, EXPECTED, "done", f"{found[0].subject} taken back")
     bump(connection, BUDGETS)
@@ -158,7 +158,7 @@ def take_back(connection: Connection, expectation_id: int, by: str, now: datetim
 
 
 def expected_of(connection: Connection, alert_id: int) -> Expectation | None:
-    """What was said last at this alert and not taken back."""
+    """The last expectation set at this alert and not withdrawn."""
     query = (
         select(expectations)
         .where(expectations.c.alert_id == alert_id, expectations.c.ended_at.is_(None))
@@ -187,7 +187,7 @@ def _kept(row: Row[Any]) -> KeptEntry | None:
     try:
         entry = entry_of(row.name, row.words, None if row.scope is None else parse_scope(row.scope))
     except (CalendarWordsError, ValueError):
-        # Another version has written it.
+        # Written by another version.
         return None
     return KeptEntry(entry, row.added_by, row.added_at)
 

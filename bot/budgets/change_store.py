@@ -1,4 +1,4 @@
-"""What was changed of budgets, and by whom: kept rows, each announced once in the budget's channel."""
+"""History of budget changes: what changed and by whom, each announced once in the budget's channel."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,7 +16,7 @@ from bot.notify.store import insert_in_one_channel
 
 SET, CHANGED, REMOVED = "set", "changed", "removed"
 OF_BUDGETS = (SET, CHANGED, REMOVED)
-"""Actions that change the budget itself. Any other is about a raise of one of its limits, by the raise's state."""
+"""Actions that change the budget itself. All others are states of a raise."""
 
 RAISED = "raised"
 MOST_SHOWN = 20
@@ -24,9 +24,9 @@ MOST_SHOWN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetChange:
-    """A change of a budget, as the channel is notified of it. `before`, `after`: the words that make it, None for none.
+    """A change of a budget as announced in the channel. `before`, `after`: words of the budget, None for none.
 
-    `undone_by`: who has set it back.
+    `undone_by`: who undid it.
     """
 
     kind: Literal["budget_change"] = "budget_change"
@@ -66,7 +66,7 @@ class HistoryStore:
         self._engine = engine
 
     def newest(self, budget: str | None, most: int = MOST_SHOWN) -> list[HistoryEntry]:
-        """The newest changes of one budget, or of all; the newest first."""
+        """The newest changes of one budget, or of all; newest first."""
         query = select(budget_changes).order_by(budget_changes.c.id.desc()).limit(most)
         if budget is not None:
             query = query.where(budget_changes.c.budget == budget)
@@ -77,7 +77,9 @@ class HistoryStore:
             ]
 
     def newest_id(self, budget: str) -> int:
-        """By which is seen whether a budget was changed since, and be it back and forth; 0 before its first change."""
+        """Id of the budget's newest change; shows whether it was changed since, even back and forth. 0 before the
+        first.
+        """
         query = select(func.max(budget_changes.c.id)).where(
             budget_changes.c.budget == budget, budget_changes.c.action.in_(OF_BUDGETS)
         )
@@ -94,7 +96,7 @@ def record_change(
     now: datetime,
     channel: str | None = None,
 ) -> None:
-    """Keep a change and announce it, in the transaction that makes it. `channel`: the budget's own."""
+    """Store a change and announce it, in the transaction that makes it. `channel`: the budget's own."""
     was, will = (None if budget is None else budget_words(budget) for budget in (before, after))
     action = SET if was is None else REMOVED if will is None else CHANGED
     change_id = _insert(connection, name, by, now, action, was, will)
@@ -103,20 +105,20 @@ def record_change(
 
 
 def record_raise(connection: Connection, raised: Raise, by: str, now: datetime) -> None:
-    """Keep a step of a raise: its own message announces it."""
+    """Store a step of a raise, which its own message announces."""
     action = RAISED if raised.state is RaiseState.ACTIVE else raised.state.value
     was, will = f"{raised.limit}={raised.base_usd:f}", f"{raised.limit}={raised.usd:f} until={raised.until.isoformat()}"
     _insert(connection, raised.budget, by, now, action, was, will, raised.reason)
 
 
 def find_change(connection: Connection, change_id: int) -> Row[Any] | None:
-    """A change of a budget itself; None where there is none."""
+    """A change of a budget itself; None if there is none."""
     query = select(budget_changes).where(budget_changes.c.id == change_id, budget_changes.c.action.in_(OF_BUDGETS))
     return connection.execute(query).one_or_none()
 
 
 def mark_undone(connection: Connection, row: Row[Any], by: str, now: datetime) -> None:
-    """Note that a change was set back, and have its message say so, in the transaction that sets it back."""
+    """Record that a change was undone and update its message, in the transaction that undoes it."""
     values = {"undone_by": by, "undone_at": now}
     connection.execute(update(budget_changes).where(budget_changes.c.id == row.id).values(**values))
     change = BudgetChange(change_id=row.id, budget=row.budget, by=row.by, at=row.at, before=row.before, after=row.after)
@@ -124,7 +126,7 @@ def mark_undone(connection: Connection, row: Row[Any], by: str, now: datetime) -
 
 
 def budget_from(words: str | None) -> Budget | None:
-    """The budget of kept words; None without any. Raises `BudgetWordsError` where this version cannot read them."""
+    """The budget of stored words; None without any. Raises `BudgetWordsError` if this version cannot read them."""
     return None if words is None else budget_of(*split_budget_words(words))
 
 

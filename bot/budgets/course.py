@@ -1,4 +1,4 @@
-"""What charts show over time: the line of a budget's period, and the stretches of a report's rows."""
+"""Charts over time: the line of a budget's period, and the stretches of a report's rows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,18 +17,17 @@ from bot.budgets.usage_table import Money
 from bot.clock import DAY, HOUR, ceil_day, floor_hour
 
 MOST_POINTS = 20
-"""Of one chart (docs.slack.dev, data visualization block)."""
+"""Most points of a chart (docs.slack.dev, data visualization block)."""
 
 HOURS_APART = 2
-"""The points of a day."""
+"""Hours between the points of a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`points`: the last one is the end of the period; those of the past have no range.
+    """`points`: the last one is the end of the period; past ones have no range.
 
-    `until`: what is spent is known up to here. `unknown`: moments that are left out, since nothing is known of what was
-    used before them.
+    `until`: spend is known up to here. `unknown`: moments left out because earlier usage is unknown.
     """
 
     points: tuple[PathPoint, ...]
@@ -37,7 +36,7 @@ class Line:
 
 
 def moments_of(budget: Budget, period: Period) -> list[datetime]:
-    """The ends of days in the budget's zone, or hours of one day, at most `MOST_POINTS`; always the period's end."""
+    """Ends of days in the budget's zone, or hours of one day, at most `MOST_POINTS`; always the period's end."""
     ends: list[datetime] = []
     if budget.period is PeriodKind.DAY:
         at = period.starts_at
@@ -61,7 +60,7 @@ def line_of(
     until: datetime,
     path: Callable[[Sequence[datetime]], Sequence[PathPoint]],
 ) -> Line:
-    """`until`: up to when usage is counted. `path`: what is expected by moments to come."""
+    """`until`: usage counts up to here. `path`: expected spend at future moments."""
     past, to_come, unknown = [], [], []
     begin = period.starts_at
     for at in moments_of(budget, period):
@@ -85,11 +84,11 @@ def _is_known(live: LiveSpend, budget: Budget, begin: datetime, end: datetime) -
 
 
 MOST_STRETCHES = 20
-"""Of one chart (docs.slack.dev, data visualization block)."""
+"""Most stretches of a chart (docs.slack.dev, data visualization block)."""
 
 
 class Step(StrEnum):
-    """How long a stretch is. The days of a step of several are whole UTC days from the start of the report on."""
+    """Length of a stretch. Steps of several days are whole UTC days counted from the start of the report."""
 
     HOURS = "2 hours"
     DAY = "day"
@@ -103,7 +102,7 @@ _DAYS = {Step.DAY: 1, Step.TWO_DAYS: 2, Step.WEEK: 7}
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Aware UTC, `ends_at` exclusive. `runs`: the data ends within it."""
+    """A stretch, aware UTC, `ends_at` exclusive. `runs`: the data ends within it."""
 
     starts_at: datetime
     ends_at: datetime
@@ -112,10 +111,10 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """`stretches`: those of which anything is known, one after the other. `usd`: computed, by the id and the workspace
-    of a group, one amount for each stretch.
+    """`stretches`: consecutive, those with known usage. `usd`: computed, by id and workspace of a group, one amount per
+    stretch.
 
-    `unknown`: days, or hours of one day, of which no usage is known.
+    `unknown`: days, or hours of one day, without known usage.
     """
 
     step: Step
@@ -125,13 +124,13 @@ class Course:
 
 
 def course_of(snapshot: Snapshot, report: Report) -> Course:
-    """Of the groups of a report, up to the newest usage that its sums count."""
+    """The groups of a report over time, up to the newest usage that its sums count."""
     counted = snapshot.counted_until or report.as_of
     until = min(max(counted, report.as_of), report.period.ends_at)
     step, stretches = stretches_of(report.period, until)
     known = [each for each in stretches if snapshot.known_hours(each.starts_at, min(each.ends_at, ceil_hour(until)))]
     scopes = snapshot.index.scopes
-    # How many there are is asked for first: another thread may add some.
+    # Read the count first: another thread may add some.
     keys = [(key, number) for key, number in snapshot.index.groups(SCOPES[report.by], report.tag) if number < scopes]
     units = [added(list(_units(snapshot, each, scopes)), scopes) for each in known]
     usd: dict[tuple[str | None, str | None], list[Decimal]] = {}
@@ -151,7 +150,7 @@ def ceil_hour(moment: datetime) -> datetime:
 
 
 def stretches_of(period: Period, until: datetime) -> tuple[Step, list[Stretch]]:
-    """The stretches of a period of whole UTC days that have begun by `until`: at most `MOST_STRETCHES`."""
+    """The stretches of a period of whole UTC days that have begun by `until`; at most `MOST_STRETCHES`."""
     first = period.starts_at
     if period.ends_at - first <= DAY:
         return Step.HOURS, _cut(first, until, [first + 2 * HOUR * index for index in range(13)])
@@ -186,7 +185,7 @@ def _units(snapshot: Snapshot, stretch: Stretch, scopes: int) -> Iterator[Money]
 
 
 def _unknown(snapshot: Snapshot, since: datetime, until: datetime, length: timedelta) -> list[Stretch]:
-    """One after the other, those that touch each other as one."""
+    """Unknown stretches in order; adjacent ones are merged."""
     found: list[Stretch] = []
     begin = since
     while begin < until:

@@ -1,4 +1,4 @@
-"""Parts of days: the hours and minutes of which a stretch of time is put together, and what each comes to."""
+"""Parts of days: the hours and minutes that make up a stretch of time, and their sums."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ MINUTES = HOUR // MINUTE
 
 
 class Minutes:
-    """Immutable; nothing is worked out before it is asked for."""
+    """Immutable; everything is computed when first asked for."""
 
     def __init__(self, table: Table, index: UsageIndex, prices: UsagePrices, of_day: DayPrices) -> None:
         self.table = table
@@ -55,7 +55,7 @@ class Minutes:
         return found
 
     def assumed(self, first: int, last: int) -> Assumed:
-        """Scopes of the minutes from `first` up to `last` with models of theirs that are in no price table."""
+        """Scopes with models that are in no price table, in the minutes from `first` to before `last`."""
         rates = self._index.rate_of_group.values[self.table.group]
         unknown = self._of_day.assumed[rates] & (self.table.minute >= first) & (self.table.minute < last)
         if not unknown.any():
@@ -69,13 +69,13 @@ class Minutes:
 
 
 def within(ids: Numbers, count: int) -> Numbers:
-    """Without those that were not known yet when an array of this length was made."""
+    """The ids below `count`, known when an array of this length was made."""
     return ids if len(ids) == 0 or int(ids.max()) < count else ids[ids < count]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Hours of one UTC day: from `first` up to `last`, which is not one of them."""
+    """Hours of one UTC day, from `first` to before `last`."""
 
     day: date
     first: int
@@ -86,13 +86,13 @@ class Part:
         return self.first == 0 and self.last == HOURS
 
     def any_of(self, hours: int) -> bool:
-        """Whether any hour of a mask of the day's hours is one of these."""
+        """Whether the mask of the day's hours has any of these."""
         return bool(hours >> self.first & ((1 << self.last - self.first) - 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Minutes of an hour that is kept by the minute: from `first` up to `last`, which is not one of them."""
+    """Minutes of an hour that is kept by the minute, from `first` to before `last`."""
 
     hour: datetime
     first: int
@@ -101,9 +101,9 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The days that are held, put on each other: rows are days from `first` to `last`, columns are scopes.
+    """The held days stacked: rows are days from `first` to `last`, columns are scopes.
 
-    `odd`: days with an hour of which a row could not be read in full. `assumed`: those with an unknown model.
+    `odd`: days with an hour that has an unreadable row. `assumed`: days with an unknown model.
     """
 
     first: date
@@ -115,7 +115,7 @@ class Stack:
 
 
 def stacked(days: Mapping[date, Day], prices: UsagePrices) -> Stack:
-    """Of at least one day."""
+    """Stack at least one day."""
     first, last = min(days), max(days)
     scopes = max(len(day.units) for day in days.values())
     units = prices.zeros((last - first).days + 1, scopes)
@@ -135,7 +135,7 @@ def stacked(days: Mapping[date, Day], prices: UsagePrices) -> Stack:
 
 
 def parts_of(starts_at: datetime, ends_at: datetime) -> Iterator[Part]:
-    """The UTC hours that begin in [`starts_at`, `ends_at`), by their days."""
+    """The UTC hours that begin in [`starts_at`, `ends_at`), by day."""
     first = floor_hour(starts_at + HOUR - starts_at.resolution)
     last = floor_hour(ends_at + HOUR - ends_at.resolution)
     day = first.date()
@@ -157,7 +157,7 @@ def units_of(day: Day, part: Part, ids: Numbers) -> int:
 
 
 def hidden_of_part(day: Day, part: Part, ids: Numbers) -> int:
-    """The mask of reasons why the cost of these scopes may be higher."""
+    """Mask of reasons why the cost of these scopes may be higher."""
     if part.whole or day.hidden_hours is None:
         found, hidden, count = 0, day.hidden, len(day.hidden)
         for number in ids.tolist():
@@ -178,16 +178,16 @@ def assumed_of(day: Day, part: Part, ids: Numbers) -> set[str]:
 
 
 def minute_of(span: timedelta) -> int:
-    """Full minutes of a span, rounded up: a bucket belongs to the stretch in which it begins."""
+    """Minutes of a span, rounded up: a bucket belongs to the stretch in which it begins."""
     return -(-span // MINUTE)
 
 
 def midnight_from(moment: datetime) -> datetime:
-    """The first midnight that is not before it."""
+    """The first midnight at or after this moment."""
     begin = midnight(moment.date())
     return begin if begin == moment else begin + DAY
 
 
 def midnight(day: date) -> datetime:
-    """The beginning of a UTC day."""
+    """Start of a UTC day."""
     return datetime.combine(day, time(), UTC)

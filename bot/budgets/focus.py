@@ -1,7 +1,7 @@
 """Usage as rows of the FinOps Open Cost and Usage Specification (FOCUS 1.2). Pure.
 
 Source: focus.finops.org, columns of the dataset. One row for each UTC day, model, workspace, key, terms and kind of
-token, at list prices. What the specification wants and is not known here is empty; the account is the organization.
+token, at list prices. Unknown columns are empty; the account is the organization.
 """
 
 import json
@@ -29,9 +29,9 @@ PROVIDER = "Anthropic"
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What was used on a UTC day. `workspace`, `key`: id and name, None where not known.
+    """Usage of a UTC day. `workspace`, `key`: id and name, None if unknown.
 
-    `prompt_tokens`: as of `unit_prices`.
+    `prompt_tokens`: see `unit_prices`.
     """
 
     day: date
@@ -45,7 +45,7 @@ class Charge:
 
 
 def focus_rows(charge: Charge, card: RateCard) -> Iterator[dict[str, str]]:
-    """A row for each kind of token that was used, and one for web searches."""
+    """One row for each kind of token used, and one for web searches."""
     cost = cost_of(card, charge.model, charge.counts, charge.terms, charge.day, prompt_tokens=charge.prompt_tokens)
     step = stepped_prices(card, charge.model, charge.day, charge.terms).above_prompt_tokens
     is_long = step is not None and charge.prompt_tokens is not None and charge.prompt_tokens > step

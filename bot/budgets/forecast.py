@@ -1,7 +1,7 @@
 """Where a budget's period will end, as a range, and when each limit is crossed on the way. Pure.
 
-Dollars are floats within the estimate and decimals at its border. `bot.budgets.forecast_model` says what an hour to
-come costs; here hours are put by the wall clock of the budget's zone, and sums are held against limits.
+USD are floats inside the estimate and decimals at its border. `bot.budgets.forecast_model` predicts the cost of future
+hours; this module maps hours to the wall clock of the budget's zone and compares sums with limits.
 """
 
 from collections.abc import Sequence
@@ -20,30 +20,31 @@ from bot.budgets.trend import LEAST_KNOWN
 from bot.clock import HOUR, floor_hour
 
 HOURS_BACK = COLUMNS + WEEK
-"""Before the running hour: four weeks, and what a change of the clock may cost."""
+"""Hours of history before the running one: four weeks, and some spare ones for clock changes."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 THURSDAY = 3
-"""The weekday of the epoch."""
+"""Weekday of the epoch."""
 
 MICRO_USD = Decimal("0.000001")
 WALLS = 128
-"""Stretches of hours whose wall clock is cached: some for each zone and period."""
+"""Cached wall-clock stretches: some for each zone and period."""
 
 BURST_FADES_HOURS = 8.0
 BURST_COMES_AGAIN = 1 / 3
-"""Of what an hour that still runs has cost beyond any other of the last day. Whether a retry loop was stopped in the
-minute in which it was noticed is not known: too little to carry on its rate, too much to forget it."""
+"""Share carried on of what the running hour costs beyond any other of the last day. Whether a retry loop was stopped at
+once is unknown, so carry on neither the whole rate nor nothing.
+"""
 
 ROUNDING = 1e-12
-"""The share by which sums of floats are off."""
+"""Relative rounding error of float sums."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hours:
-    """Dollars by hour of one scope, computed from usage: the first begins at `starts_at` (a whole UTC hour).
+    """USD by hour of one scope, computed from usage, beginning at `starts_at` (a whole UTC hour).
 
-    One for each hour up to the running one, of which it has what is spent so far; NaN where the hour is not known.
+    The last value is the running hour so far; NaN for unknown hours.
     """
 
     starts_at: datetime
@@ -52,7 +53,7 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class ModeShift:
-    """A change of fallback mode: from `at` on the scope costs `factor` times what it would have cost before."""
+    """A change of the fallback mode: from `at` on the scope costs `factor` times as much as before."""
 
     at: datetime
     factor: float
@@ -60,7 +61,7 @@ class ModeShift:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSpend:
-    """Dollars that will be spent, or were, between two moments, evenly, beside everything else."""
+    """USD planned between two moments, spread evenly, on top of everything else."""
 
     starts_at: datetime
     ends_at: datetime
@@ -69,7 +70,7 @@ class PlannedSpend:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One forecast to make. `spent_usd`: of `period` up to `counted_until`, or up to `as_of`, the age of the data."""
+    """Input of one forecast. `spent_usd`: of `period` up to `counted_until`, or up to `as_of`, the age of the data."""
 
     budget: Budget
     period: Period
@@ -83,9 +84,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """When a limit is reached, to the hour: on the highest, the expected and the lowest path, None where it is not.
+    """When a limit is reached, to the hour, on the highest, expected and lowest path; None if it is not.
 
-    `passed`: it is reached already, and then it has no time to come.
+    `passed`: already reached, without times.
     """
 
     kind: LimitKind
@@ -98,10 +99,10 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Spend at the end of the period, USD; no sum is below what is spent already. The range holds in 4 of 5 cases.
+    """Spend at the end of the period, USD; no sum is below current spend. The range holds in 4 of 5 cases.
 
-    `left_usd`: what is still expected to be spent. `known_hours`: of the last 28 days, on which it is built. `shifts`:
-    the changes of the fallback mode that it reckons with.
+    `left_usd`: still expected. `known_hours`: of the last 28 days, on which it is based. `shifts`: mode changes that it
+    takes into account.
     """
 
     low_usd: Decimal
@@ -114,13 +115,13 @@ class Forecast:
 
     @property
     def days(self) -> int:
-        """The known hours put together, as days of 24 hours."""
+        """Known hours in days of 24 hours."""
         return self.known_hours // HOURS_IN_DAY
 
 
 @dataclass(frozen=True, slots=True)
 class PathPoint:
-    """What the period comes to by a moment, USD: the range, and what is expected."""
+    """Spend of the period by a moment, USD: range and expectation."""
 
     at: datetime
     low_usd: Decimal
@@ -129,7 +130,7 @@ class PathPoint:
 
 
 def path(request: Request, moments: Sequence[datetime]) -> list[PathPoint]:
-    """How a forecast gets to its end: by each of these moments to come, hours at least."""
+    """Expected spend at each of these future moments, at least an hour apart."""
     until = request.counted_until or request.as_of
     group = _Group(request.budget.zone, request.as_of, until, request.period.starts_at, request.period.ends_at)
     return group.path(request, moments)
@@ -149,7 +150,7 @@ def forecast(
 
 
 def forecasts(requests: Sequence[Request]) -> list[Forecast | None]:
-    """As `forecast`, of many at once: those of one zone and period share the work."""
+    """Like `forecast`, for many at once: those of one zone and period share the work."""
     groups: dict[tuple[ZoneInfo, datetime, datetime, datetime, datetime], list[int]] = {}
     for index, request in enumerate(requests):
         until = request.counted_until or request.as_of
@@ -165,7 +166,7 @@ def forecasts(requests: Sequence[Request]) -> list[Forecast | None]:
 
 @dataclass(frozen=True, slots=True)
 class _Ways:
-    """By series: dollars of each hour to come on the lowest, the expected and the highest path."""
+    """USD of each future hour on the lowest, expected and highest path, one row per series."""
 
     low: Floats
     expected: Floats
@@ -177,7 +178,7 @@ class _Ways:
 
 
 class _Group:
-    """Forecasts of one zone, moment and period. `counted_until`: the hours to come begin there."""
+    """Forecasts of one zone, moment and period. Future hours begin at `counted_until`."""
 
     def __init__(
         self, zone: ZoneInfo, as_of: datetime, counted_until: datetime, starts_at: datetime, ends_at: datetime
@@ -188,7 +189,7 @@ class _Group:
         self._first = self._running - HOURS_BACK * HOUR
         self._zone = zone
         self._starts_at, self._ends_at = starts_at, ends_at
-        # Distances from the running hour by the wall clock, which is not the same where clocks were changed between.
+        # Distances from the running hour by the wall clock, which differ if clocks changed in between.
         count = -((self._first - self._running) // HOUR)
         self._past = self._wall(self._first, count) - self._wall(self._running, 1)[0]
         first = max(self._running, floor_hour(starts_at))
@@ -237,10 +238,10 @@ class _Group:
         return found
 
     def _with_bursts(self, ways: _Ways, requests: Sequence[Request], rows: Floats, whole: Floats) -> None:
-        """A running hour that has already cost more than a whole one counts as one: the hours after it are expected
-        as they will be when it is over. `whole`: what the running hour is expected to cost from end to end.
+        """A running hour that already costs more than a whole one counts as one: later hours are expected as they will
+        be after it. `whole`: expected cost of the whole running hour.
 
-        What is beyond the most expensive hour of the last day may come again in the next hours, at most once on the
+        The excess over the most expensive hour of the last day may repeat in the next hours, at most once on the
         highest path.
         """
         highest = np.where(np.isnan(rows), 0.0, rows)[:, -1 - HOURS_IN_DAY : -1].max(axis=1)
@@ -256,7 +257,7 @@ class _Group:
         for way, other in zip(
             (ways.low, ways.expected, ways.high), (later.low, later.expected, later.high), strict=True
         ):
-            # The rest of the running hour is expected as it was.
+            # The rest of the running hour is expected as before.
             way[bursts, 0] = ways.expected[bursts, 0]
             way[bursts, 1:] = other
         ways.expected[bursts] += again * BURST_COMES_AGAIN
@@ -289,8 +290,9 @@ class _Group:
         return max(self._future[min(at, len(way) - 1)], self._until, self._starts_at)
 
     def _rows(self, requests: Sequence[Request]) -> Floats:
-        """By series: dollars of past hours and, last, of the running one so far. Without what was planned, and as if
-        the present mode had always been in force."""
+        """USD of past hours and, last, the running one so far, one row per series; without planned spend, and as if the
+        present mode had always been in force.
+        """
         count = len(self._past)
         rows = np.full((len(requests), count + 1), np.nan)
         for row, request in zip(rows, requests, strict=True):
@@ -338,7 +340,7 @@ class _Group:
         return found
 
     def _spread(self, planned: PlannedSpend, first: datetime, count: int) -> Floats:
-        """Dollars of the plan in each of these hours."""
+        """USD of the plan in each of these hours."""
         span = planned.ends_at - planned.starts_at
         found = np.zeros(count)
         if span <= timedelta():
@@ -352,7 +354,7 @@ class _Group:
 
 @lru_cache(maxsize=WALLS)
 def _wall(zone: ZoneInfo, first: datetime, count: int) -> NDArray[np.int64]:
-    """Hours of the wall clock since 1970, of `count` UTC hours. They are the same for all budgets of a zone."""
+    """Wall-clock hours since 1970 of `count` UTC hours, shared by all budgets of a zone."""
     numbers = []
     offset, until = timedelta(), 0
     for index in range(count):
@@ -368,7 +370,7 @@ def _wall(zone: ZoneInfo, first: datetime, count: int) -> NDArray[np.int64]:
 
 
 def _scaled(path: Floats, left: Floats, to: Floats, lengths: Floats) -> Floats:
-    """The path that ends at `to` instead of `left`; evenly where it says nothing."""
+    """The path scaled to end at `to` instead of `left`; spread evenly if it is all zero."""
     total = max(float(lengths.sum()), ROUNDING)
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = np.where(left > 0, to / left, 0.0)
@@ -380,5 +382,5 @@ def _share(hour: datetime, since: datetime, until: datetime) -> float:
 
 
 def _usd(amount: float) -> Decimal:
-    # Rounded down, so that a sum below a limit does not reach it by its last digit.
+    # Round down, so that a sum below a limit does not reach it by its last digit.
     return Decimal(amount * (1 + ROUNDING)).quantize(MICRO_USD, rounding=ROUND_FLOOR)

@@ -1,18 +1,17 @@
-"""The model behind a forecast: what each hour to come will cost, learnt from the hours of the last four weeks.
+"""The forecast model: predicts the cost of each future hour from the hours of the last four weeks.
 
-An hour costs the sum of a base, which is spent night and day, and a shape of the week on top of it:
+An hour costs a base, spent night and day, plus a weekly shape on top:
 
-- The base of a day is what its cheapest hours cost. It is carried on as it was lately, through weekends too, so a job
-  that runs around the clock adds the same dollars to each hour to come.
-- The shape is the mean of what hours of the same weekday cost above the base. Where few weeks are known it is drawn
-  to the mean of working days or weekends, of all days, and of all hours. It is scaled by the last days against it.
-- Base and scale are drawn to their means of all four weeks as far as chance explains what they are off.
-- What the last hours cost more or less than that, further than chance explains, is added until a whole day is known;
-  less than that is carried on for some hours.
-- Growth that every week has had is taken out of the past first, and goes on ever more slowly.
+- The base of a day is what its cheapest hours cost. It continues at its recent level, through weekends too, so a job
+  that runs around the clock adds the same USD to each future hour.
+- The shape is the mean of what hours of the same weekday cost above the base. With few known weeks it is shrunk to the
+  mean of working days or weekends, of all days, and of all hours. It is scaled by the last days.
+- Base and scale are shrunk to their four-week means as far as chance explains the difference.
+- A deviation of the last hours beyond chance is added until a whole day is known; a smaller one fades within hours.
+- Growth in every week is removed from the past first, and continues ever more slowly.
 
-The range is taken from how far the same model missed in the same stretch from earlier days on, blended with what was
-seen elsewhere while few days are known. Hours are those of the wall clock, in rows of one series each. Pure numpy.
+The range comes from how far the same model missed in the same stretch from earlier days on, blended with a
+prior while few days are known. Hours follow the wall clock, one row per series. Pure numpy.
 """
 
 from dataclasses import dataclass
@@ -31,54 +30,54 @@ COLUMNS = DAYS * HOURS_IN_DAY
 WEEKS = DAYS // WEEK
 SATURDAY = 5
 OFFICE = (8, 18)
-"""Hours in which most teams work, by their wall clock."""
+"""Wall-clock hours in which most teams work."""
 
 JUMP = 5.0
-"""So many times the usual step from day to day is a change of what runs."""
+"""A step from day to day this many times the usual one is a change of what runs."""
 LEAST_JUMP = 0.5
 
 LEAST_OF_A_DAY = 12
-"""A day of which fewer hours are known has no base of its own."""
+"""Fewest known hours for a day to have a base of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Chosen by `benchmarks/forecast.py` on its tuning seeds."""
+    """Parameters chosen by `benchmarks/forecast.py` on its tuning seeds."""
 
     week_keeps: float = 1.0
-    """Weight of a week against the one after it."""
+    """Weight of a week relative to the next one."""
     base_keeps: float = 0.6
-    """Weight of a day's base against the next day's."""
+    """Weight of a day's base relative to the next day's."""
     scale_keeps: float = 0.8
-    """Weight of a day against the next one, for the scale of the shape."""
+    """Weight of a day relative to the next one, for the scale of the shape."""
     scale_drawn: float = 0.18
-    """How much noise between days draws the scale to 1."""
+    """How much noise between days shrinks the scale to 1."""
     base_chance: float = 2.0
     scale_chance: float = 0.5
-    """So many times the variance of a day, squared off the mean of all weeks, is believed by half."""
+    """A squared deviation from the mean of all weeks of this many daily variances is believed by half."""
     slot_drawn: float = 0.5
     kind_drawn: float = 0.12
     hour_drawn: float = 0.25
     last_hours: int = 6
     last_doubt: float = 40.0
-    """So many times their usual variance the last hours are off, squared, where it is believed by half for good."""
+    """A squared deviation of the last hours of this many usual variances is believed by half to be permanent."""
     near_doubt: float = 0.6
     near_hours: float = 8.0
     near_quiet: float = 0.15
-    """The same for the next hours; it fades. Hours that cost less than this share of the mean say little of others."""
+    """The same for the next hours; it fades. Hours below this share of the mean cost say little of others."""
     own_days: float = 1.1
-    """So many earlier misses weigh as much as what was seen elsewhere."""
+    """This many of the series' own misses weigh as much as the prior."""
     prior_share: float = 0.05
     inflation: float = 0.82
     growth: float = 1.1
     own_share: float = 0.67
-    """The quantile of its own misses that the range is made from."""
+    """Quantile of the series' own misses that makes the range."""
     change_share: float = 0.07
-    """Of what is left of four weeks: changes that nothing in the past announces."""
+    """Uncertainty from changes that nothing announces, as a share of what is left of four weeks."""
     trend_kept: float = 0.9
-    """Of a trend, from week to week."""
+    """Share of a trend that is kept from week to week."""
     trend_share: float = 0.8
-    """How much of what a trend adds is doubtful."""
+    """Share of a trend's contribution that is doubtful."""
     jump_share: float = 2.0
     drift_share: float = 0.75
     noise_share: float = 1.5
@@ -99,7 +98,7 @@ MICRO = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class ExpectedHours:
-    """By series: dollars of each hour to come, and how far below and above their sum the range reaches."""
+    """USD of each future hour per series, and how far below and above their sum the range reaches."""
 
     rates: Floats
     below: Floats
@@ -113,10 +112,10 @@ def expected_hours(
     lengths: Floats,
     tuning: Tuning | None = None,
 ) -> ExpectedHours:
-    """`known`: dollars of the `COLUMNS` hours up to the present one, NaN where not known.
+    """`known`: USD of the `COLUMNS` hours up to the present one, NaN if unknown.
 
-    `week_hours`: of the 168 hours from the present one on, 0 is midnight on Monday. `steps`: the hours to come as their
-    distance from the present hour, by the wall clock. `lengths`: how much of each counts, in hours.
+    `week_hours`: hours of the week of the 168 hours from the present one on, 0 is midnight on Monday. `steps`:
+    wall-clock distance of each future hour from the present one. `lengths`: how much of each counts, in hours.
     """
     learnt = _Learnt(known, week_hours, tuning or TUNED)
     rates = learnt.week()[:, steps % (WEEK * HOURS_IN_DAY)] * learnt.trend(steps) * learnt.near(steps)
@@ -143,7 +142,7 @@ class _Learnt:
         self._levels()
 
     def _grow(self) -> None:
-        """Brings the past to the present level, where every week has grown or shrunk."""
+        """Scale the past to the present level if every week has grown or shrunk."""
         self._growth = growth_of(self._days.sum(axis=2), self._count.min(axis=1) == HOURS_IN_DAY)
         grows = np.flatnonzero(self._growth)
         if len(grows):
@@ -166,14 +165,14 @@ class _Learnt:
             mean = self._days.sum(axis=(1, 2)) / np.maximum(count.sum(axis=1), 1)
             base = np.where(young[:, None], mean[:, None], base)
             has = has | (young[:, None] & (count > 0))
-        # What runs around the clock on some days of the week alone is shape.
+        # What runs around the clock only on some weekdays is shape.
         weekly = np.where(has, base, 0.0).reshape(-1, WEEKS, WEEK)
         least, most = weekly.min(axis=1), weekly.max(axis=1)
         of_week = np.maximum(least - most.min(axis=1)[:, None], 0.0) * has.all(axis=1)[:, None]
         base = base - np.tile(of_week, (1, WEEKS))
         self._has_base = has
         self._base = np.where(has, base, 0.0)
-        # By day: the base as it was carried on from the days up to it.
+        # By day: the base carried on from the days up to it.
         self._carried, self._jumped = _carried(self._base, has, self._tuning.base_keeps)
         filled = np.where(has, base, self._carried)
         first = np.argmax(has, axis=1)
@@ -196,13 +195,13 @@ class _Learnt:
             shape = np.where(kind, of_kind[:, None, :], shape)
         drawn = self._doubt_of_slots(usd, number, shape, weights)
         self._weekly = _drawn(usd, number, shape, drawn[:, None, None])
-        # A miss is less than it would have been, where the day itself has shaped what is usual.
+        # Correct for misses that are too small because the day itself shaped the mean.
         mean_weight = float(weights.mean())
         self._unseen = 1 / (1 - mean_weight / (np.maximum(number.mean(axis=(1, 2)), mean_weight) + drawn))
         self._usual = np.tile(self._weekly, (1, WEEKS, 1))
 
     def _doubt_of_slots(self, usd: Floats, number: Floats, shape: Floats, weights: Floats) -> Floats:
-        """How many weeks of one hour of the week weigh as much as all hours of its kind: noise against signal."""
+        """Pseudo-weeks for shrinking one hour of the week to the mean of its kind: noise against signal."""
         tuning = self._tuning
         split = (len(usd), WEEKS, WEEK, HOURS_IN_DAY)
         squares = np.einsum("w,swdh->s", weights, np.square(self._rest).reshape(split))
@@ -237,7 +236,7 @@ class _Learnt:
         self._settle(usual_usd)
 
     def _settle(self, usual: Floats) -> None:
-        """Draws base and scale to their means of all weeks, as far as chance explains what they are off."""
+        """Shrink base and scale to their means of all weeks, as far as chance explains the difference."""
         tuning = self._tuning
         has = self._has_base
         number = np.maximum(has.sum(axis=1), 1)
@@ -252,7 +251,7 @@ class _Learnt:
         self._scale = 1 + weight * (self._scale - 1)
 
     def _lately(self) -> Floats:
-        """Dollars an hour that the last hours cost more than base and shape."""
+        """USD an hour by which the last hours exceed base and shape."""
         tuning = self._tuning
         expected = self._carried[:, -1, None] + self._scale[:, -1, None] * self._weekly[:, -1]
         off = np.where(self._known[:, -1], self._days[:, -1] - expected, 0.0)
@@ -271,7 +270,7 @@ class _Learnt:
         score = np.minimum(np.square(mean) / np.maximum(square, TINY), 1 / MICRO)
         usual = np.where(known, expected[:, -tuning.last_hours :], 0.0).sum(axis=1) / number
         late = np.where(alike != 0, mean / (1 + np.square(tuning.last_doubt / np.maximum(score, MICRO))), 0.0)
-        # What is not believed for good still says something of the next hours.
+        # A deviation that is not believed to be permanent still affects the next hours.
         usual = np.where(known, expected[:, -tuning.last_hours :], 0.0).sum(axis=1) / number
         overall = self._days.sum(axis=(1, 2)) / np.maximum(self._count.sum(axis=1), 1)
         against = np.maximum(usual, 0.0) + np.maximum(late, 0.0)
@@ -282,7 +281,7 @@ class _Learnt:
         return late
 
     def week(self) -> Floats:
-        """Dollars of each of the next 168 hours."""
+        """USD of each of the next 168 hours."""
         self._late = self._lately()
         base = self._carried[:, -1] + self._late
         rates = base[:, None, None] + self._scale[:, -1, None, None] * self._weekly
@@ -293,12 +292,12 @@ class _Learnt:
         return rates.reshape(len(base), -1)
 
     def near(self, steps: NDArray[np.int64]) -> Floats:
-        """By how much each hour to come is above or below its like, because the last hours were; it fades."""
+        """Factor of each future hour because the last hours deviate; fades to 1."""
         found: Floats = 1 + self._today[:, None] * np.exp(-steps / self._tuning.near_hours)
         return found
 
     def trend(self, steps: NDArray[np.int64]) -> Floats:
-        """By how much each hour to come is above or below the present level."""
+        """Factor of each future hour, relative to the present level."""
         if not self._growth.any():
             return np.ones((1, 1))
         kept = self._tuning.trend_kept
@@ -307,7 +306,7 @@ class _Learnt:
         return found
 
     def _assumed(self, rates: Floats, number: NDArray[np.int64]) -> Floats:
-        """With kinds of hours that were not seen yet as they are for most teams, as far as this one is like them."""
+        """Fill unseen kinds of hours with those of most teams, as far as this one is like them."""
         tuning = self._tuning
         known, days = self._known[:, -WEEK:], self._days[:, -WEEK:]
 
@@ -320,7 +319,7 @@ class _Learnt:
         contrast = np.where((by_day >= 4) & (by_night >= 4), contrast, 0.0)
         others = by_day + by_night
         weekend = 1 - tuning.weekend_less * contrast / (1 + at_weekends / 12)
-        # Seen at weekends alone: working days cost more than those did.
+        # Only weekends were seen: working days cost more.
         working = 1 + tuning.working_more * (others < 12)
         hours = np.maximum(number, 1)
         mean = days.sum(axis=(1, 2)) / hours
@@ -340,7 +339,7 @@ class _Learnt:
         return np.where((number < HOURS_IN_DAY)[:, None, None], typical, rates)
 
     def miss(self, lengths: Floats, rates: Floats) -> Floats:
-        """How far below and above the sum of the hours to come the range of 80 % reaches, dollars."""
+        """How far below and above the sum of the future hours the 80 % range reaches, USD."""
         tuning = self._tuning
         left = rates @ lengths
         hours = float(lengths.sum())
@@ -370,7 +369,7 @@ class _Learnt:
         return width + tuning.jump_share * (self._jumped[:, -1] + np.abs(self._late)) * hours
 
     def _drift(self) -> Floats:
-        """By how many dollars an hour the last week differs from the like of the two before; 0 where not known."""
+        """USD an hour by which the last week differs from the two before; 0 if unknown."""
         whole = self._count.reshape(-1, WEEKS, WEEK).min(axis=2) == HOURS_IN_DAY
         weeks = self._days.sum(axis=2).reshape(-1, WEEKS, WEEK).sum(axis=2)
         off = np.abs(weeks[:, -1:] - weeks[:, -3:-1])
@@ -378,7 +377,7 @@ class _Learnt:
         return np.where(whole[:, -1] & whole[:, -2], off, 0.0) / (WEEK * HOURS_IN_DAY)
 
     def _noise(self, hours: float) -> Floats:
-        """How far a sum of hours is off by chance: by its own, and by that of the hours that are known."""
+        """Random error of a sum of hours: its own, and that of the known hours."""
         number = np.maximum(self._count.sum(axis=1), 1)
         mean = self._days.sum(axis=(1, 2)) / number
         around_mean = np.square(np.where(self._known, self._days - mean[:, None, None], 0.0)).sum(axis=(1, 2))
@@ -388,7 +387,7 @@ class _Learnt:
         return found
 
     def _misses(self, whole: int, part: int) -> tuple[Floats, NDArray[np.bool_]]:
-        """By earlier day: dollars of the stretch that followed, less what the model says of it."""
+        """By earlier day: USD of the stretch that followed, minus the model's prediction."""
         usd, known = self._days, self._known
         usual = self._usual
         first_day = WEEK
@@ -411,7 +410,7 @@ class _Learnt:
 
 
 def _carried(values: Floats, has: NDArray[np.bool_], keeps: float) -> tuple[Floats, Floats]:
-    """By day: the weighted mean up to it, begun afresh where it jumps; and by how much it has jumped lately."""
+    """By day: the weighted mean up to it, restarted after a jump; and the size of recent jumps."""
     carried, jumped = np.zeros_like(values), np.zeros_like(values)
     usd, number = np.zeros(len(values)), np.zeros(len(values))
     usual_step, jump = np.zeros(len(values)), np.zeros(len(values))
@@ -430,7 +429,7 @@ def _carried(values: Floats, has: NDArray[np.bool_], keeps: float) -> tuple[Floa
 
 
 def _beyond_chance(off: Floats, values: Floats, has: NDArray[np.bool_], doubt: float) -> Floats:
-    """How much of `off` to keep, 0 to 1. Chance is taken from day to day, which a change of level hardly touches."""
+    """Share of `off` to keep, 0 to 1. Chance is measured from day to day, which a change of level hardly affects."""
     both = has[:, 1:] & has[:, :-1]
     steps = np.abs(np.diff(values, axis=1)) * both
     spread = 0.886 * steps.sum(axis=1) / np.maximum(both.sum(axis=1), 1)
@@ -445,7 +444,7 @@ def _drawn(usd: Floats, number: Floats, to: Floats, by: float | Floats) -> Float
 
 
 def _quantile(values: Floats, share: float) -> Floats:
-    """Of each row, between its known values; 0 where there is none."""
+    """Quantile of each row over its known values; 0 if there are none."""
     ordered = np.sort(values, axis=1)
     number = (~np.isnan(values)).sum(axis=1)
     place = np.clip(share * (number + 1) - 1, 0, np.maximum(number - 1, 0))

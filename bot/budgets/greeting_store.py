@@ -1,6 +1,6 @@
-"""What a new installation says of itself in its channel.
+"""The greeting of a new installation in its channel.
 
-Whether a database is new is decided before its first poll and stored, so that no upgrade and no restart greets anybody.
+Whether a database is new is decided before its first poll and stored, so upgrades and restarts never post a greeting.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from bot.usage.model import DataState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedBudget:
-    """A budget as the greeting names it. `limits_usd`: what is reported, rising."""
+    """A budget as the greeting names it. `limits_usd`: reported limits, rising."""
 
     name: str
     scope: str
@@ -32,7 +32,7 @@ class WatchedBudget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Greeting:
-    """What is watched, and who may change it. `admins`: ids of Slack users and user groups."""
+    """The watched budgets, and who may change them. `admins`: ids of Slack users and user groups."""
 
     kind: Literal["greeting"] = "greeting"
     at: datetime
@@ -53,11 +53,11 @@ def watched(budget: Budget) -> WatchedBudget:
 
 KEY = "greeting"
 DUE, POSTED, NOT_NEW = "due", "posted", "not new"
-"""What is stored under it. `DUE`: the first successful poll is awaited."""
+"""Stored states. `DUE`: waits for the first successful poll."""
 
 
 class Greeter:
-    """Synchronous. `data_state`, `budgets`: as known by now. `admins`: ids."""
+    """Synchronous. `data_state`, `budgets`: current values. `admins`: ids."""
 
     name = "the greeting"
 
@@ -75,7 +75,7 @@ class Greeter:
         self._settled = False
 
     def prepare(self) -> None:
-        """Before a poll: note whether this database has never polled and never posted."""
+        """Before a poll: record whether this database has never polled and never posted."""
         if self._settled:
             return
         stored = StateStore(self._engine).get(KEY)
@@ -86,7 +86,7 @@ class Greeter:
         self._settled = stored != DUE
 
     def look(self, now: datetime, mode: str) -> int:
-        """Post the greeting where it is due; returns how many were posted."""
+        """Post the greeting if it is due; returns how many were posted."""
         if self._settled or self._data_state().as_of is None:
             return 0
         greeting = Greeting(at=now, budgets=tuple(map(watched, self._budgets())), admins=self._admins)

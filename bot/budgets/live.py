@@ -1,8 +1,8 @@
-"""Spend up to the present: Anthropic's data, and what applications have logged since that data ends.
+"""Spend up to the present: Anthropic's data, plus what applications have logged since that data ends.
 
-What is logged is provisional. From the minute in which Anthropic's data ends up to the last poll, the larger of both
-counts: some of that stretch may be in the data already, and which logged responses those are is unknown.
-What came after the last poll cannot be in it.
+Logged spend is provisional. From the minute in which Anthropic's data ends to the last poll, the larger of both counts:
+part of that time may be in the data already, and which logged responses those are is unknown. What was logged after the
+last poll cannot be in the data.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ NEVER = AFTER_EVERYTHING - DAY
 
 
 class CallNumbers:
-    """Which labels of the ledger count for which workspace and key of Anthropic's: by id, or by a name that one has.
+    """Maps workspaces and keys of Anthropic's to labels of the ledger, by id or by a unique name.
 
     Only valid for one index and one set of names.
     """
@@ -78,7 +78,7 @@ class CallNumbers:
         self._read = until
 
     def _ids(self, labels: Labels) -> tuple[str | None, str | None]:
-        """The ids of workspace and key; None where nothing, or not which, is named."""
+        """The ids of workspace and key; None if none or an ambiguous one is named."""
         workspace = None if not labels.workspace else self._workspace(labels.workspace)
         key = None
         if labels.key:
@@ -104,10 +104,10 @@ class CallNumbers:
 
 @dataclass(frozen=True, slots=True)
 class LiveSpend:
-    """A snapshot, and where there is something logged beside it the snapshot of that. One moment's, as both are.
+    """A snapshot of usage, and the snapshot of the ledger at the same moment if anything is logged.
 
-    `since`: from when on logged spend counts, which is a full minute. `polled_at`: the minute of the last poll, or a
-    later one; `at_poll`: what had been logged by then, None for nothing.
+    `since`: logged spend counts from this full minute on. `polled_at`: minute of the last poll, or later; `at_poll`:
+    what had been logged by then, None for nothing.
     """
 
     usage: Snapshot
@@ -118,14 +118,14 @@ class LiveSpend:
     at_poll: Snapshot | None = None
     memo: dict[Any, Any] = field(default_factory=dict)
     forecasts: dict[Any, Any] = field(default_factory=dict)
-    """Of what has something provisional; those of the rest are the snapshot's."""
+    """Forecasts of scopes with provisional spend; the others are cached in the snapshot."""
 
     def spend(self, scope: Scope, period: Period) -> Spend:
-        """As of the snapshot, with what is provisional in it."""
+        """Spend from the snapshot plus provisional spend."""
         spend = self.usage.spend(scope, period)
         if self.numbers is None or period.ends_at <= self.since or scope.is_logged:
             return spend
-        # With the spend itself: another thread may work the same out from a newer bill.
+        # Keep the spend it was computed from: another thread may compute the same from a newer bill.
         found = self.memo.get((scope, period))
         if found is None or found[0] is not spend:
             found = self.memo[scope, period] = spend, self._with_provisional(spend, scope, period)
@@ -134,12 +134,12 @@ class LiveSpend:
 
     @property
     def counted_until(self) -> datetime | None:
-        """Up to when sums count anything: the newest of both."""
+        """The newest moment up to which sums count anything."""
         ends = [each.counted_until for each in (self.usage, self.logged) if each is not None]
         return max((end for end in ends if end is not None), default=None)
 
     def provisional_caller(self, scope: Scope, spend: Spend) -> NamedMover | None:
-        """Who has logged most of what is provisional in a period of the scope; None where nothing is."""
+        """The main caller of provisional spend in a period of the scope; None if there is none."""
         logged, numbers, since = self.logged, self.numbers, spend.provisional_since
         if logged is None or numbers is None or logged.as_of is None or since is None:
             return None
@@ -156,12 +156,12 @@ class LiveSpend:
         if not len(mine):
             return None
         largest = int(mine[np.argmax(units[mine])])
-        # Some of it may be in the report already, by which the provisional sum is less.
+        # Part of it may be in the report already, which reduces the provisional sum.
         usd = min(logged.prices.usd(int(units[largest])), spend.provisional_usd)
         return named_mover(Mover(*index.callers[largest], usd, None), logged.names, since=since)
 
     def provisional(self, pairs: Iterable[Reviewed]) -> dict[tuple[str, str], Decimal]:
-        """What is provisional, by budget and period, where anything is."""
+        """Provisional USD by budget and period, without zeros."""
         if self.numbers is None:
             return {}
         active, numbers = self._active, self.numbers
@@ -203,7 +203,7 @@ class LiveSpend:
     def _fresh(
         self, logged: Snapshot, mine: Numbers, begin: datetime, end: datetime, billed: AbstractSet[date]
     ) -> Decimal:
-        """What was logged after the last poll. Of its very minute, what has come since."""
+        """USD logged after the last poll; within the minute of the poll, only what came since."""
         first = max(begin, self.polled_at)
         if first >= end:
             return ZERO
@@ -215,7 +215,7 @@ class LiveSpend:
 
     @property
     def _active(self) -> AbstractSet[int] | None:
-        """The numbers of whatever has logged anything since; None where that is long ago."""
+        """Numbers of all scopes that have logged anything since; None if `since` is too long ago."""
         logged = self.logged
         if logged is None or logged.as_of is None or self.since < floor_hour(logged.as_of) - ROWS_HELD:
             return None
@@ -236,7 +236,7 @@ class LiveSpend:
 
 
 class LiveSource:
-    """Puts to a snapshot of Anthropic's usage the present one of the ledger. `logged`: None where nothing is added."""
+    """Adds the current ledger snapshot to a snapshot of Anthropic's usage. `logged`: None if nothing is added."""
 
     def __init__(self, logged: Snapshots | None) -> None:
         self._logged = logged
@@ -245,7 +245,7 @@ class LiveSource:
         self._at_poll: _AtPoll | None = None
 
     def beside(self, usage: Snapshot) -> LiveSpend:
-        """The same value as long as both are the same."""
+        """Combine; returns the same object while both are the same."""
         last = self._last
         if self._logged is None or usage.as_of is None:
             return LiveSpend(usage)
@@ -279,7 +279,7 @@ class LiveSource:
 
 
 def _kept(before: LiveSpend, after: LiveSpend) -> dict[Any, Any]:
-    """What was worked out and is still right: of scopes for which nothing has been logged since."""
+    """Cached results that are still right: those of scopes with nothing logged since."""
     logged, was, numbers = after.logged, before.logged, after.numbers
     if logged is None or was is None or numbers is None or logged.as_of is None or numbers is not before.numbers:
         return {}
@@ -289,11 +289,11 @@ def _kept(before: LiveSpend, after: LiveSpend) -> dict[Any, Any]:
     if touched is None or before.at_poll is not after.at_poll:
         return {}
     found = {}
-    # At one go: another thread may work something out meanwhile.
+    # Copy in one go: another thread may add results.
     for key, value in list(before.memo.items()):
         if not isinstance(key, tuple) or not touched.isdisjoint(numbers.of(key[0]).tolist()):
             continue
-        # The end of a period may cut an hour that is not kept by the minute any more.
+        # The end of a period may cut an hour that is no longer kept by the minute.
         if key[1].ends_at > logged.as_of or key[1].ends_at == floor_hour(key[1].ends_at):
             found[key] = value
     return found
@@ -301,7 +301,7 @@ def _kept(before: LiveSpend, after: LiveSpend) -> dict[Any, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _AtPoll:
-    """What had been logged when a poll's data was first looked at."""
+    """What had been logged when a poll's data was first read."""
 
     serial: int
     polled_at: datetime | None
@@ -309,7 +309,7 @@ class _AtPoll:
 
 
 def _polled_at(usage: Snapshot, logged: Snapshot) -> datetime:
-    """The minute of the last poll, or the end of its hour where the log is known by the hour alone."""
+    """Minute of the last poll, or the end of its hour if the log is only known by the hour."""
     polled_at = usage.data.polled_at
     if polled_at is None:
         return NEVER
@@ -318,7 +318,7 @@ def _polled_at(usage: Snapshot, logged: Snapshot) -> datetime:
 
 
 def _since(usage: Snapshot, logged: Snapshot, as_of: datetime) -> datetime:
-    """The minute in which Anthropic's data ends, or its hour where either is known by the hour alone."""
+    """Minute in which Anthropic's data ends, or its hour if either is only known by the hour."""
     hour = floor_hour(as_of)
     by_minute = _by_minute(usage, hour) and _by_minute(logged, hour)
     return as_of - (as_of - hour) % MINUTE if by_minute else hour
@@ -340,7 +340,7 @@ def _by_word(names: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _meant(called: str, names: Mapping[str, str], by_word: Mapping[str, Sequence[str]]) -> list[str]:
-    """The ids that this may mean: its own, or those with this name. One that nobody knows is an id."""
+    """The ids this may mean: the same id, or ids with this name. An unknown text is an id."""
     if called in names:
         return [called]
     return list(by_word.get(called.casefold(), ())) or [called]

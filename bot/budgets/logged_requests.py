@@ -1,4 +1,4 @@
-"""Requests as applications logged them: their cost, the busiest minutes, the share of Anthropic's count. Pure."""
+"""Requests as logged by applications: cost, busiest minutes, and share of Anthropic's count. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from bot.pricing.tokens import TokenCounts
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """`count`: None where the source logged tokens without requests. `errors`, `rate_limited`: parts of `count`.
+    """`count`: None if the source logged tokens without requests. `errors`, `rate_limited`: parts of `count`.
 
-    `before`: of the same stretch before, its last hour in proportion; None where that is not known.
+    `before`: of the same stretch before, its last hour in proportion; None if unknown.
     """
 
     count: int | None
@@ -32,7 +32,7 @@ class Requests:
 
 
 def group_of(dimensions: Dimensions, by: GroupBy, tag: str | None = None) -> str | None:
-    """In which row of a report what has these dimensions counts; None: without the value."""
+    """The row of a report for these dimensions; None: without the value."""
     if by is GroupBy.FEATURE:
         return dimensions.feature or None
     if by is GroupBy.USER:
@@ -59,7 +59,9 @@ def requests_of(
     last_hour: Mapping[str | None, Sums],
     share: Fraction,
 ) -> dict[str | None, Requests]:
-    """By row. `before`: whole hours of the stretch before; of the hour in which that ends, `share` counts."""
+    """Requests by row. `before`: whole hours of the stretch before; `last_hour`, in which that ends, counts by
+    `share`.
+    """
     found = {}
     for at, sums in now.items():
         earlier = None
@@ -71,7 +73,7 @@ def requests_of(
 
 
 def usd_a_request(usd: Decimal, requests: int | Fraction | None) -> Decimal | None:
-    """None where no request is known."""
+    """USD per request; None if no request is known."""
     if not requests:
         return None
     exact = Fraction(usd) / Fraction(requests)
@@ -93,7 +95,7 @@ class MinuteOfModel:
 
 @dataclass(frozen=True, slots=True)
 class Busiest:
-    """The most that one minute needed of one limit. `limit`: None where it is not known."""
+    """The highest use of one limit in one minute. `limit`: None if unknown."""
 
     pool: Pool
     limiter: Limiter
@@ -105,7 +107,7 @@ class Busiest:
 def busiest_minutes(
     minutes: Iterable[MinuteOfModel], measured: Mapping[Pool, Limits], card: RateCard
 ) -> tuple[Busiest, ...]:
-    """By pool and limit, the least headroom first, then those without a known limit. Cache reads do not count."""
+    """Busiest minute by pool and limit, least headroom first, unknown limits last. Cache reads do not count."""
     sums: dict[tuple[Pool, Limiter], dict[datetime, int]] = {}
     for each in minutes:
         model = card.find(each.model)
@@ -129,12 +131,14 @@ def _least_headroom(each: Busiest) -> tuple[bool, float, str, int]:
 
 
 Tokens = Mapping[tuple[str | None, str], int]
-"""By key (None without one) and model."""
+"""Tokens by key (None without one) and model."""
 
 NO_DOLLARS: Mapping[str, Decimal] = {}
 
 LEAST_MISSING = Fraction(1, 100)
-"""Of a key's tokens of a model: what applications and Anthropic put into different hours is less."""
+"""Smallest share of a key's tokens of a model that counts as a gap: less is applications and Anthropic using different
+hours.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,7 @@ class OfModel:
 class Gap:
     """Tokens of one key and model that are in no log. `key`: its name, None for usage without a key.
 
-    `at_least`: logs that name no known key were counted for this one as far as they go, so more may be missing.
+    `at_least`: logs without a known key were counted for this one as far as possible, so more may be missing.
     """
 
     key: str | None
@@ -175,9 +179,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """`until`: the end of the last closed hour. `known`: hours of Anthropic's data; nothing is said where some lack.
+    """`until`: end of the last closed hour. `known`: whether Anthropic's data has all hours; without, nothing is
+    computed.
 
-    `models`: the most expensive first. `gaps`: the largest first.
+    `models`: most expensive first. `gaps`: largest first.
     """
 
     starts_at: datetime
@@ -187,7 +192,7 @@ class Coverage:
     gaps: tuple[Gap, ...]
 
     def usd(self, gap: Gap) -> Decimal:
-        """About what the tokens of a gap cost: as much as all of their model do on average."""
+        """Estimated cost of a gap, at the mean price of its model's tokens."""
         of = next((each for each in self.models if each.model == gap.model and each.tokens), None)
         return ZERO if of is None else of.counted_usd * gap.missing / of.tokens
 
@@ -201,7 +206,7 @@ class Coverage:
 
 
 def closed_until(usage: Snapshot, logged: Snapshot, period: Period) -> datetime | None:
-    """The end of the last hour of the period that both know in full; None without any."""
+    """End of the last hour of the period that both know in full; None without any."""
     if usage.as_of is None or logged.as_of is None:
         return None
     until = min(floor_hour(min(usage.as_of, logged.as_of)), period.ends_at)
@@ -217,10 +222,10 @@ def coverage_of(
     logged_tokens: Tokens,
     above_step: Mapping[str, Decimal] = NO_DOLLARS,
 ) -> Coverage:
-    """Of the hours of [`starts_at`, `until`), whole ones. `tokens` as Anthropic counted them, keys by id.
+    """Coverage of the whole hours of [`starts_at`, `until`). `tokens`: as Anthropic counted them, keys by id.
 
-    `logged_tokens` as applications logged them: keys by id or name, models in any spelling. `above_step`: by model, how
-    much of the logged USD only the length of prompts makes, which Anthropic's counts do not show.
+    `logged_tokens`: as applications logged them, keys by id or name, models in any spelling. `above_step`: by model,
+    the part of the logged USD due to prompt length, which Anthropic's counts do not show.
     """
     known = known_of(usage, starts_at, until)
     if not known.complete:
@@ -251,7 +256,7 @@ def coverage_from(
     totals: Mapping[tuple[str | None, str], TokenCounts],
     logged_totals: Mapping[Dimensions, Sums],
 ) -> Coverage:
-    """The same from the totals of both stores in that time."""
+    """Coverage from the totals of both stores in that time."""
     in_logs: dict[tuple[str | None, str], int] = {}
     for dimensions, sums in logged_totals.items():
         at = (dimensions.key, dimensions.model)
@@ -275,7 +280,7 @@ def _usd_above_step(logged_totals: Mapping[Dimensions, Sums], card: RateCard, on
 
 
 def gaps_of(tokens: Tokens, logged_tokens: Tokens, names: Mapping[str, str], card: RateCard) -> tuple[Gap, ...]:
-    """What is in no log. Keys of one name count as one, since a log may know no more than the name."""
+    """Tokens in no log. Keys with the same name count as one, since a log may only know the name."""
     by_text = {name.casefold(): name for name in names.values()} | {id_.casefold(): name for id_, name in names.items()}
     counted: dict[tuple[str | None, str], int] = {}
     for (key, model), number in tokens.items():

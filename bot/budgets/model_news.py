@@ -1,4 +1,4 @@
-"""What is announced of models in use: when they retire, what comes after them, which prices change. Pure."""
+"""Announcements about models in use: retirements, successors and price changes. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,26 +17,27 @@ from bot.pricing.tokens import Terms, TokenCounts
 from bot.usage.model import DayUsage
 
 IN_USE_FOR = 14 * DAY
-"""What was used within so long is in use."""
+"""A model used within this time is in use."""
 
 NEAR = timedelta(days=60)
-"""A retirement that is nearer than this is worth a line."""
+"""Retirements within this time are shown."""
 
 AHEAD = timedelta(days=30)
-"""So is a price that changes within this time."""
+"""Price changes within this time are shown."""
 
 PRICES = ("input", "cache_write_5m", "cache_write_1h", "cache_read", "output", "fast_input", "fast_output")
-"""Of `Rates`, in the order in which people read them."""
+"""Fields of `Rates` in display order."""
 
 Tokens = Mapping[tuple[str, Terms], TokenCounts]
-"""By model id, in any spelling, and terms."""
+"""Tokens by model id, in any spelling, and terms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retirement:
-    """`last_day`: on which the model answers, UTC. `usd`: what its usage of `days` days costs at the prices of today.
+    """`last_day`: the last UTC day on which the model answers. `usd`: cost of its usage of `days` days at today's
+    prices.
 
-    `successor`: the newest model of its family, with what the same usage would cost there; None where there is none.
+    `successor`: the newest model of its family, with the cost of the same usage there; None if there is none.
     """
 
     model: str
@@ -50,7 +51,7 @@ class Retirement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedPrice:
-    """USD per million tokens; None where there was, or will be, no such price. `kind`: one of `PRICES`."""
+    """USD per million tokens; None: no such price before or after. `kind`: one of `PRICES`."""
 
     kind: str
     before: Decimal | None
@@ -59,7 +60,9 @@ class ChangedPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceChange:
-    """`first_day`: of the new prices, UTC. `usd_before`, `usd_after`: what the usage of `days` days costs at both."""
+    """`first_day`: first UTC day of the new prices. `usd_before`, `usd_after`: cost of the usage of `days` days at
+    both.
+    """
 
     model: str
     name: str
@@ -71,13 +74,13 @@ class PriceChange:
 
 
 def stretch_in_use(as_of: datetime) -> tuple[datetime, datetime]:
-    """The hours of which it is judged what is in use: the running one is the last."""
+    """The hours in which a model must be used to be in use; the last is the running one."""
     end = floor_hour(as_of) + HOUR
     return end - IN_USE_FOR, end
 
 
 def models_in_use(snapshot: Snapshot, since: datetime, until: datetime) -> dict[str, Model]:
-    """The models of the rate card with any tokens in these hours, by their ids there."""
+    """Models of the rate card with tokens in these hours, by id."""
     card, found = snapshot.card, dict[str, Model]()
     numbers = {number: model for id_, _, number in snapshot.index.ids(ScopeKind.MODEL) if (model := card.find(id_))}
     for part in parts_of(since, until):
@@ -89,13 +92,13 @@ def models_in_use(snapshot: Snapshot, since: datetime, until: datetime) -> dict[
 
 
 def retiring(models: Iterable[Model], on: date, within: timedelta = NEAR) -> list[Model]:
-    """Those whose last day is announced and at most so far away; the nearest first."""
+    """Models whose announced last day is at most `within` away; nearest first."""
     found = [(each.retires, each.id, each) for each in models if each.retires and on <= each.retires <= on + within]
     return [model for *_, model in sorted(found, key=lambda each: each[:2])]
 
 
 def repriced(models: Iterable[Model], first: date, last: date) -> list[tuple[Model, Rates, Rates]]:
-    """Those with prices that change on one of these days, both included, with the prices before and after."""
+    """Models whose prices change on a day from `first` to `last`, both included, with the prices before and after."""
     return [
         (model, before, after)
         for model in models
@@ -105,7 +108,7 @@ def repriced(models: Iterable[Model], first: date, last: date) -> list[tuple[Mod
 
 
 def retirement_of(model: Model, tokens: Tokens, days: int, card: RateCard, on: date) -> Retirement:
-    """`model`: one with an announced last day. `tokens`: what was used in the last `days` days, of any models."""
+    """`model`: one with an announced last day. `tokens`: usage of the last `days` days, of any models."""
     if model.retires is None:
         raise ValueError(f"no last day of {model.id} is announced")
     successor = successor_of(model, card, on)
@@ -129,7 +132,7 @@ def retirement_of(model: Model, tokens: Tokens, days: int, card: RateCard, on: d
 
 
 def successor_of(model: Model, card: RateCard, on: date) -> Model | None:
-    """The newest model of the family that outlives it; None where there is none."""
+    """The newest model of the family that outlives it; None if there is none."""
     later = [
         each
         for each in card.models.values()
@@ -144,7 +147,7 @@ def successor_of(model: Model, card: RateCard, on: date) -> Model | None:
 def price_change_of(
     model: Model, before: Rates, after: Rates, tokens: Tokens, days: int, card: RateCard
 ) -> PriceChange:
-    """`before`, `after`: prices of the model, one after the other. `tokens`: as of `retirement_of`."""
+    """`before`, `after`: successive prices of the model. `tokens`: as in `retirement_of`."""
     last, first = after.valid_from - DAY, after.valid_from
     rows = list(_rows(model, tokens, card, first))
     changed = [

@@ -1,8 +1,8 @@
-"""Who a budget belongs to: its channel, its owners, and the team whose scopes, channel and owners it may take.
+"""Ownership of budgets: channel, owners, and the team that may provide scopes, channel and owners.
 
 A team's budget counts each response once. Scopes of Anthropic's usage (workspaces, keys) and of the applications' log
-(features, users, tags) cannot be added, since nobody can tell which logged response is in which workspace: where a team
-has both, its budgets count the former, and `Team.left_out` names the latter.
+(features, users, tags) cannot be added, since a logged response may be in any workspace: if a team has both, its
+budgets count the former, and `Team.left_out` lists the latter.
 """
 
 import re
@@ -39,7 +39,7 @@ def ids_in(text: str) -> str:
 
 
 def channel_id(text: str) -> str:
-    """The id of a channel, also from a mention of it. Raises ValueError with one clause."""
+    """The id of a channel or of a mention of it. Raises ValueError with one clause."""
     found = ids_in(text.strip())
     if not _CHANNEL_ID.fullmatch(found):
         raise ValueError(
@@ -53,7 +53,7 @@ def channel_id(text: str) -> str:
 
 
 def owner_ids(values: Iterable[str]) -> tuple[str, ...]:
-    """The ids of users and user groups, each once, also from mentions of them. Raises ValueError with one clause."""
+    """Ids of users and user groups, each once, given as ids or mentions. Raises ValueError with one clause."""
     found: dict[str, None] = {}
     for value in values:
         owner = ids_in(str(value).strip())
@@ -85,7 +85,7 @@ MentionLevels = Annotated[tuple[str, ...], BeforeValidator(_mention_levels)]
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """A name for several scopes. `channel`, `owners`, `mention`: of its budgets that have none of their own."""
+    """A name for several scopes. `channel`, `owners`, `mention`: for its budgets that do not set their own."""
 
     name: str
     scopes: tuple[Scope, ...]
@@ -95,13 +95,13 @@ class Team:
 
     @property
     def counted(self) -> tuple[Scope, ...]:
-        """Those that its budgets count: of one source."""
+        """The scopes that its budgets count, all of one source."""
         billed = tuple(scope for scope in self.scopes if scope.kind not in LOGGED)
         return billed or self.scopes
 
     @property
     def left_out(self) -> tuple[Scope, ...]:
-        """Those that its budgets do not count, since they are in the applications' log."""
+        """The scopes that its budgets do not count, since they are in the applications' log."""
         return tuple(scope for scope in self.scopes if scope not in self.counted)
 
 
@@ -139,22 +139,22 @@ class WrittenTeam(Table):
 
 
 class Teams:
-    """By name, whatever the case of its letters."""
+    """Teams by name, ignoring case."""
 
     def __init__(self, teams: Sequence[Team] = ()) -> None:
         self._by_name = {team.name.casefold(): team for team in teams}
 
     def find(self, name: str | None) -> Team | None:
-        """The team of this name; None where there is none."""
+        """The team with this name; None if there is none."""
         return self._by_name.get((name or "").casefold())
 
     @property
     def names(self) -> tuple[str, ...]:
-        """As they are written."""
+        """Names as configured."""
         return tuple(team.name for team in self._by_name.values())
 
     def in_channel(self, channel: str) -> str | None:
-        """The name of the one team whose channel this is; None where there is none, or more than one."""
+        """Name of the only team with this channel; None if there is none, or more than one."""
         found = [team.name for team in self._by_name.values() if channel and team.channel == channel]
         return found[0] if len(found) == 1 else None
 
@@ -163,12 +163,12 @@ class Teams:
         return self.find(team_name(budget))
 
     def scope(self, scope: Scope) -> Scope:
-        """A team's scope with what it counts; every other one as it is."""
+        """A team's scope with the scopes it counts; other scopes unchanged."""
         team = self.find(scope.value) if scope.kind is ScopeKind.TEAM else None
         return scope if team is None else replace(scope, value=team.name, parts=team.counted)
 
     def completed(self, budget: Budget) -> Budget:
-        """The budget with what it takes from its team."""
+        """The budget, completed with what it takes from its team."""
         team = self.of(budget)
         if team is None:
             return budget
@@ -182,7 +182,7 @@ class Teams:
         )
 
     def unknown(self, name: str) -> str | None:
-        """One sentence where no team has this name."""
+        """One sentence if no team has this name."""
         if self.find(name) is not None:
             return None
         known = [team.name for team in self._by_name.values()]
@@ -200,7 +200,7 @@ def team_name(budget: Budget) -> str | None:
 
 
 def owners_of(budget: Budget) -> tuple[str, ...]:
-    """Ids of the users and user groups that a budget belongs to, those of its team included once it is completed."""
+    """Ids of a completed budget's users and user groups, including its team's."""
     return budget.owners
 
 

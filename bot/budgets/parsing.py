@@ -1,4 +1,4 @@
-"""A budget as people write it, in the TOML file or in chat, and what is wrong with it where something is."""
+"""Parse budgets from the TOML file or chat, and explain what is wrong with them."""
 
 import re
 from collections.abc import Mapping
@@ -101,7 +101,7 @@ class WrittenBudget(Table):
         return self
 
     def budget(self, origin: str) -> Budget:
-        """The budget, with the place where it is written down."""
+        """The budget, with its origin."""
         return Budget(
             name=self.name,
             scope=self.scope,
@@ -121,7 +121,7 @@ class WrittenBudget(Table):
 
 KEYS = ("scope", "period", "soft", "hard", "zone", "week_starts", "thresholds", "team", "channel", "owners", "mention")
 NONE = "none"
-"""Takes a limit or the thresholds away again."""
+"""Removes a limit or the thresholds."""
 
 MAY_BE_NONE = ("soft", "hard", "thresholds", "team", "channel", "owners")
 EXAMPLE = "search scope=workspace:ID period=month soft=50 hard=100"
@@ -147,7 +147,7 @@ _PERCENT_APART = re.compile(r"(?<=\d)\s+%")
 
 
 class BudgetWordsError(Exception):
-    """Words that make no budget; the text is one sentence with the remedy."""
+    """The words are not a valid budget; the message is one sentence with the remedy."""
 
 
 def split_budget_words(text: str) -> tuple[str, dict[str, str]]:
@@ -163,7 +163,7 @@ def split_budget_words(text: str) -> tuple[str, dict[str, str]]:
         typed, equals, value = word.partition("=")
         key = _OTHER_NAMES.get(typed.lower(), typed.lower())
         if not equals and values and [*values][-1] in _LISTS:
-            # `owner=@ada @ben`, with a space where a comma is meant.
+            # `owner=@ada @ben`: a space instead of a comma.
             values[[*values][-1]] += f",{word}"
             continue
         if key not in KEYS:
@@ -177,20 +177,20 @@ def split_budget_words(text: str) -> tuple[str, dict[str, str]]:
 
 
 def named_first(text: str) -> tuple[str, str]:
-    """The name of a budget that begins `text`, and the cleaned rest of the text.
+    """The budget name at the start of `text`, and the cleaned rest.
 
-    A name may hold points, dashes and underscores anywhere: none of them is taken for the end of a sentence.
+    A name may contain points, dashes and underscores; none of them ends a sentence.
     """
     first, *rest = text.split(maxsplit=1) or [""]
     while first and rest and not cleaned(first):
         first, *rest = rest[0].split(maxsplit=1)
-    # Quotes and what cannot be seen go; a mark is put behind, so that a point at the end is none of a sentence.
+    # Remove quotes and invisible characters; append a mark, so that a final point does not end a sentence.
     name = cleaned(f"{first.rstrip(_NO_PART_OF_A_NAME)}\u2060x")[:-1] if first else ""
     return name.strip(_NO_PART_OF_A_NAME), cleaned(rest[0]) if rest else ""
 
 
 def _key_words(words: str) -> list[str]:
-    """`soft = 50` and `hard: $ 1 000` as one word each; a comma before the next key parts them."""
+    """Join `soft = 50` and `hard: $ 1 000` into one word each; a comma before the next key separates them."""
     text = _SIGN.sub(lambda found: f"{found[1] or found[2]}=", f" {words}")
     text = _PERCENT_APART.sub("%", _AMOUNT.sub(lambda found: _SPACES.sub("", found[1]), text))
     text = re.sub(r",\s*(?=\w+=)", " ", text)
@@ -198,7 +198,7 @@ def _key_words(words: str) -> list[str]:
 
 
 def budget_of(name: str, values: Mapping[str, str], before: Budget | None = None) -> Budget:
-    """The budget that these words make, or that they make of `before`. Raises `BudgetWordsError`."""
+    """The budget that these words make, or `before` changed by them. Raises `BudgetWordsError`."""
     written = {} if before is None else _values(before)
     fields: dict[str, object] = {"name": name}
     for key, value in (written | dict(values)).items():
@@ -232,7 +232,7 @@ def _field(key: str, value: str) -> object:
 
 
 def budget_words(budget: Budget) -> str:
-    """The words that make this budget, every one of them."""
+    """All words that make this budget."""
     return " ".join([budget.name, *(f"{key}={value}" for key, value in _values(budget).items())])
 
 
@@ -250,7 +250,7 @@ def _values(budget: Budget) -> dict[str, str]:
 
 
 def _ownership(budget: Budget) -> dict[str, str]:
-    """What is set of it."""
+    """Words for its channel, owners, mentions and team, if set."""
     words = {
         "team": budget.team or "",
         "channel": budget.channel or "",

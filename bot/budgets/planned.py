@@ -1,4 +1,4 @@
-"""What a planned workload would do to the budgets: where each would end with it."""
+"""Effect of a planned workload on budgets: the expected end of each with it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,10 @@ DAYS_OF = {PeriodKind.DAY: 1, PeriodKind.WEEK: 7, PeriodKind.MONTH: DAYS_IN_MONT
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One budget with the workload added, in USD. `expected_usd`: by the forecast, None where none is known.
+    """One budget with the workload added, USD. `expected_usd`: by the forecast, None if unknown.
 
-    `stale_at`: when this was drawn, where the data, as of `as_of`, was stale then. `raised`: that limit, where it is.
-
-    `whole_usd`: what the workload adds to a whole period. `added_usd`: to what is left of the one that runs.
+    `stale_at`: when this was drawn, if the data (of `as_of`) was stale then. `raised`: that limit, if it is raised.
+    `whole_usd`: cost of the workload in a whole period. `added_usd`: in the rest of the running one.
     """
 
     budget: str
@@ -36,7 +35,7 @@ class Planned:
 
     @property
     def total_usd(self) -> Decimal | None:
-        """Where the running period would end: as expected, and with the workload from now on."""
+        """Expected end of the running period with the workload from now on."""
         return None if self.expected_usd is None else self.expected_usd + self.added_usd
 
 
@@ -47,9 +46,9 @@ def planned(
     card: RateCard,
     now: datetime,
 ) -> tuple[Planned, ...]:
-    """The budgets that a workload would touch. `monthly_usd`: what 30 days of it cost on each model id.
+    """The budgets that a workload would touch. `monthly_usd`: cost of 30 days of it by model id.
 
-    Which workspace and key it will use is not known yet, so budgets of those are left out.
+    Its workspace and key are not known yet, so budgets of those are left out.
     """
     by_name = {spend.budget: spend for spend in spends}
     found = []
@@ -67,7 +66,7 @@ def planned(
 
 
 def touched(budgets: Iterable[Budget], monthly_usd: Mapping[str, Decimal], card: RateCard) -> list[Budget]:
-    """The budgets of which `planned` has anything to say."""
+    """The budgets that `planned` reports on."""
     return [budget for budget in budgets if any(_touches(budget, model, card) for model in monthly_usd)]
 
 

@@ -1,4 +1,4 @@
-"""What planned times cost beside the rest, from past occurrences: so that a forecast plans for the next ones. Pure."""
+"""Extra cost of planned times, from past occurrences, for use by forecasts. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,10 +12,10 @@ from bot.budgets.forecast import Hours, PlannedSpend
 from bot.clock import DAY, HOUR
 
 LEAST_ALIKE = 3
-"""Fewer hours at the same time of the day say nothing of what such an hour costs otherwise."""
+"""Fewest hours at the same time of the day that show what such an hour usually costs."""
 
 LEAST_KNOWN = 0.5
-"""Of an occurrence, so that its cost is known."""
+"""Share of an occurrence that must be known to know its cost."""
 
 MICRO = Decimal("0.000001")
 
@@ -23,10 +23,10 @@ MICRO = Decimal("0.000001")
 def planned_spend(
     windows: Sequence[Window], hours: Hours, as_of: datetime, until: datetime
 ) -> tuple[PlannedSpend, ...]:
-    """What past windows have cost, and what those up to `until` will cost as theirs of the same name did.
+    """Cost of past windows, and of those up to `until` based on past ones with the same name.
 
-    The cost of a window is what its hours cost beyond what such an hour costs without one. A window that nobody knows
-    the cost of is left to the forecast itself. One that is expected this once goes on as it began.
+    The cost of a window is what its hours cost beyond the usual cost of such hours. A window of unknown cost is left to
+    the forecast itself. A one-off expectation continues as it began.
     """
     if not windows:
         return ()
@@ -58,16 +58,16 @@ def planned_spend(
 
 
 def _span(window: Window, hours: Hours, as_of: datetime) -> tuple[int, int]:
-    """The places of its hours, up to the one that runs."""
+    """Indexes of its hours, up to the running one."""
     last = min(window.ends_at, as_of)
     first = max((window.starts_at - hours.starts_at) // HOUR, 0)
     return first, min(max(-((hours.starts_at - last) // HOUR), 0), len(hours.usd))
 
 
 def _usual(hours: Hours, taken: "np.typing.NDArray[np.bool_]") -> list[float]:
-    """What each hour of a UTC day costs without a window; all others stand in where few are alike."""
+    """Usual cost of each hour of a UTC day, without windows; the mean of all hours if too few are alike."""
     free = ~taken & ~np.isnan(hours.usd)
-    # The running hour is not complete.
+    # The running hour is incomplete.
     free[-1:] = False
     at = (np.arange(len(hours.usd)) + hours.starts_at.hour) % (DAY // HOUR)
     whole = float(np.median(hours.usd[free])) if free.any() else 0.0
@@ -79,7 +79,7 @@ def _usual(hours: Hours, taken: "np.typing.NDArray[np.bool_]") -> list[float]:
 
 
 def _beyond(window: Window, hours: Hours, usual: Sequence[float], as_of: datetime) -> float | None:
-    """What a window has cost so far beyond the usual; None where too little of it is known."""
+    """Cost of a window so far beyond the usual; None if too little of it is known."""
     first, last = _span(window, hours, as_of)
     ends_at = min(window.ends_at, as_of)
     total, known = 0.0, timedelta()
@@ -90,7 +90,7 @@ def _beyond(window: Window, hours: Hours, usual: Sequence[float], as_of: datetim
         if np.isnan(usd):
             continue
         known += inside
-        # Of the running hour only a part is spent yet.
+        # Only part of the running hour has passed.
         length = min(hour + HOUR, as_of) - hour
         total += max(usd - usual[hour.hour] * (length / HOUR), 0.0)
     whole = ends_at - window.starts_at

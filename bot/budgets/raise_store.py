@@ -1,4 +1,4 @@
-"""Raises in the database: a step, its notice, its audit and its line of history are one transaction."""
+"""Stores raises: a step, its notice, its audit entry and its line of history are one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from bot.notify.model import Action
 from bot.notify.store import insert_in_one_channel
 
 ACTION = "raise"
-"""What the audit trail calls it."""
+"""Its name in the audit trail."""
 
 STILL_KNOWN = 4 * DAY
 """Longer than a period is reviewed after its end."""
@@ -30,11 +30,11 @@ STILL_KNOWN = 4 * DAY
 REFUSED = (RaiseState.DECLINED, RaiseState.EXPIRED, RaiseState.VOID)
 
 Facts = Mapping[str, Sequence[RaisedLimit]]
-"""By budget: the raises that are in force, or were a short while ago."""
+"""Recent and current raises by budget."""
 
 
 class NotPossibleError(Exception):
-    """A click changes nothing. `present`: the raise as it is; None where there is none."""
+    """A click that changes nothing. `present`: the current raise; None if there is none."""
 
     def __init__(self, present: Raise | None) -> None:
         super().__init__("the raise is at another step")
@@ -50,11 +50,11 @@ class RaiseStore:
         self._known: tuple[int, tuple[Raise, ...], Facts] | None = None
 
     def recent(self, now: datetime) -> tuple[Raise, ...]:
-        """What waits for an admin, is in force or was a short while ago; the same value as long as none has changed."""
+        """Raises that wait for an admin, are in force or recently were; the same object while none has changed."""
         return self._read(now)[1]
 
     def limits(self, now: datetime) -> Facts:
-        """The same as the budgets show it."""
+        """The same raises, as the budgets show them."""
         return self._read(now)[2]
 
     def _read(self, now: datetime) -> tuple[int, tuple[Raise, ...], Facts]:
@@ -74,12 +74,12 @@ class RaiseStore:
         return known
 
     def find(self, raise_id: int) -> Raise | None:
-        """A raise at its present step."""
+        """A raise at its current step."""
         with self._engine.connect() as connection:
             return _found(connection, raise_id)
 
     def add(self, asked: Raise) -> Raise:
-        """Keep a raise that is asked for, or that is in force from now on; returns it with its id."""
+        """Store a raise that is requested, or in force from now on; returns it with its id."""
         with audited(self._engine) as connection:
             lock_for_writers(connection, raises)
             if asked.state is RaiseState.ACTIVE:
@@ -112,9 +112,9 @@ class RaiseStore:
         judged: Callable[[Raise], RaiseState | None] = lambda found: None,
         spent_usd: Decimal | None = None,
     ) -> Raise:
-        """Bring a raise to its next step. `by`: None where time does. `judged`: the step to take instead, if any.
+        """Bring a raise to its next step. `by`: None for time. `judged`: returns a step to take instead, if any.
 
-        Raises `NotPossibleError` where it is not at the step before.
+        Raises `NotPossibleError` if it is not at the step before.
         """
         needed = RaiseState.ACTIVE if state in (RaiseState.ENDED, RaiseState.CANCELLED) else RaiseState.ASKED
         with audited(self._engine) as connection:
@@ -136,7 +136,7 @@ class RaiseStore:
 
 
 def close_of(connection: Connection, budget: str, by: str, now: datetime) -> None:
-    """Close what is open about a budget that is removed, in the same transaction."""
+    """Close open raises of a removed budget, in the same transaction."""
     lock_for_writers(connection, raises)
     for found in _open(connection, budget):
         state = RaiseState.VOID if found.state is RaiseState.ASKED else RaiseState.CANCELLED
@@ -169,7 +169,7 @@ def _found(connection: Connection, raise_id: int) -> Raise | None:
 
 
 def _take(connection: Connection, found: Raise, by: str, now: datetime, action: Action) -> None:
-    """Store a step with all that goes with it."""
+    """Store a step with its notice, audit entry and line of history."""
     connection.execute(
         update(raises)
         .where(raises.c.id == found.raise_id)
@@ -203,7 +203,7 @@ def _adapter() -> TypeAdapter[Raise]:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants: a limit of a budget raised to `usd` until then. `with_period`: as of `Raise`."""
+    """A request: a limit of a budget raised to `usd` until then. `with_period`: see `Raise`."""
 
     budget: Budget
     limit: LimitKind
@@ -214,10 +214,10 @@ class Wish:
 
 
 class Raises:
-    """Synchronous; asynchronous callers use a thread. Who may do what is for the caller to ask.
+    """Synchronous; asynchronous callers use a thread. Callers check permissions.
 
-    `find`: the budget of this name as it is in force. `spent`: what it has spent in its present period. `channel_of`:
-    the channel of its own that a budget has.
+    `find`: the budget with this name, as in force. `spent`: its spend in its present period, USD. `channel_of`: the
+    budget's own channel.
     """
 
     def __init__(
@@ -244,7 +244,7 @@ class Raises:
         return self._store.add(replace(wished, starts_at=wished.asked_at, approved_by=by))
 
     def approve(self, raise_id: int, by: str) -> Raise:
-        """Raise the limit as it was asked for; one that has expired, or is about what is not so any more, is closed.
+        """Raise the limit as requested; close a request that has expired or whose limit has changed.
 
         Raises `NotPossibleError`.
         """
@@ -269,7 +269,7 @@ class Raises:
         )
 
     def cancel(self, raise_id: int, by: str) -> Raise:
-        """End a raise before its time. Raises `NotPossibleError`."""
+        """End a raise early. Raises `NotPossibleError`."""
         now = self._clock()
         return self._store.step(
             raise_id,
@@ -280,7 +280,7 @@ class Raises:
         )
 
     def expire(self) -> None:
-        """End raises whose time is over, and close requests that nobody has answered in time."""
+        """End raises whose time is over, and close requests that nobody answered in time."""
         now = self._clock()
         for each in self._store.recent(now):
             state = self._due(each, now)
@@ -291,7 +291,7 @@ class Raises:
             try:
                 self._store.step(each.raise_id, state, None, now, spent_usd=spent_usd)
             except NotPossibleError:
-                # Another copy, or a click, was quicker.
+                # Another copy or a click was faster.
                 continue
 
     def _due(self, each: Raise, now: datetime) -> RaiseState | None:
@@ -303,11 +303,11 @@ class Raises:
             return None
         if now >= each.until:
             return RaiseState.ENDED
-        # A clock that was set back far would prolong it; a budget that is not configured any more has no limits.
+        # A clock set far back would prolong it; a removed budget has no limits.
         return RaiseState.CANCELLED if self._find(each.budget) is None else None
 
     def _stands(self, asked: Raise) -> bool:
-        """Whether the limit that is asked about is still the same."""
+        """Whether the limit in question is still the same."""
         budget = self._find(asked.budget)
         if budget is None or _base(budget, asked.limit) != asked.base_usd:
             return False
@@ -335,5 +335,5 @@ class Raises:
 
 
 def _base(budget: Budget, kind: LimitKind) -> Decimal | None:
-    """The limit as it is set."""
+    """The limit without raises."""
     return next((each.base_usd for each in budget.raises if each.kind is kind), budget.limit(kind))

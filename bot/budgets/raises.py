@@ -1,7 +1,7 @@
-"""Limits that are raised for a while: which limit is in force when, and the words that ask for a raise. Pure.
+"""Limits that are raised for a while: which limit is in force when, and how to ask for a raise. Pure.
 
-A raise belongs to one period of its budget and ends with it at the latest. It lives in the database, so that budgets
-of the environment and of the TOML file can be raised too.
+A raise belongs to one period of its budget and ends with it at the latest. It is stored in the database, so that
+budgets of the environment and of the TOML file can be raised too.
 """
 
 import re
@@ -21,19 +21,20 @@ from bot.listed import all_of
 from bot.typed_text import nearest, split_reason
 
 REQUEST_LASTS = DAY
-"""How long a request waits for an admin, at most."""
+"""Longest time a request waits for an admin."""
 
 SHORTEST = 5 * MINUTE
 LONGEST = 92 * DAY
 LONGEST_REASON = 300
-"""Characters."""
+"""Longest reason, in characters."""
 
 EXAMPLE = "search to=900 until=fri because the batch job runs until then"
 
 
 class RaiseState(StrEnum):
-    """`replaced`: by a newer raise of the same limit. `cancelled`: ended before its time. `void`: what it was asked
-    about is not so any more."""
+    """`replaced`: by a newer raise of the same limit. `cancelled`: ended early. `void`: what it was asked about has
+    changed.
+    """
 
     ASKED = "asked"
     ACTIVE = "active"
@@ -47,12 +48,12 @@ class RaiseState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raise:
-    """A raise at one step of its life; its message and its row in the database hold the same.
+    """A raise at one step; its message and its database row hold the same.
 
-    `base_usd`: the limit without it. `approved_by`: the admin; whoever asked where that is one. `closed_by`: who
-    declined or cancelled it, None where time or another change did. `with_period`: it ends because its period does.
-    `spent_usd`: of the budget's period when the raise was asked for, or when it ended; None where not known.
-    `channel`: the budget's own, in which its message is; None for the main one.
+    `base_usd`: the limit without it. `approved_by`: the admin; the requester if an admin. `closed_by`: who declined or
+    cancelled it, None for time or another change. `with_period`: it ends because its period does. `spent_usd`: spend of
+    the budget's period when the raise was requested or ended; None if unknown. `channel`: the budget's own, which has
+    its message; None for the main one.
     """
 
     kind: Literal["raise"] = "raise"
@@ -82,25 +83,25 @@ class Raise:
 
     @property
     def raised(self) -> RaisedLimit | None:
-        """As the budget shows it; None where it never was in force."""
+        """The raise as budgets show it; None if it was never in force."""
         if self.starts_at is None:
             return None
         return RaisedLimit(self.limit, self.base_usd, self.usd, self.starts_at, self.ended_at or self.until)
 
 
 def with_raises(budget: Budget, raises: Sequence[RaisedLimit], now: datetime) -> Budget:
-    """The budget as it is set, with the limits that are in force at `now`."""
+    """The budget with the limits in force at `now`."""
     if not raises:
         return budget
-    # Of a limit that was set anew, the raise is from what it is now.
+    # If the limit has been changed since, the raise starts from its current value.
     kept = tuple(replace(each, base_usd=base) for each in raises if (base := budget.limit(each.kind)) is not None)
     return at_moment(replace(budget, raises=kept), now)
 
 
 def at_moment(budget: Budget, moment: datetime) -> Budget:
-    """The same budget with the limits that were, or will be, in force at another moment.
+    """The budget with the limits in force at another moment.
 
-    The newest raise of a limit counts. A raised soft limit counts only as long as it is below the hard one.
+    The newest raise of a limit counts. A raised soft limit counts only while it is below the hard one.
     """
     if not budget.raises:
         return budget
@@ -119,18 +120,18 @@ def at_moment(budget: Budget, moment: datetime) -> Budget:
 
 
 def at_end_of(budget: Budget, period: Period) -> Budget:
-    """The budget with the limits that were in force when a period ended."""
+    """The budget with the limits in force when a period ended."""
     return at_moment(budget, period.ends_at - timedelta.resolution)
 
 
 def next_change(raises: Sequence[RaisedLimit], now: datetime) -> datetime | None:
-    """When one of these begins or ends next."""
+    """When one of these next begins or ends."""
     return min((at for each in raises for at in (each.starts_at, each.until) if at > now), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class RaiseWords:
-    """What somebody typed, as typed: `to` and `until` are empty where they are left out."""
+    """What somebody typed, unparsed; `to` and `until` are empty if omitted."""
 
     budget: str
     to: str
@@ -146,7 +147,7 @@ _AMOUNT = re.compile(r"(?<=to=)\$?\s*([\d.,_]*\d)\s*(?:usd|dollars?|米?ドル)?
 
 
 def split_raise_words(text: str) -> RaiseWords:
-    """`NAME to=900 until=fri [limit=soft] [because …]`. Raises `BudgetWordsError`."""
+    """Split `NAME to=900 until=fri [limit=soft] [because …]`. Raises `BudgetWordsError`."""
     before, reason = split_reason(text)
     name, words = named_first(before)
     if not name or "=" in name:
@@ -176,7 +177,7 @@ _CURRENCY = re.compile(r"(?:\$|usd|dollars?|米?ドル)$", re.IGNORECASE)
 
 
 def limit_to_raise(budget: Budget, named: str) -> LimitKind:
-    """The limit that is named, or the highest. Raises `BudgetWordsError`."""
+    """The named limit, or the highest. Raises `BudgetWordsError`."""
     kinds = [kind for kind in LIMITS if budget.limit(kind) is not None]
     if not named:
         return kinds[-1]
@@ -240,8 +241,7 @@ _JAPANESE_WEEKDAY = re.compile(r"([月火水木金土日])曜日?")
 
 
 def until_of(text: str, budget: Budget, now: datetime) -> tuple[datetime, bool]:
-    """When a raise is to end, and whether that is because its period ends. A day that is named counts to its end, in
-    the budget's zone.
+    """When a raise ends, and whether because its period ends. A named day counts to its end, in the budget's zone.
 
     Raises `BudgetWordsError`.
     """

@@ -1,4 +1,4 @@
-"""The last 24 hours of a snapshot against the 24 hours before: who spent most, and on what."""
+"""Compare the last 24 hours of a snapshot with the 24 hours before: who spent most, and on what."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ from bot.pricing.tokens import TokenCounts
 from bot.usage.model import DayUsage
 
 CLOSE = 1 - 1e-9
-"""Sums that are this near to each other may be equal: which is larger is decided exactly."""
+"""Sums closer than this ratio may be equal: which is larger is decided exactly."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -42,7 +42,7 @@ Mask = npt.NDArray[np.bool_]
 class Callers:
     """Money by caller of some stretches, each with the share of it that counts.
 
-    `about`: units of every caller, in floating point.
+    `about`: units of every caller, as floats.
     """
 
     parts: tuple[tuple[Decimal, Money], ...]
@@ -50,24 +50,24 @@ class Callers:
 
     @classmethod
     def of(cls, parts: Sequence[tuple[Decimal, Money]]) -> "Callers":
-        """Of at least one stretch."""
+        """Sum up at least one stretch."""
         about = np.zeros(len(parts[0][1]))
         for share, units in parts:
             about += units.astype(np.float64) * float(share)
         return cls(tuple(parts), about)
 
     def units(self, caller: int) -> Decimal:
-        """Units of one caller, exactly."""
+        """Exact units of one caller."""
         return sum((Decimal(int(units[caller])) * share for share, units in self.parts), ZERO)
 
     def total(self, mask: Mask) -> Decimal:
-        """Units of all of these callers, exactly."""
+        """Exact units of all of these callers."""
         return sum((Decimal(sum(units[mask].tolist())) * share for share, units in self.parts), ZERO)
 
 
 @dataclass(frozen=True, slots=True)
 class _DaySums:
-    """The usage of one UTC day that counts with one share, by group: a row each, in the order of their first use."""
+    """Usage of one UTC day that counts with one share: a row per group, in order of first use."""
 
     share: Decimal
     day: date
@@ -76,10 +76,9 @@ class _DaySums:
 
 
 class RecentSpend:
-    """Two stretches of a snapshot. Nothing is worked out before it is asked for, and nothing twice.
+    """Two stretches of a snapshot. Everything is computed once, when first asked for.
 
-    `since`, `until`: where the last one begins and ends. They may be of different lengths where their shares make up
-    for it.
+    `since`, `until`: start and end of the last one. Lengths may differ if the shares make up for it.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class RecentSpend:
 
     @cached_property
     def covered(self) -> timedelta:
-        """How much of the last stretch is known: all of it, or less on a young database."""
+        """How much of the last stretch is known; less than all on a young database."""
         until = self.until
         hour, found = floor_hour(self._since), timedelta()
         while hour < until:
@@ -107,24 +106,24 @@ class RecentSpend:
         return found
 
     def usd(self, scope: Scope) -> Decimal:
-        """Dollars of the last stretch."""
+        """USD of the last stretch."""
         return self._usd(self._of_callers(last=True).total(self._inside(scope)))
 
     def movers(self, scope: Scope, most: int = MOST_MOVERS) -> tuple[Mover, ...]:
-        """The largest by dollars of the last stretch, the largest first."""
+        """The largest callers by USD of the last stretch, largest first."""
         last = self._of_callers(last=True)
         found = [(last.units(caller), caller) for caller in self._largest(last.about, scope, most)]
         return self._movers(found, most)
 
     def risen(self, scope: Scope) -> tuple[Mover, ...]:
-        """The three that rose most against the stretch before; the largest rise first."""
+        """The three callers that rose most against the stretch before; largest rise first."""
         last, before = self._of_callers(last=True), self._of_callers(last=False)
         rises = last.about - before.about
         found = [(last.units(caller) - before.units(caller), caller) for caller in self._largest(rises, scope)]
         return self._movers(found)
 
     def by_caller(self, scope: Scope) -> list[tuple[Caller, Decimal]]:
-        """Dollars of the last stretch of everybody whom the scope counts."""
+        """USD of the last stretch by caller in the scope."""
         last, callers = self._of_callers(last=True), self._snapshot.index.callers
         inside = np.flatnonzero(self._inside(scope) & (last.about > 0))
         return [(callers[caller], self._usd(last.units(caller))) for caller in inside.tolist()]
@@ -132,8 +131,9 @@ class RecentSpend:
     def is_moved(
         self, moves: Sequence[Move], found: Mover | Cause, usd: Decimal, before_usd: Decimal | None, on: date
     ) -> bool:
-        """Whether a change of the mode has moved a caller to this model, or back to it, so that it rose from
-        `before_usd`. `on`: the day whose prices decide which model is more expensive."""
+        """Whether a mode change that moved a caller to or back to this model explains its rise from `before_usd`. `on`:
+        the day whose prices decide which model is more expensive.
+        """
         if not moves or (before_usd is not None and usd <= before_usd):
             return False
         used = self.models_of(found.workspace_id, found.api_key_id)
@@ -141,7 +141,7 @@ class RecentSpend:
         return is_moved_by(moves, found.model, used, costlier)
 
     def causes(self, scope: Scope, known_since: datetime) -> tuple[Cause, ...]:
-        """What explains most of the last stretch. `known_since`: a model is new that was never used before."""
+        """What explains most of the last stretch. `known_since`: models first used after it are new."""
         last, inside = self._of_callers(last=True), self._inside(scope)
         total = self._usd(last.total(inside))
         least = max(LEAST_USD, LEAST_SHARE * total)
@@ -153,7 +153,7 @@ class RecentSpend:
         return causes(recent, ORGANIZATION, self._snapshot.card, self.new_models(known_since), total_usd=total)
 
     def new_models(self, since: datetime) -> frozenset[str]:
-        """Models of the last stretch that were never used before `since`; none where nothing at all was."""
+        """Models of the last stretch that were never used before `since`; none if there was no usage at all before."""
         if not self._anything_before:
             return frozenset()
         found = self._new.get(since)
@@ -172,7 +172,7 @@ class RecentSpend:
         return any(bool(units.any()) for _, units in self._of_callers(last=False).parts)
 
     def _earlier(self, since: datetime) -> Mask:
-        """Of whom of the callers there is any usage before this moment."""
+        """Which callers have usage before this moment."""
         found = self._seen.get(since)
         if found is None:
             index, count = self._snapshot.index, self._snapshot.callers
@@ -183,21 +183,21 @@ class RecentSpend:
         return found
 
     def seen_before(self, mover: Mover, since: datetime) -> bool | None:
-        """Whether this caller was ever used before `since`; None where nothing at all was."""
+        """Whether this caller was used before `since`; None if nothing at all was."""
         if not self._anything_before:
             return None
         caller = self._snapshot.index.caller(Caller(mover.model, mover.workspace_id, mover.api_key_id))
         return caller is not None and caller < self._snapshot.callers and bool(self._earlier(since)[caller])
 
     def models_of(self, workspace_id: str, api_key_id: str | None) -> frozenset[str]:
-        """What somebody has used in both stretches."""
+        """Models used in either stretch."""
         index, count = self._snapshot.index, self._snapshot.callers
         mine = index.key_of_caller.values[:count] == index.key_number(workspace_id, api_key_id)
         used = mine & ((self._of_callers(last=True).about > 0) | (self._of_callers(last=False).about > 0))
         return frozenset(index.callers[caller].model for caller in np.flatnonzero(used).tolist())
 
     def of_scope(self, scope: Scope) -> Recent:
-        """Usage of the scope, summed up by what it costs: for whoever does not ask who the callers are."""
+        """Usage of the scope, summed by price, without callers."""
         found = self._by_rate.get(scope)
         if found is None:
             found = Recent(self._rates(True, scope), self._rates(False, scope), self.covered)
@@ -214,7 +214,7 @@ class RecentSpend:
         )
 
     def _largest(self, about: npt.NDArray[np.float64], scope: Scope, most: int = MOST_MOVERS) -> Numbers:
-        """Callers among which the largest ones are, whatever floating point has rounded."""
+        """Callers that include the largest ones despite rounding of floats."""
         inside = np.flatnonzero(self._inside(scope) & (about > 0))
         if len(inside) <= most:
             return inside
@@ -250,7 +250,7 @@ class RecentSpend:
         return found
 
     def _rows(self, last: bool, callers: Collection[int]) -> list[RecentUsage]:
-        """The usage of these callers."""
+        """Usage of these callers."""
         index = self._snapshot.index
         wanted = np.zeros(self._snapshot.callers, np.bool_)
         wanted[sorted(callers)] = True
@@ -298,7 +298,7 @@ def _day_sums(share: Decimal, day: date, tables: Sequence[Table]) -> _DaySums:
     group = np.concatenate([table.group for table in tables])
     count, rows = int(group.max()) + 1, len(group)
     first = np.full(count, rows)
-    # Of places that are the same the last one assigned counts, which is the first row.
+    # For duplicate indexes numpy keeps the last assignment, here the first row.
     first[group[::-1]] = np.arange(rows)[::-1]
     groups = np.flatnonzero(first < rows)
     groups = groups[np.argsort(first[groups])]
@@ -309,10 +309,9 @@ def _day_sums(share: Decimal, day: date, tables: Sequence[Table]) -> _DaySums:
 
 
 def recent_spend(snapshot: Snapshot, until: datetime | None = None) -> RecentSpend:
-    """The 24 hours up to `until` against those before; worked out once for each snapshot. The snapshot has an age.
+    """The 24 hours up to `until` against those before, cached per snapshot. The snapshot has an age.
 
-    Without `until`, or with one that the data has not reached, up to the newest data that sums count: the running
-    minute too.
+    Without `until`, or with one after the end of the data, up to the newest counted data, including the running minute.
     """
     present = snapshot.counted_until
     if present is None:
@@ -324,7 +323,7 @@ def recent_spend(snapshot: Snapshot, until: datetime | None = None) -> RecentSpe
         window = recent_window(until)
         last = list(window.last)
         if is_present:
-            # What a clock that is far ahead has stamped is counted, so it belongs to the present.
+            # Rows stamped by a clock far ahead count as present.
             last[-1] = replace(last[-1], ends_at=max(until, snapshot.rows_end))
         found = snapshot.memo["recent", until] = RecentSpend(snapshot, until - DAY, until, last, window.before)
     return found

@@ -1,4 +1,4 @@
-"""What was spent in a period, by model, workspace or key, beside the same stretch before; and what caching saved."""
+"""Reports: spend of a period by model, workspace or key, beside the same stretch before; and savings by caching."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,16 +35,15 @@ class GroupBy(StrEnum):
 
 
 LOGGED_BY = frozenset({GroupBy.FEATURE, GroupBy.USER, GroupBy.TAG})
-"""What only the applications' own log knows: reports by these are made of a snapshot of the ledger."""
+"""Groupings that only the applications' own log has: such reports use a snapshot of the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One row. `id` is the model's, the workspace's, the key's, the feature, the user or the value of the tag; None for
-    usage without one.
+    """One row. `id`: of the model, workspace, key, feature, user or tag value; None for usage without one.
 
-    `usd` is computed from tokens and list prices. `workspace_id`: a key's. `before_usd`: of the same stretch before,
-    None where there was none or where it is not known. `assumed`: the model is in no price table.
+    `usd`: computed from tokens at list prices. `workspace_id`: of a key. `before_usd`: of the same stretch before, None
+    if there was none or it is unknown. `assumed`: the model is in no price table.
     """
 
     id: str | None
@@ -63,7 +62,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """The same stretch of the period before, every hour of which is known; computed USD."""
+    """The same stretch of the period before, all of whose hours are known; computed USD."""
 
     period: str
     usd: Decimal
@@ -73,7 +72,7 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """How many of the hours since the start of the period are in the store, up to the age of the data."""
+    """How many hours since the start of the period are known, up to the age of the data."""
 
     hours: int
     of_hours: int
@@ -99,7 +98,7 @@ class Report:
 
     @property
     def grouped_by(self) -> str:
-        """As people say it: `feature`, `tag:team`."""
+        """As typed: `feature`, `tag:team`."""
         return str(self.by) if self.tag is None else f"{self.by}:{self.tag}"
 
 
@@ -109,9 +108,9 @@ SCOPES = {by: ScopeKind(by.value) for by in GroupBy}
 
 
 def report_of(snapshot: Snapshot, period: Period, before: Period, by: GroupBy, tag: str | None = None) -> Report | None:
-    """The report of some UTC days, held against the same stretch of `before`; None where nothing is known of them.
+    """The report of some UTC days, compared with the same stretch of `before`; None if nothing is known of them.
 
-    Of a period that is not over, what the data reaches. `tag`: the name of the tag, for a report by tag.
+    For a running period, what the data reaches. `tag`: name of the tag, for a report by tag.
     """
     until = snapshot.counted_until
     if snapshot.as_of is None or until is None or until <= period.starts_at:
@@ -149,12 +148,12 @@ def report_of(snapshot: Snapshot, period: Period, before: Period, by: GroupBy, t
 
 
 def known_of(snapshot: Snapshot, starts_at: datetime, ends_at: datetime) -> Known:
-    """Of how many hours of this stretch the usage is known."""
+    """How many hours of this stretch are known."""
     return Known(hours=snapshot.known_hours(starts_at, ends_at), of_hours=-((starts_at - ends_at) // HOUR))
 
 
 class _Sums:
-    """Sums of whole UTC days by scope, of all scopes at once."""
+    """Sums of whole UTC days for all scopes at once."""
 
     def __init__(self, snapshot: Snapshot, keys: Sequence[tuple[_Key, int]]) -> None:
         self._snapshot = snapshot
@@ -175,7 +174,7 @@ class _Sums:
         self._assumed |= {number for assumed in day.assumed for number, _ in assumed}
 
     def used(self) -> dict[_Key, list[int]]:
-        """The groups that have any usage, each with the numbers of its scopes."""
+        """The groups with usage, each with its scope numbers."""
         used: list[bool] = np.any(self._counts, axis=1).tolist()
         found: dict[_Key, list[int]] = {}
         for key, number in self._keys:
@@ -184,7 +183,7 @@ class _Sums:
         return found
 
     def groups(self, before: Mapping[_Key, Decimal]) -> list[Group]:
-        """All of them. `before`: what was spent in the stretch before."""
+        """All groups. `before`: USD in the stretch before."""
         units, counts = added(self._units, len(self._counts)), self._counts
         return [
             Group(
@@ -200,7 +199,7 @@ class _Sums:
 
 
 def added(parts: Sequence[Money], length: int) -> list[int]:
-    """The sums of arrays of at most this length, place by place, whatever they come to."""
+    """Element-wise sums of arrays of at most this length, without overflow."""
     about = np.zeros(length)
     for part in parts:
         about[: len(part)] += np.abs(part.astype(np.float64))
@@ -215,7 +214,7 @@ def added(parts: Sequence[Money], length: int) -> list[int]:
 def _dollars(
     snapshot: Snapshot, keys: Sequence[tuple[_Key, int]], starts_at: datetime, ends_at: datetime
 ) -> dict[_Key, Decimal]:
-    """Of whole hours, and of the last one the share that lies before `ends_at`: older usage is kept by the hour."""
+    """USD of whole hours, plus the share of the last one before `ends_at`: older usage is kept by the hour."""
     border = floor_hour(ends_at)
     share = Decimal((ends_at - border) // SECOND) / SECONDS_IN_HOUR
     scopes = snapshot.index.scopes
@@ -238,15 +237,15 @@ def _dollars(
 
 
 Use = tuple[str | None, str, Terms, int | None, TokenCounts]
-"""Row, model, terms, prompt length (as of `unit_prices`) and tokens."""
+"""Row, model, terms, prompt length (see `unit_prices`) and tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheUse:
-    """`hit_rate`: cache reads in the whole prompt. `reused`: cache reads in all that was cached; None without any.
+    """`hit_rate`: cache reads in the whole prompt. `reused`: cache reads in all cached tokens; None without any.
 
-    `break_even`: the lowest `reused` at which caching pays, at the TTLs in use; None where nothing was written.
-    `saved_usd`: negative where caching cost more than it saved.
+    `break_even`: the lowest `reused` at which caching pays, at the TTLs in use; None if nothing was written.
+    `saved_usd`: negative if caching cost more than it saved.
     """
 
     row: str | None
@@ -258,7 +257,7 @@ class CacheUse:
 
 
 def cache_uses(uses: Iterable[Use], card: RateCard, on: date) -> list[CacheUse]:
-    """At the rates of the UTC day `on`: the largest loss first, then the longest prompts. Rows without input are left
+    """Cache use at the rates of the UTC day `on`: largest loss first, then longest prompts. Rows without input are left
     out.
     """
     sums: dict[str | None, _CacheSums] = {}

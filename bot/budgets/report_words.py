@@ -1,4 +1,4 @@
-"""Japanese words for the days and rows of a report, as the English ones that `report_words` reads."""
+"""Parse the days and rows of a report from Japanese and English words."""
 
 import re
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ _UNTIL = re.compile(r"まで[のはをにで]?")
 
 
 def in_english(text: str) -> str:
-    """`先週の機能別` as `last week by 機能`, `2026年11月1日から今日まで` as `2026-11-1.. today`. Other text as it is.
+    """Translate `先週の機能別` to `last week by 機能`, `2026年11月1日から今日まで` to `2026-11-1.. today`.
 
-    `text`: cleaned. What the rows are comes last, wherever it was typed.
+    `text`: cleaned; other words are unchanged. The grouping comes last in the result, wherever it was typed.
     """
     text = _PERIOD.sub(lambda found: f" {_ENGLISH[found[1]]} ", text)
     text = _UNTIL.sub(" ", _FROM.sub("..", _DAY.sub(r"\1-\2-\3", text)))
@@ -50,7 +50,7 @@ MOST_DAYS = 366
 
 _RUNNING = {"today": PeriodKind.DAY, "week": PeriodKind.WEEK, "month": PeriodKind.MONTH}
 _THIS = {"today": tr_noop("today"), "week": tr_noop("this week"), "month": tr_noop("this month")}
-"""How the running periods are called in a sentence."""
+"""Names of the running periods in a sentence."""
 
 _PAST = {
     tr_noop("yesterday"): PeriodKind.DAY,
@@ -95,9 +95,9 @@ _DATES = re.compile(
 
 
 class ReportWordsError(Exception):
-    """Words that make no report. `word`: the one that is not understood, or empty.
+    """The words are not a valid report. `word`: the one that was not understood, or empty.
 
-    `text`: the sentence about it (mrkdwn), marked by `tr_noop`, with a field `{word}` unless that is empty.
+    `text`: the message (mrkdwn), marked by `tr_noop`, with a field `{word}` unless that is empty.
     """
 
     def __init__(self, word: str, text: str, **values: object) -> None:
@@ -107,16 +107,15 @@ class ReportWordsError(Exception):
         self._values = values
 
     def sentence(self, word: str) -> str:
-        """What is wrong, in the language in force. `word`: how the word is shown."""
+        """The message in the language in force. `word`: how the word is shown."""
         return tr(self._text, word=word, **self._values)
 
 
 @dataclass(frozen=True, slots=True)
 class ReportWords:
-    """`name`: the period as it is said in a sentence, `this month`; `tr` translates it. `before`: the stretch
-    that it is held against.
+    """`name`: the period in a sentence, `this month`; `tr` translates it. `before`: the stretch to compare with.
 
-    `tag`: whose values the rows are, for a report by tag. `by_given`: whether `by` was typed.
+    `tag`: the tag whose values are the rows, for a report by tag. `by_given`: whether `by` was typed.
     """
 
     name: str
@@ -128,8 +127,8 @@ class ReportWords:
 
 
 def report_words(text: str, now: datetime) -> ReportWords:
-    """The month by model where nothing is said. Raises `ReportWordsError`."""
-    # A dash on its own is dropped with the other marks, but between days it stands for "to".
+    """Parse; the default is the month by model. Raises `ReportWordsError`."""
+    # A lone dash would be dropped with other marks, but between days it means "to".
     typed = " ".join(words_in(_LONE_DASH.sub(r"\1..", in_english(cleaned(text))))).split()
     words = [word.lower() for word in typed]
     at = next((at for at, word in enumerate(words) if word in ("by", "per")), len(words))
@@ -166,7 +165,7 @@ def _period(text: str, now: datetime) -> tuple[str, Period, Period]:
 
 
 def _not_a_period(words: list[str]) -> tuple[str, str]:
-    """The first word that no period has, and all of them."""
+    """The first word that belongs to no period, and all of them."""
     known = {word for name in PERIODS for word in name.split()}
     wrong = [word for word in words if word not in known]
     return (wrong or words[-1:])[0], " ".join(words)
@@ -202,7 +201,7 @@ _PRECEDING = "preceding "
 
 
 def preceding_days(key: str) -> int | None:
-    """Of how many days a stretch is that is known by its length alone; None for any other key of a period."""
+    """Number of days of a stretch known by its length alone; None for any other period key."""
     return int(key.removeprefix(_PRECEDING)) if key.startswith(_PRECEDING) else None
 
 

@@ -1,4 +1,4 @@
-"""The budgets in force held against the snapshots: which periods are reviewed, what each comes to and will come to."""
+"""Compare the budgets in force with the snapshots: reviewed periods, their spend and their expected end."""
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -36,17 +36,19 @@ from bot.usage.model import AttributedBy, is_stale
 log = logging.getLogger(__name__)
 
 LOOK_BACK = 2 * DAY + 2 * HOUR
-"""Movers are compared with the day before, as of a moment that may lie some minutes back."""
+"""Movers compare with the day before, at a moment that may be some minutes ago."""
 
 ATTRIBUTED_BACK = 7 * DAY
-"""What a forecast of attributed spend is made of, also of a period that is shorter."""
+"""History for a forecast of attributed spend, also for shorter periods."""
 
 STILL_REVIEWED = 2 * DAY
-"""Usage of a period's last minutes becomes visible after its end, and is read again for about this long."""
+"""How long an ended period is reviewed: usage of its last minutes arrives later and is read again for about this
+long.
+"""
 
 
 class Agenda:
-    """Which periods of which budgets are reviewed. It holds until one of them begins or ends."""
+    """The reviewed periods of budgets. Valid until one of them begins or ends."""
 
     def __init__(self, found: Sequence[Budget | Unmatched], snapshot: Snapshot, now: datetime) -> None:
         self.found = found
@@ -69,11 +71,11 @@ class Agenda:
                 self._by_number.setdefault(number, []).append((budget, period))
 
     def holds(self, found: Sequence[Budget | Unmatched], scopes: int, now: datetime) -> bool:
-        """Whether it is still the right one."""
+        """Whether it is still valid."""
         return self.found is found and self._scopes == scopes and self._made_at <= now < self._ends_at
 
     def touched(self, numbers: AbstractSet[int] | None, since: datetime) -> Sequence[tuple[Budget, Period]]:
-        """What counts usage of any of these scopes from that hour on; everything where None is given."""
+        """Pairs that count usage of any of these scopes from that hour on; all pairs if None."""
         if numbers is None:
             return self.reviewed
         smaller, larger = sorted((numbers, self._by_number.keys()), key=len)
@@ -88,11 +90,11 @@ class Agenda:
 
 
 class BudgetReview:
-    """Synchronous; asynchronous callers use a thread. `in_force`: asked for the budgets in force at every question.
+    """Synchronous; asynchronous callers use a thread. `in_force`: returns the budgets in force, called each time.
 
-    `counts`: which of those the snapshots know of. `live`: adds what is provisional.
+    `counts`: which of them the snapshots cover. `live`: adds provisional spend.
 
-    `poll_seconds`: between two polls, by which is judged what is stale; None where nothing is.
+    `poll_seconds`: time between polls, which decides what is stale; None: nothing is.
     """
 
     def __init__(
@@ -106,9 +108,9 @@ class BudgetReview:
         live: LiveSource | None = None,
     ) -> None:
         self.in_force: Callable[[datetime], InForce] = lambda now: InForce()
-        """The fallback mode in force, of which the composition root knows."""
+        """The fallback mode in force; set by the composition root."""
         self.plans: Callable[[], Plans] = lambda: NOTHING_PLANNED
-        """What is planned or expected."""
+        """Planned and expected spend."""
         self._poll_seconds = poll_seconds
         self._snapshots = snapshots
         self._in_force = in_force
@@ -127,20 +129,20 @@ class BudgetReview:
 
     @property
     def snapshot(self) -> Snapshot:
-        """What is known now of what it counts."""
+        """Current snapshot of what it counts."""
         return self._snapshots.current()
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
-        """The budgets in force now, each with the ids that usage is stored under; without those that match nothing."""
+        """Budgets in force that match something, each with the ids that usage is stored under."""
         return _in_scope(self._matched())
 
     def unmatched(self) -> list[Unmatched]:
-        """The budgets in force whose scope matches nothing in the organization."""
+        """Budgets in force whose scope matches nothing in the organization."""
         return [each for each in self._matched() if isinstance(each, Unmatched)]
 
     def is_in_force(self, name: str) -> bool:
-        """Whether there is a budget of this name at all, whatever it counts."""
+        """Whether a budget with this name exists, whatever it counts."""
         return any(budget.name == name for budget in self._in_force())
 
     def scope_of(self, scope: Scope) -> Scope:
@@ -149,10 +151,10 @@ class BudgetReview:
         return resolved(scope, snapshot.names, snapshot.is_used, self._card)
 
     def _matched(self) -> Sequence[Budget | Unmatched]:
-        """The same value as long as nothing has changed."""
+        """The same object while nothing has changed."""
         snapshot, in_force = self._snapshots.current(), self._in_force()
         known = self._known
-        # Usage of a scope that nobody has heard of before may be what a budget is about.
+        # New usage may belong to a budget that matched nothing before.
         about = (in_force, snapshot.names, snapshot.index, snapshot.index.scopes)
         if known is None or not (known[0][-1] == about[-1] and all(map(is_, known[0][:-1], about[:-1]))):
             mine = [budget for budget in in_force if self._counts(budget.scope)]
@@ -177,32 +179,31 @@ class BudgetReview:
         self._reported = {name: sentence for name, (sentence, _) in unmatched.items()}
 
     def needed_since(self, now: datetime) -> datetime:
-        """From when on usage has to be known: every period that is reviewed, and two days for what moved."""
+        """Start of the usage that must be known: every reviewed period, and two days for movers."""
         return floor_hour(min(self.agenda(now).since, now - LOOK_BACK))
 
     def present(self, now: datetime) -> Sequence[tuple[Budget, Period]]:
-        """The budgets in force with the periods that run; the same value as long as those are the same."""
+        """Budgets in force with their running periods; the same object while those are the same."""
         return self.agenda(now).present
 
     def spend(self, now: datetime, detail: Detail = Detail.ALL) -> list[BudgetSpend]:
         """Every budget's spend and trend; empty before the first poll.
 
-        A period of which nothing is known yet, because it began after the data ends, would look like no spend at
-        all: instead of it stands the one before.
+        A period that began after the data ends would look like zero spend, so the one before is shown instead.
         """
         return self.spend_of(self.budgets, now, detail)
 
     def spend_of(self, budgets: Sequence[Budget], now: datetime, detail: Detail = Detail.NONE) -> list[BudgetSpend]:
-        """The same of these budgets in force."""
+        """Spend of these budgets in force."""
         return self._spend_of([(budget, None) for budget in budgets], now, detail)
 
     def spend_by_name(self, names: Collection[str], now: datetime) -> dict[str, BudgetSpend]:
-        """All that is known of the budgets in force that have these names."""
+        """Spend of the budgets in force with these names, if known."""
         found = self.spend_of([budget for budget in self.budgets if budget.name in names], now, Detail.ALL)
         return {spend.budget: spend for spend in found}
 
     def spending(self, now: datetime) -> Spending:
-        """Every budget's sums, for whoever shows more of a few of them."""
+        """Every budget's sums, for callers that show more of a few of them."""
         snapshot = self._snapshots.current()
         as_of = snapshot.as_of
         if as_of is None:
@@ -212,23 +213,25 @@ class BudgetReview:
         return Spending([(self._account(live, as_of, now), pairs)], now)
 
     def forecasts(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[Forecast | None]:
-        """Where these periods, which the data has reached, will end; None with too little data, or stale one."""
+        """Expected ends of these periods, which the data has reached; None with too little or stale data."""
         snapshot = self._snapshots.current()
         if snapshot.as_of is None:
             return [None for _ in asked]
         return self._account(self.live.beside(snapshot), snapshot.as_of, now).forecasts(asked)
 
     def line(self, budget: Budget, period: Period, now: datetime) -> Line | None:
-        """How a period that the data has reached gets to its expected end; None without data, and with stale data."""
+        """The line of a period, which the data has reached, to its expected end; None without data or with stale
+        data.
+        """
         snapshot = self._snapshots.current()
         if snapshot.as_of is None:
             return None
         return self._account(self.live.beside(snapshot), snapshot.as_of, now).line(budget, period)
 
     def spend_against(self, budget: Budget, now: datetime, detail: Detail = Detail.ALL) -> BudgetSpend | None:
-        """The same for a budget that is not in force, or not yet.
+        """Spend for a budget that is not in force, or not yet.
 
-        None before the first poll, and where its scope matches nothing.
+        None before the first poll, and if its scope matches nothing.
         """
         try:
             budget = replace(budget, scope=self.scope_of(budget.scope))
@@ -243,17 +246,17 @@ class BudgetReview:
         detail: Detail = Detail.NONE,
         live: LiveSpend | None = None,
     ) -> list[BudgetSpend]:
-        """What budgets have spent in any periods, as far as usage of them is known, in the order of what is asked.
+        """Spend of budgets in any periods, as far as known, in the order asked.
 
-        Empty before the first poll. `live`: what was decided on, or else what is known now.
+        Empty before the first poll. `live`: the data that was decided on; the current data by default.
         """
         return self._spend_of(asked, now, detail, live=live)
 
     def widest(self, now: datetime, in_force: InForce | None = None) -> BudgetSpend | None:
-        """The spend of the whole organization's first budget, or else of the first, in its present period, with its end
-        and what each mode costs. `in_force`: the fallback mode, where the caller has just read it.
+        """Spend of the first organization budget, or else the first budget, in its present period, with expected end
+        and mode shares. `in_force`: the fallback mode, if the caller has just read it.
 
-        None before the first poll and without a budget. Of a period that began after the data ends nothing is spent.
+        None before the first poll and without a budget. A period that began after the data ends has zero spend.
         """
         budgets = self.budgets
         if not budgets:
@@ -263,7 +266,7 @@ class BudgetReview:
         return next(iter(self._spend_of(asked, now, detail, in_force)), None)
 
     def movers(self, period: Period, now: datetime, most: int) -> tuple[NamedMover, ...]:
-        """The largest callers of the organization in the last 24 hours, and in what is provisional of the period."""
+        """The largest callers of the organization in the last 24 hours, and in the period's provisional spend."""
         snapshot = self._snapshots.current()
         if snapshot.as_of is None:
             return ()
@@ -271,15 +274,16 @@ class BudgetReview:
         return self._account(live, snapshot.as_of, now).movers(ORGANIZATION, live.spend(ORGANIZATION, period), most)
 
     def recent(self, now: datetime, mix_until: datetime | None = None) -> Recent | None:
-        """What the organization used in the last 24 hours, or in those that end at `mix_until`, summed up by what it
-        costs; None before the first poll."""
+        """Usage of the organization in the last 24 hours, or in those that end at `mix_until`, summed by price; None
+        before the first poll.
+        """
         snapshot = self._snapshots.current()
         if snapshot.as_of is None:
             return None
         return recent_spend(snapshot, mix_until).of_scope(ORGANIZATION)
 
     def windows(self, since: datetime, until: datetime) -> list[Window]:
-        """In which spend is planned or expected, of all that this review counts; the oldest first."""
+        """Windows of planned or expected spend that this review counts; oldest first."""
         plans = self.plans()
         if not plans.kept and not plans.expected:
             return []
@@ -293,7 +297,7 @@ class BudgetReview:
         return sorted([*planned, *expected], key=lambda window: window.starts_at)
 
     def _counted(self, window: Window) -> Window | None:
-        """The window, that of a team with what its budgets count; None where this review counts nothing of it."""
+        """The window, a team's with its counted scopes; None if this review counts nothing of it."""
         scope = window.scope
         if scope is None:
             return window
@@ -305,7 +309,7 @@ class BudgetReview:
         return None if found is None else replace(window, scope=found)
 
     def agenda(self, now: datetime) -> Agenda:
-        """The same value as long as nothing of it begins, ends or is set otherwise."""
+        """The agenda; the same object until a period begins or ends or a budget changes."""
         snapshot, found, agenda = self._snapshots.current(), self._matched(), self._agenda
         if agenda is None or not agenda.holds(found, snapshot.index.scopes, now):
             agenda = self._agenda = Agenda(found, snapshot, now)
@@ -319,7 +323,7 @@ class BudgetReview:
         in_force: InForce | None = None,
         live: LiveSpend | None = None,
     ) -> list[BudgetSpend]:
-        """Of the periods asked for, or else of those of which something is known."""
+        """Spend of the given periods; if None, of the last known period."""
         live = live or self.live.beside(self._snapshots.current())
         as_of = live.usage.as_of
         if as_of is None:
@@ -341,27 +345,27 @@ def _reviewed(budget: Budget, now: datetime) -> list[Period]:
 
 
 def _holds_until(period: Period, now: datetime) -> datetime:
-    """When it ends, or is reviewed no more."""
+    """When it ends, or is no longer reviewed."""
     return period.ends_at + (STILL_REVIEWED if period.is_over(now) else timedelta())
 
 
 def known_period(budget: Budget, live: LiveSpend, as_of: datetime, now: datetime) -> Period:
-    """The present period, or the last one of which anything is known."""
+    """The present period, or the last one with known usage."""
     present = budget.period_at(now)
     if present.starts_at < as_of or live.spend(budget.scope, present).provisional_usd:
         return present
     if present.starts_at < (live.usage.counted_until or as_of):
-        # Its first minute runs.
+        # Its first minute is running.
         return present
     return budget.period_at(as_of - as_of.resolution)
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetForecast:
-    """One budget, its present period, the spend that is known and the forecast, None with too little or stale data.
+    """One budget, its present period, its known spend and forecast, None with too little or stale data.
 
-    Of a period that began after the data ends nothing is forecast. `spend` is that of an earlier one there, unless
-    applications have logged something of it.
+    There is no forecast for a period that began after the data ends. `spend` is of an earlier one then, unless
+    applications have logged something in it.
     """
 
     budget: Budget
@@ -373,7 +377,7 @@ class BudgetForecast:
 def budget_forecasts(
     review: BudgetReview, now: datetime, asked: Sequence[tuple[Budget, Period]] | None = None
 ) -> list[BudgetForecast]:
-    """Of every budget in force with its present period, or of those that are asked for; empty before the first poll.
+    """Forecasts of every budget in force with its present period, or of `asked`; empty before the first poll.
 
     Synchronous; asynchronous callers use a thread.
     """
@@ -394,14 +398,16 @@ def budget_forecasts(
 
 
 def needed_attribution(budgets: Iterable[Budget], now: datetime) -> dict[AttributedBy, date]:
-    """Which of Anthropic's dimensions these budgets count, with the first UTC day to know of all of them."""
+    """Dimensions of Anthropic's attribution that these budgets count, with the first UTC day needed."""
     mine = [budget for budget in budgets if budget.scope.kind in ATTRIBUTED]
     since = min([now - ATTRIBUTED_BACK, *(_reviewed(budget, now)[0].starts_at for budget in mine)]).date()
     return {AttributedBy(kind.value): since for kind in sorted({budget.scope.kind for budget in mine})}
 
 
 class Reviews:
-    """Three reviews, each of a snapshot of its own, asked as one. Synchronous; asynchronous callers use a thread."""
+    """Three reviews, each with its own snapshot, behind one interface. Synchronous; asynchronous callers use a
+    thread.
+    """
 
     def __init__(
         self, usage: BudgetReview, logged: BudgetReview, attributed: BudgetReview, teams: Teams | None = None
@@ -413,53 +419,53 @@ class Reviews:
         self._teams = teams or Teams()
 
     def of(self, scope: Scope) -> BudgetReview:
-        """The one whose snapshot counts what the scope means."""
+        """The review whose snapshot counts this scope."""
         if scope.kind in ATTRIBUTED:
             return self.attributed
         return self.logged if scope.is_logged else self.usage
 
     def is_stale(self, now: datetime) -> bool:
-        """Whether Anthropic's usage data is stale; what applications log never is."""
+        """Whether Anthropic's usage data is stale; logged data never is."""
         return self.usage.is_stale(now)
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
-        """As of a review."""
+        """See `BudgetReview`."""
         return tuple(budget for review in self.all for budget in review.budgets)
 
     def unmatched(self) -> list[Unmatched]:
-        """As of a review."""
+        """See `BudgetReview`."""
         return [each for review in self.all for each in review.unmatched()]
 
     def scope_of(self, scope: Scope) -> Scope:
-        """As of a review; of a team, with what it counts. Raises `NoMatchError`."""
+        """See `BudgetReview`; a team's scope with what it counts. Raises `NoMatchError`."""
         scope = self._teams.scope(scope)
         return self.of(scope).scope_of(scope)
 
     def spend(self, now: datetime, detail: Detail = Detail.ALL) -> list[BudgetSpend]:
-        """As of a review."""
+        """See `BudgetReview`."""
         return [spend for review in self.all for spend in review.spend(now, detail)]
 
     def spend_by_name(self, names: Collection[str], now: datetime) -> dict[str, BudgetSpend]:
-        """As of a review."""
+        """See `BudgetReview`."""
         return {name: spend for review in self.all for name, spend in review.spend_by_name(names, now).items()}
 
     def spending(self, now: datetime) -> Spending:
-        """As of a review."""
+        """See `BudgetReview`."""
         return self.usage.spending(now) + self.logged.spending(now) + self.attributed.spending(now)
 
     def spend_against(self, budget: Budget, now: datetime, detail: Detail = Detail.ALL) -> BudgetSpend | None:
-        """As of a review."""
+        """See `BudgetReview`."""
         budget = self._teams.completed(budget)
         return self.of(budget.scope).spend_against(budget, now, detail)
 
     def spent_usd(self, budget: Budget, now: datetime) -> Decimal | None:
-        """What a budget has spent in the period that runs, USD; None where nothing is known of it."""
+        """Spend of a budget in the running period, USD; None if unknown."""
         spend = self.spend_against(budget, now, Detail.NONE)
         return None if spend is None or spend.period != budget.period_at(now).key else spend.spent_usd
 
     def measured(self, written: Scope) -> tuple[Scope, Stretch, Computed] | str:
-        """The scope as stored, what its pace is taken from, and what that cost; or why nothing is known."""
+        """The scope as stored, the stretch of its pace, and its cost; or why nothing is known."""
         try:
             scope = self.scope_of(written)
         except NoMatchError as error:
@@ -471,11 +477,11 @@ class Reviews:
         return scope, stretch, snapshot.computed(snapshot.index.of(scope), stretch.since, stretch.until)
 
     def present(self, now: datetime) -> Sequence[tuple[Budget, Period]]:
-        """As of a review."""
+        """See `BudgetReview`."""
         return [pair for review in self.all for pair in review.present(now)]
 
     def budget_forecasts(self, asked: Sequence[tuple[Budget, Period]], now: datetime) -> list[BudgetForecast]:
-        """Those of all reviews, for the budgets in force with periods that run."""
+        """Forecasts of all reviews, for the budgets in force with running periods."""
         return [
             each
             for review in self.all
@@ -483,5 +489,5 @@ class Reviews:
         ]
 
     def shown(self, now: datetime) -> tuple[object, ...]:
-        """The same as long as no period begins or ends, no budget is set otherwise, and no data becomes stale."""
+        """A key for caches: the same while no period begins or ends, no budget changes, and no data becomes stale."""
         return tuple(part for review in self.all for part in (review.is_stale(now), review.agenda(now)))

@@ -1,7 +1,7 @@
 """What a fallback mode would save in the rest of a period. Pure.
 
-A saving is a share of what the forecast still expects to be spent, against the mode in force. The share comes from the
-last 24 hours in which no mode held the team back. So nothing saves more than what is left.
+A saving is a share of the spend still expected, against the mode in force. The share comes from the last 24 hours in
+which no mode restricted the team. So a saving never exceeds what is left.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -23,10 +23,10 @@ _DIVISION = Context(prec=40)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saving:
-    """What a mode saves until the end of the period against the mode in force; below zero where it would cost more.
+    """Saving of a mode until the end of the period against the mode in force; negative if it would cost more.
 
-    `share`: of what is still expected to be spent; None in announcements that older versions have stored. `until`: the
-    end of the mode, where that comes first. `ends_at`: of the period; None in what older versions have stored.
+    `share`: of the spend still expected; None in announcements stored by older versions. `until`: end of the mode, if
+    earlier. `ends_at`: end of the period; None in announcements stored by older versions.
     """
 
     mode: str
@@ -41,9 +41,9 @@ class Saving:
 class InForce:
     """The fallback mode in force. `ceiling`: the most expensive model that it permits; None for `normal`.
 
-    `since`: when it was switched on, None where nobody ever switched. `mix_until`: the end of the newest 24 hours in
-    which no mode held the team back; None where that is now. `changes`: when each mode began, the oldest first.
-    `ceilings`: the same with the most expensive model that each permits.
+    `since`: when it was switched on, None if it never was. `mix_until`: end of the newest 24 hours in which no mode
+    restricted the team; None for now. `changes`: start of each mode, oldest first. `ceilings`: the same with the most
+    expensive model that each permits.
     """
 
     mode: str = NORMAL
@@ -54,7 +54,7 @@ class InForce:
     ceilings: tuple[tuple[datetime, str | None], ...] = ()
 
     def moves(self, as_of: datetime) -> tuple["Move", ...]:
-        """What changed which model services may use, where that can show in the 24 hours up to `as_of`.
+        """Changes of the permitted models that can show in the 24 hours up to `as_of`.
 
         A change before the 24 hours before those explains no rise.
         """
@@ -67,7 +67,7 @@ class InForce:
 
 
 class Move(NamedTuple):
-    """A change of the most expensive permitted model; None where everything is."""
+    """A change of the most expensive permitted model; None if all are permitted."""
 
     before: str | None
     after: str | None
@@ -76,9 +76,9 @@ class Move(NamedTuple):
 def mode_shares(
     modes: Iterable[Mode], whole_usd: Decimal, usd_under: Callable[[str], Decimal]
 ) -> tuple[ModeShare, ...]:
-    """What each mode costs of what the 24 hours cost; empty where they cost nothing.
+    """Cost of each mode as a share of the 24 hours' cost; empty if that is zero.
 
-    `whole_usd`: what they cost. `usd_under`: what they would have cost with this model as the ceiling.
+    `whole_usd`: their cost. `usd_under`: what they would have cost with this model as the ceiling.
     """
     if whole_usd <= 0:
         return ()
@@ -90,18 +90,18 @@ def mode_shares(
 
 
 def saved_share(wanted: Decimal, in_force: Decimal) -> Decimal | None:
-    """The share of spend under one mode that another saves, at most 1; below zero where that costs more.
+    """The share of spend under one mode that another saves, at most 1; negative if it costs more.
 
-    `wanted`, `in_force`: what each costs of what no mode costs. None where the mode in force costs nothing.
+    `wanted`, `in_force`: cost of each relative to no mode. None if the mode in force costs nothing.
     """
     return None if in_force <= 0 else min(_DIVISION.divide(in_force - wanted, in_force), WHOLE)
 
 
 def savings_of(spend: BudgetSpend | None, in_force: str, until: datetime | None = None) -> tuple[Saving, ...]:
-    """What each mode with a ceiling saves against the one in force; empty where that is not known.
+    """Saving of each mode with a ceiling against the one in force; empty if unknown.
 
-    `until`: the end of the mode where it is to end before the period; what is left counts in proportion to time. Right
-    after a switch the forecast does not reckon with it yet: what is left is then less by what the switch has saved.
+    `until`: end of the mode if before the period's; the spend left counts in proportion to time. Right after a switch
+    the forecast does not include it yet: then the spend left is reduced by what the switch saves.
     """
     left_usd = None if spend is None else spend.left_usd
     if spend is None or left_usd is None:
@@ -129,9 +129,9 @@ def savings_of(spend: BudgetSpend | None, in_force: str, until: datetime | None 
 
 
 def mode_shifts(changes: Iterable[tuple[datetime, str]], shares: Iterable[ModeShare]) -> tuple[ModeShift, ...]:
-    """By what each change of the mode multiplies what a scope spends, where that is known and is not 1.
+    """Factor of each mode change on the scope's spend, if known and not 1.
 
-    `changes`: when each mode began, the oldest first. `shares`: what each costs of what no mode costs.
+    `changes`: start of each mode, oldest first. `shares`: cost of each relative to no mode.
     """
     known: Mapping[str, Decimal] = {NORMAL: WHOLE, **{each.mode: each.share for each in shares}}
     found, before = [], known[NORMAL]
@@ -146,10 +146,10 @@ def mode_shifts(changes: Iterable[tuple[datetime, str]], shares: Iterable[ModeSh
 def reckoned_mode(
     changes: Sequence[tuple[datetime, str]], shifts: Sequence[ModeShift], counted: Collection[ModeShift]
 ) -> str:
-    """The mode that a forecast reckons with: the one before the newest changes that it does not count.
+    """The mode that a forecast assumes: the one before the newest changes that it does not count.
 
-    `changes`: when each mode began, the oldest first; `shifts`: what they mean for the scope; `counted`: those of them
-    that the forecast counts.
+    `changes`: start of each mode, oldest first; `shifts`: their effects on the scope; `counted`: those that the
+    forecast counts.
     """
     not_counted = [shift.at for shift in takewhile(lambda shift: shift not in counted, reversed(shifts))]
     modes = [mode for at, mode in changes if not not_counted or at < not_counted[-1]]
@@ -159,7 +159,7 @@ def reckoned_mode(
 def is_moved_by(
     moves: Iterable[Move], model: str, used: Collection[str], costs_more: Callable[[str, str], bool]
 ) -> bool:
-    """Whether changes of the mode explain that a caller has come to `model`, or has come back to it.
+    """Whether mode changes explain that a caller moved to `model` or back to it.
 
     `used`: the caller's models in these two days. `costs_more`: whether the first model costs more than the second.
     """

@@ -1,6 +1,6 @@
-"""Whose spend a scope means: ids and names are looked up, and what the organization does not have is refused.
+"""Resolve scopes: look up ids and names, and reject what the organization does not have.
 
-A scope that matches nothing would be $0.00 for ever, and look like a team that spends nothing.
+A scope that matches nothing would be $0.00 forever, and look like a team that spends nothing.
 """
 
 import re
@@ -28,9 +28,9 @@ _DIMENSIONS: Mapping[ScopeKind, Dimension] = {
 
 
 class NoMatchError(Exception):
-    """Nothing in the organization is meant by a scope; the text is one sentence with the remedy.
+    """A scope matches nothing in the organization; the message is one sentence with the remedy.
 
-    `certain`: False where it may exist after all. `unread`: since the lists of what there is have not been read.
+    `certain`: False if it may exist after all. `unread`: because the lists have not been read.
     """
 
     def __init__(self, why: str | Text, *, certain: bool, unread: bool = False) -> None:
@@ -42,7 +42,7 @@ class NoMatchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """A budget whose scope matches nothing: it counts nothing, and says so. `certain`, `unread`: as the error."""
+    """A budget whose scope matches nothing, so that it counts nothing. `certain`, `unread`: as in the error."""
 
     budget: Budget
     why: str | Text
@@ -51,12 +51,12 @@ class Unmatched:
 
     @property
     def sentence(self) -> str:
-        """Why, in the language in force."""
+        """The reason, in the language in force."""
         return str(self.why)
 
 
 def is_of_user(scope: Scope) -> bool:
-    """Whether it says what a single user spends."""
+    """Whether the scope is a single user's spend."""
     tag = (scope.value or "").partition("=")[0]
     return scope.kind in (ScopeKind.USER, ScopeKind.ACTOR) or (scope.kind is ScopeKind.TAG and names_a_user(tag))
 
@@ -81,20 +81,20 @@ def matched(budgets: Sequence[Budget], names: Names, is_used: IsUsed, card: Rate
 def resolved(scope: Scope, names: Names, is_used: IsUsed, card: RateCard) -> Scope:
     """The scope with the id that usage is stored under. Raises `NoMatchError`.
 
-    Workspaces and keys are meant by id or by name, in any case of letters; the default workspace also by `default`.
+    Workspaces and keys are matched by id or name, ignoring case; the default workspace also by `default`.
     """
     return _resolved(scope, _Lookup(names), is_used, card)
 
 
 class _Lookup:
-    """The names by their words, put in order when the first one is asked for."""
+    """Ids by name, indexed on first use."""
 
     def __init__(self, names: Names) -> None:
         self.names = names
         self._by_word: dict[ScopeKind, dict[str, list[str]]] = {}
 
     def ids(self, kind: ScopeKind, value: str) -> list[str]:
-        """The ids that are meant; one whose id it is comes before those with that name."""
+        """The matching ids; an exact id comes before those with that name."""
         wanted = value.casefold()
         default_id = self.names.default_id or DEFAULT_WORKSPACE
         if kind is ScopeKind.WORKSPACE and wanted in (DEFAULT_WORKSPACE, default_id.casefold()):
@@ -146,7 +146,7 @@ def _resolved(scope: Scope, lookup: _Lookup, is_used: IsUsed, card: RateCard) ->
 
 
 def _team(scope: Scope, lookup: _Lookup, is_used: IsUsed, card: RateCard) -> Scope:
-    """With those of its parts that there are. One that certainly is not there may be misspelled."""
+    """The team's scope with the parts that exist. One that certainly does not exist may be misspelled."""
     if not scope.parts:
         raise NoMatchError(
             tr_lazy(
@@ -200,7 +200,7 @@ def _logged(scope: Scope, is_used: IsUsed) -> Scope:
 
 
 def attributed(scope: Scope, known: AttributedNames | None) -> Scope:
-    """The scope with the id by which Anthropic attributes spend, meant by id or by name. Raises `NoMatchError`."""
+    """The scope with Anthropic's id of attribution, matched by id or name. Raises `NoMatchError`."""
     if known is None or not known.known:
         error = None if known is None else known.error
         yet = tr_lazy(
@@ -219,7 +219,7 @@ def attributed(scope: Scope, known: AttributedNames | None) -> Scope:
 
 
 def _same(known: str, typed: str) -> bool:
-    """Whether somebody means it: `Claude Code` is `claude_code`."""
+    """Whether the typed name means it: `Claude Code` is `claude_code`."""
     return _plain(known) == _plain(typed)
 
 
@@ -228,7 +228,7 @@ def _plain(text: str) -> str:
 
 
 MOST_NAMED = 5
-"""Names of what there is."""
+"""Most existing names listed in a message."""
 
 ELSEWHERE = (
     tr_noop("There is no {kind} {value} in this organization: did you mean {meant}?"),
@@ -242,7 +242,7 @@ ATTRIBUTED_ELSEWHERE = (
     tr_noop("Anthropic attributes nothing to the {kind} {value}, but to {names}."),
     tr_noop("Anthropic attributes nothing to the {kind} {value}, but to {names} and others."),
 )
-"""Where one is near, where there is none at all, and what there is: all of it, or some."""
+"""Messages: with a near match, without any, and with a list of all or some that exist."""
 
 
 def _several(scope: Scope, found: Sequence[str]) -> Text:

@@ -1,8 +1,7 @@
-"""Everything that is known of usage at one moment, priced: what decisions, commands, pages and metrics read.
+"""Snapshot: all known usage at one moment, priced, for decisions, commands, pages and metrics.
 
-Immutable. Money of any scope and stretch of time comes from sums by day and hour; what is asked of the last two days by
-caller comes from the rows of their hours. Nothing here reads the database, but for days that are older than those that
-are held.
+Immutable. Money of any scope and stretch comes from sums by day and hour; questions about callers in the last two days
+use the rows of their hours. Only days older than the held ones are read from the database.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -40,43 +39,45 @@ from bot.usage.model import BilledRow, DataState
 from bot.usage.store_reads import Head, Names
 
 ROWS_HELD = 51 * HOUR
-"""The last 24 hours, the 24 hours before, and the hours that both have a part of."""
+"""The last 24 hours, the 24 hours before, and the partial hours at both ends."""
 
 MOST_AHEAD = 10 * MINUTE
-"""Usage may be this much newer than the age of the data. A sender whose clock is further ahead moves no stretch."""
+"""Usage may be this much newer than the age of the data. A sender whose clock is further ahead has no effect on
+stretches.
+"""
 
 MOST_EXACT = 2.0**62
-"""Units of money that 64 bits surely hold."""
+"""Units of money that surely fit into 64 bits."""
 
 LoadDay = Callable[[date, bool], Day]
-"""A day that is not held; with its hours where that is asked for."""
+"""Loads a day that is not held; with its hours on request."""
 
 LoadRows = Callable[[datetime], Table]
-"""The rows of an hour that are not held."""
+"""Loads the rows of an hour that is not held."""
 
 LoadMinutes = Callable[[datetime], Table | None]
-"""The rows of an hour that are not held, where it is stored by the minute; else None."""
+"""Loads the rows of an hour that is not held, if it is stored by the minute; else None."""
 
 LoadDays = Callable[[date, date], None]
-"""Has the days from one to the other, both included, read at once where they are not held."""
+"""Preloads the days that are not held from one day to another, both included."""
 
 
 LoadAttributed = Callable[[Scope], Mapping[date, Decimal]]
-"""What Anthropic attributes to a scope, USD by UTC day."""
+"""Loads what Anthropic attributes to a scope, USD by UTC day."""
 
 
 def no_attribution(scope: Scope) -> Mapping[date, Decimal]:
-    """Of stored usage, which has tokens."""
+    """Nothing: stored usage has tokens."""
     return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`days` are held by hour, `tables` are the rows of the newest hours; both may lack what is not known.
+    """`days` are held by hour, `tables` are the rows of the newest hours; both may lack unknown ones.
 
-    `by_minute`: those of the hours of `tables` that are kept by the minute. `bills`: the cost report by UTC day.
-    `serial` rises with every update; `touched`: by the serial of the snapshot before, the scopes whose sums the last
-    updates may have changed, None for all of them, and from which hour on.
+    `by_minute`: hours of `tables` that are kept by the minute. `bills`: the cost report by UTC day. `serial` rises with
+    every update; `touched`: by the serial of the snapshot before, the scopes whose sums the last updates may have
+    changed (None for all), and the first hour changed.
     """
 
     head: Head
@@ -97,11 +98,11 @@ class Snapshot:
     serial: int = 0
     touched: tuple[tuple[int, frozenset[int] | None, datetime], ...] = ()
     memo: dict[object, Any] = field(default_factory=dict)
-    """What was worked out from the rest before."""
+    """Cached results."""
 
     @property
     def data(self) -> DataState:
-        """What is known of the last poll."""
+        """State of the last poll."""
         return self.head.data
 
     @property
@@ -111,9 +112,9 @@ class Snapshot:
 
     @property
     def counted_until(self) -> datetime | None:
-        """The end of the newest minute with usage, or the age of the data where that is later.
+        """End of the newest minute with usage, or the age of the data if later.
 
-        Sums of a period count every row of it: those of the running minute and of a clock that is a bit ahead too.
+        Sums of a period count every row up to it, also those of the running minute and of a clock slightly ahead.
         """
         as_of = self.as_of
         if as_of is None:
@@ -123,13 +124,15 @@ class Snapshot:
 
     @property
     def rows_end(self) -> datetime:
-        """The end of the newest minute with usage; long ago where nothing is held since the hour of `as_of`."""
+        """End of the newest minute with usage; long ago if there is none since the hour of `as_of`."""
         newest = self._newest
         return BEFORE_EVERYTHING if newest is None else newest + MINUTE
 
     @property
     def _newest(self) -> datetime | None:
-        """The newest minute with usage, or the hour where it is not kept by the minute; None before that of `as_of`."""
+        """The newest minute with usage, or the hour if it is not kept by the minute; None if there is none since the
+        hour of `as_of`.
+        """
         if "newest" not in self.memo:
             running = AFTER_EVERYTHING if self.as_of is None else floor_hour(self.as_of)
             hours = [hour for hour, table in self.tables.items() if hour >= running and len(table)]
@@ -139,7 +142,7 @@ class Snapshot:
         return found
 
     def touched_since(self, serial: int) -> frozenset[int] | None:
-        """The scopes whose sums may have changed since the snapshot of that serial; None where that is not known."""
+        """Scopes whose sums may have changed since the snapshot of that serial; None if unknown."""
         if serial == self.serial:
             return frozenset()
         found = [numbers for before, numbers, _ in self.touched if before >= serial]
@@ -148,37 +151,37 @@ class Snapshot:
         return None if None in found else frozenset().union(*(numbers for numbers in found if numbers))
 
     def changed_from(self, serial: int) -> datetime:
-        """Since the snapshot of that serial nothing has changed of what was used before this hour.
+        """The first hour whose usage may have changed since the snapshot of that serial.
 
-        Only where `touched_since` knows.
+        Only valid if `touched_since` is not None.
         """
         found = [hour for before, _, hour in self.touched if before >= serial]
         return min(found, default=AFTER_EVERYTHING)
 
     def is_used(self, scope: Scope) -> bool:
-        """Whether any usage has ever had exactly the id of this scope."""
+        """Whether there is any usage with exactly the id of this scope."""
         if scope.kind is ScopeKind.MODEL:
             return any(model == scope.value for model, _, _ in self.index.ids(ScopeKind.MODEL))
         return bool(len(self.index.of(scope)))
 
     def day(self, day: date, *, by_hour: bool = False) -> Day:
-        """A UTC day, read from the database where it is older than those that are held."""
+        """A UTC day, read from the database if it is older than the held ones."""
         found = self.days.get(day)
         return self.load(day, by_hour) if found is None else found
 
     def have(self, starts_at: datetime, ends_at: datetime) -> None:
-        """Read the days of this stretch at once that are older than those that are held."""
+        """Preload the days of this stretch that are older than the held ones."""
         if self.as_of is not None and starts_at.date() not in self.days:
             first_held = min(self.days, default=self.as_of.date())
             if starts_at.date() < first_held:
                 self.load_days(starts_at.date(), min(ends_at.date(), first_held - DAY))
 
     def knows(self, hour: datetime) -> bool:
-        """Whether anything is known of this UTC hour."""
+        """Whether this UTC hour is known."""
         return self.day(hour.date()).knows(hour.hour)
 
     def known_hours(self, starts_at: datetime, ends_at: datetime) -> int:
-        """How many of the UTC hours that begin in [`starts_at`, `ends_at`) are known."""
+        """Number of known UTC hours that begin in [`starts_at`, `ends_at`)."""
         self.have(starts_at, ends_at)
         return sum(
             (self.day(part.day).known >> part.first & ((1 << part.last - part.first) - 1)).bit_count()
@@ -188,9 +191,9 @@ class Snapshot:
     def spend(self, scope: Scope, period: Period) -> Spend:
         """The scope's spend in the period.
 
-        A day counts as billed where it was settled when the cost report was read and the report has rows of the scope.
-        The report knows whole UTC days: one that lies in the period only in part (a zone other than UTC) is computed,
-        and what only the report knows of it counts for the period in which it begins.
+        A day counts as billed if it was settled when the cost report was read and the report has rows of the scope. The
+        report has whole UTC days: one that lies only partly in the period (a zone other than UTC) is computed, and its
+        report-only cost counts for the period in which it begins.
         """
         known = self.memo.get(("spend", scope, period))
         if known is None:
@@ -227,7 +230,7 @@ class Snapshot:
         )
 
     def _spend_of_team(self, scope: Scope, period: Period) -> Spend:
-        """Its workspaces as each of them counts, and on top what its keys spend outside of these."""
+        """Sum of its workspaces, plus what its keys spend outside of these."""
         wholes = [part for part in scope.parts if part.kind is ScopeKind.WORKSPACE]
         if len(wholes) == len(scope.parts):
             return sum_of([self.spend(part, period) for part in wholes])
@@ -240,7 +243,7 @@ class Snapshot:
     def computed(
         self, ids: Numbers, starts_at: datetime, ends_at: datetime, without: Collection[date] = ()
     ) -> Computed:
-        """What tokens of these scopes, by their numbers, come to in [`starts_at`, `ends_at`), at list prices.
+        """Cost of these scopes' tokens in [`starts_at`, `ends_at`), at list prices. `ids`: scope numbers.
 
         `without`: days that do not count.
         """
@@ -259,20 +262,20 @@ class Snapshot:
         for part in others:
             day = self.day(part.day, by_hour=not part.whole)
             assumed |= assumed_of(day, part, ids)
-            # Whole days that are held have been counted.
+            # Held whole days have been counted.
             if part.day not in without and not (part.whole and part.day in self.days):
                 units += units_of(day, part, ids)
                 hidden |= hidden_of_part(day, part, ids)
                 odd |= part.any_of(day.odd)
         for cut in cuts:
-            # A day of which only a part lies in the period is never billed.
+            # A day that lies only partly in the period is never billed.
             minutes = self._minutes_of(cut.hour)
             mine = within(ids, len(minutes.units))
             units += sum(minutes.units[mine, cut.first : cut.last].ravel().tolist())
             hidden |= int(np.bitwise_or.reduce(minutes.hidden[mine, cut.first : cut.last].ravel()))
             numbers = set(mine.tolist())
             assumed |= {model for number, model in minutes.assumed(cut.first, cut.last) if number in numbers}
-            # In which minute the row was that could not be read in full is not known.
+            # The minute of the unreadable row is unknown.
             odd |= bool(self.day(cut.hour.date()).odd >> cut.hour.hour & 1)
         found = set(reasons(hidden))
         if odd:
@@ -280,7 +283,7 @@ class Snapshot:
         return Computed(self.prices.usd(units), frozenset(found), tuple(sorted(assumed)))
 
     def settled_days(self, scope: Scope, starts_at: datetime, ends_at: datetime) -> frozenset[date]:
-        """The days of [`starts_at`, `ends_at`) that may count as billed for the scope, for all of it."""
+        """Days of [`starts_at`, `ends_at`) that may count as billed for the scope, for all of it."""
         if scope.parts:
             return frozenset.intersection(*(self.settled_days(part, starts_at, ends_at) for part in scope.parts))
         read_at = self.data.billed_read_at
@@ -295,9 +298,9 @@ class Snapshot:
         return max((midnight(day) + DAY for day in settled), default=BEFORE_EVERYTHING)
 
     def units(self, scopes: Sequence[Scope], period: Period) -> Numbers | None:
-        """Units of money that all tokens of each of these scopes come to in the period, also where they are billed.
+        """Units of money of all tokens of each scope in the period, billed or not.
 
-        None where 64 bits may be too few, and for a period that is not held.
+        None if 64 bits may overflow, and for a period that is not held.
         """
         if self.prices.wide or not self.days or period.starts_at.date() < self._stack.first:
             return None
@@ -324,7 +327,7 @@ class Snapshot:
         return None if len(about) and float(np.abs(about).max()) >= MOST_EXACT else found
 
     def usd(self, scope: Scope, starts_at: datetime, ends_at: datetime) -> Decimal:
-        """Dollars of the buckets that begin in [`starts_at`, `ends_at`), computed."""
+        """Computed USD of the buckets that begin in [`starts_at`, `ends_at`)."""
         ids = self.index.of(scope)
         parts, cuts = self._divided(starts_at, ends_at)
         units = sum(units_of(self.day(part.day, by_hour=not part.whole), part, ids) for part in parts)
@@ -334,7 +337,7 @@ class Snapshot:
         return self.prices.usd(units)
 
     def hourly(self, scopes: Sequence[Scope], starts_at: datetime, ends_at: datetime) -> Money:
-        """Units of money by scope and UTC hour of [`starts_at`, `ends_at`), full hours; zero where nothing is known."""
+        """Units of money by scope and UTC hour of [`starts_at`, `ends_at`), full hours; zero for unknown hours."""
         found = self.prices.zeros(len(scopes), max(0, (ends_at - starts_at) // HOUR))
         owner, ids = self._members(scopes)
         for part in parts_of(starts_at, ends_at):
@@ -350,7 +353,7 @@ class Snapshot:
         return found
 
     def known(self, starts_at: datetime, ends_at: datetime) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """For every UTC hour of [`starts_at`, `ends_at`), full hours, whether it is known."""
+        """Whether each UTC hour of [`starts_at`, `ends_at`), full hours, is known."""
         key = ("known", starts_at, ends_at)
         found = self.memo.get(key)
         if found is None:
@@ -363,7 +366,7 @@ class Snapshot:
     def minutes(self, scopes: Sequence[Scope], starts_at: datetime, ends_at: datetime) -> Money | None:
         """Units of money by scope and minute of [`starts_at`, `ends_at`), full minutes.
 
-        None where an hour of it is not kept by the minute.
+        None if an hour of it is not kept by the minute.
         """
         found = self.prices.zeros(len(scopes), (ends_at - starts_at) // MINUTE)
         owner, ids = self._members(scopes)
@@ -380,7 +383,7 @@ class Snapshot:
         return found
 
     def rows(self, starts_at: datetime, ends_at: datetime) -> Iterator[tuple[datetime, Table]]:
-        """The hours of [`starts_at`, `ends_at`) that have rows, each with those of its rows that begin in it."""
+        """The hours of [`starts_at`, `ends_at`) that have rows, each with the rows that begin in it."""
         hour = floor_hour(starts_at)
         while hour < ends_at:
             table = self.tables.get(hour)
@@ -394,18 +397,18 @@ class Snapshot:
             hour += HOUR
 
     def _known_to_this(self, table: Table) -> Table:
-        """Without callers that have come after this snapshot was made."""
+        """The table without callers added after this snapshot was made."""
         callers = self.index.caller_of_group.values[table.group]
         return table if len(callers) == 0 or int(callers.max()) < self.callers else table.where(callers < self.callers)
 
     def _members(self, scopes: Sequence[Scope]) -> tuple[Numbers, Numbers]:
-        """The numbers of all of these scopes, and to which of them each belongs."""
+        """Numbers of all of these scopes, and the index of the scope that each belongs to."""
         numbers = [self.index.of(scope) for scope in scopes]
         owner = np.repeat(np.arange(len(scopes)), [len(each) for each in numbers])
         return owner, np.concatenate([np.zeros(0, np.int64), *numbers])
 
     def _bills(self, scope: Scope, period: Period) -> dict[date, list[BilledRow]]:
-        """The rows of the scope by the days that begin in the period."""
+        """The scope's rows by the days that begin in the period."""
         if scope.kind in (ScopeKind.KEY, ScopeKind.MODEL, ScopeKind.TEAM):
             return {}
         first, last = midnight_from(period.starts_at).date(), (period.ends_at - period.ends_at.resolution).date()
@@ -421,7 +424,7 @@ class Snapshot:
         return found
 
     def attributed(self, scope: Scope) -> Mapping[date, Decimal]:
-        """What Anthropic attributes to a scope, USD by UTC day; nothing for a day without spend."""
+        """What Anthropic attributes to a scope, USD by UTC day; days without spend are left out."""
         found = self.memo.get(("attributed", scope))
         if found is None:
             found = self.memo["attributed", scope] = self.load_attributed(scope)
@@ -429,7 +432,7 @@ class Snapshot:
         return made
 
     def _attributed_spend(self, scope: Scope, period: Period) -> Spend:
-        """Of the UTC days that begin in the period."""
+        """Attributed spend of the UTC days that begin in the period."""
         days = self.attributed(scope).items()
         usd = sum((usd for day, usd in days if period.starts_at <= midnight(day) < period.ends_at), ZERO)
         hidden = self.computed(self.index.of(scope), period.starts_at, period.ends_at).hidden
@@ -444,7 +447,7 @@ class Snapshot:
         return made
 
     def _split(self, starts_at: datetime, ends_at: datetime) -> tuple[tuple[int, int] | None, list[Part]]:
-        """The whole days that are held, by their places in the stack, and everything else."""
+        """The held whole days, as a range of rows in the stack, and everything else."""
         if not self.days:
             return None, list(parts_of(starts_at, ends_at))
         begin = max(midnight_from(starts_at), midnight(self._stack.first))
@@ -456,11 +459,11 @@ class Snapshot:
         return ((begin - first) // DAY, (end - first) // DAY), others
 
     def _end(self, ends_at: datetime) -> datetime:
-        """Of what lies beyond the newest day that is held nothing is known."""
+        """The end, limited to the newest held day; later ones are unknown."""
         return min(ends_at, midnight(self._stack.last) + DAY) if self.days else ends_at
 
     def _divided(self, starts_at: datetime, ends_at: datetime) -> tuple[list[Part], list[Cut]]:
-        """The whole hours of [`starts_at`, `ends_at`), and of hours that it cuts what lies in it, where that is known.
+        """The whole hours of [`starts_at`, `ends_at`), and the parts of hours that its borders cut, if known.
 
         An hour that is not kept by the minute counts for the stretch in which it begins.
         """
@@ -468,7 +471,7 @@ class Snapshot:
         return list(parts_of(starts_at, ends_at)), cuts
 
     def _cut(self, starts_at: datetime, ends_at: datetime) -> tuple[datetime, list[Cut]]:
-        """What `_divided` cuts, and the end of the rest."""
+        """The parts of `_divided`, and the end of the whole hours."""
         cuts = []
         first, last = floor_hour(starts_at), floor_hour(ends_at)
         if first < starts_at < ends_at and self._has_minutes(first):
@@ -479,7 +482,7 @@ class Snapshot:
         return ends_at, cuts
 
     def _has_minutes(self, hour: datetime) -> bool:
-        """Whether an hour is kept by the minute. Reads only where a border lies within an hour that is not held."""
+        """Whether an hour is kept by the minute. Reads only if a border lies within an hour that is not held."""
         return hour in self.by_minute or self._older_minutes(hour) is not None
 
     def _older_minutes(self, hour: datetime) -> Table | None:
@@ -487,7 +490,7 @@ class Snapshot:
         return self.load_minutes(hour) if is_older and self.knows(hour) else None
 
     def _minutes_of(self, hour: datetime) -> Minutes:
-        """An hour that is kept by the minute."""
+        """Minutes of an hour that is kept by the minute."""
         table = self.tables[hour] if hour in self.by_minute else self._older_minutes(hour)
         if table is None:
             raise LookupError(f"{hour} is not kept by the minute")

@@ -1,4 +1,4 @@
-"""The present snapshot: built once at the start, and after that brought up to date by what has changed."""
+"""The current snapshot: built once at the start, then updated with what has changed."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,24 +26,24 @@ from bot.usage.store_reads import NO_NAMES, Head, HourRead, Names
 log = logging.getLogger(__name__)
 
 DAYS_HELD = 33
-"""By the hour: four weeks for a forecast, and the same day of the month before for a report."""
+"""Days held by the hour: four weeks for a forecast, and the same day of the month before for a report."""
 
 OLDER_HELD = 100
-"""Days that are older: read when somebody asks for them."""
+"""Older days cached after they were read."""
 
 UPDATES_KNOWN = 64
-"""How far back it is known which scopes an update has touched."""
+"""Updates for which the touched scopes are kept."""
 
 OLDER_ROWS_HELD = 60
-"""Hours."""
+"""Older hours cached with their rows."""
 
 LONGEST_BILL = 100 * DAY
 
 SPEND_KEPT = 3 * DAY
-"""After a period's end: longer than it is reviewed."""
+"""How long sums of an ended period stay cached: longer than it is reviewed."""
 
 WAITS_SECONDS = 1.5
-"""For which an answer waits in all until snapshots are brought up to date."""
+"""Longest total time an answer waits for snapshots to be updated."""
 
 _waits_until: ContextVar[float | None] = ContextVar("waits_until", default=None)
 
@@ -52,9 +52,9 @@ Made = TypeVar("Made")
 
 @contextmanager
 def what_is_there() -> Iterator[None]:
-    """For answers: what has to be read first is waited for at most `WAITS_SECONDS`, then left out.
+    """For answers: wait at most `WAITS_SECONDS` for new data, then use what is there.
 
-    Decisions wait for it, since nobody makes them again.
+    Decisions wait until it is read, since they are not repeated.
     """
     token = _waits_until.set(monotonic() + WAITS_SECONDS)
     try:
@@ -64,7 +64,7 @@ def what_is_there() -> Iterator[None]:
 
 
 def _waits() -> float | None:
-    """Seconds that may still be waited; None as long as it takes."""
+    """Seconds left to wait; None for no limit."""
     until = _waits_until.get()
     return None if until is None else max(0.0, until - monotonic())
 
@@ -73,11 +73,11 @@ class InBackground(Protocol):
     """Runs `work` in another thread, as `Executor.submit` does."""
 
     def __call__(self, work: Callable[[], Made], /) -> "Future[Made]":
-        """What `work` will have returned, or raised."""
+        """Future of the result of `work`."""
 
 
 class Reader(Protocol):
-    """What is read of stored usage as of one moment, in the shapes of `UsageReader`."""
+    """Reads stored usage as of one moment, in the shapes of `UsageReader`."""
 
     def head(self) -> Head: ...
     def changed(self, since: int, until: int) -> list[HourRead]: ...
@@ -91,20 +91,20 @@ class Reader(Protocol):
 
 
 class StoredUsage(Protocol):
-    """Where usage is stored: Anthropic's in `UsageStore`, what applications log in `SqlLedger`."""
+    """A store of usage: Anthropic's in `UsageStore`, the applications' log in `SqlLedger`."""
 
     def head(self) -> Head:
         """A value that changes whenever the store changes."""
 
     def reading(self) -> AbstractContextManager[Reader]:
-        """Reads as of one moment, whatever is written meanwhile."""
+        """A reader that sees one moment, whatever is written meanwhile."""
 
 
 class Snapshots:
-    """Synchronous; asynchronous callers use a thread. One thread at a time brings the snapshot up to date.
+    """Synchronous; asynchronous callers use a thread. One thread at a time updates the snapshot.
 
-    `index`: makes the numbers of what `store` distinguishes. `attributed`: reads what Anthropic attributes to a scope.
-    `in_background`: for answers, which do not stay until all is read; without it, they do.
+    `index`: numbers the dimensions of `store`. `attributed`: reads what Anthropic attributes to a scope.
+    `in_background`: for answers, which do not wait until all is read; without it, they do.
     """
 
     def __init__(
@@ -129,12 +129,12 @@ class Snapshots:
         self._older: dict[tuple[date, bool], Day] = {}
         self._older_rows: dict[datetime, Table] = {}
         self._older_minutes: dict[datetime, Table | None] = {}
-        # Fine enough for everything that may be read later, too.
+        # Also fine enough for everything that may be read later.
         places = places_of(card)
         self._reset(places, wide=places > LEAST_PLACES + 2)
 
     def current(self) -> Snapshot:
-        """What is known now. Reads next to nothing where nothing has changed since the last call."""
+        """The current snapshot. Cheap if nothing has changed since the last call."""
         seen, present = self._store.head(), self._present
         if present is not None and seen is self._seen:
             return present
@@ -146,7 +146,7 @@ class Snapshots:
         return reading.result() if done else self._present or present
 
     def _read_next(self, in_background: InBackground) -> "Future[Snapshot]":
-        """The next reading that has not begun: one that has may have missed what is stored by now."""
+        """The next update that has not begun: a running one may have missed what is stored by now."""
         with self._choosing:
             if self._next is None or self._next.running() or self._next.done():
                 self._next = in_background(self._caught_up)
@@ -154,13 +154,13 @@ class Snapshots:
 
     def _caught_up(self) -> Snapshot:
         with self._lock:
-            # Another thread may have brought a newer one meanwhile, to which this one is the past.
+            # Another thread may have made a newer one, compared with which this head is old.
             seen, present = self._store.head(), self._present
             head = seen
             if present is None or present.head != head:
                 with self._store.reading() as reader:
                     if present is None or not present.head.has_rows_of(head):
-                        # Read together with the rows: they may have changed since.
+                        # Read the head with the rows, which may have changed since.
                         head = reader.head()
                     if present is None or present.head != head:
                         present = self._present = self._brought_up_to_date(reader, head)
@@ -200,13 +200,13 @@ class Snapshots:
             after, touched = self._with_changes(reader, after, changed)
             since = min((hour.hour for hour in changed), default=AFTER_EVERYTHING)
         if before.data.billed_read_at != head.data.billed_read_at or bills is not before.bills:
-            # Any day may count as billed by now.
+            # Any day may count as billed now.
             touched = None
         after.memo.update(_kept(before, after, touched, since))
         return replace(after, touched=(*before.touched, (before.serial, touched, since))[-UPDATES_KNOWN:])
 
     def _built(self, reader: Reader, head: Head) -> Snapshot:
-        """All that is held, read anew; what was read of older days is forgotten, since any of them may have changed."""
+        """Read everything held again; drop older days, since any of them may have changed."""
         self._older, self._older_rows, self._older_minutes = {}, {}, {}
         days: dict[date, Day] = {}
         tables: dict[datetime, Table] = {}
@@ -240,7 +240,7 @@ class Snapshots:
             load_minutes=self._load_minutes,
             load_attributed=self._attributed,
             callers=len(self._index.callers),
-            # Whoever knows an earlier one has to look at everything anew.
+            # Holders of an earlier snapshot have to look at everything again.
             serial=self._serial + 1,
             touched=((self._serial, None, BEFORE_EVERYTHING),),
         )
@@ -248,7 +248,7 @@ class Snapshots:
     def _with_changes(
         self, reader: Reader, before: Snapshot, changed: Sequence[HourRead]
     ) -> tuple[Snapshot, frozenset[int] | None]:
-        """The snapshot after these hours have changed, and the scopes that this may have touched; None for any."""
+        """The snapshot after these hours have changed, and the scopes this may have touched; None for any."""
         days, tables, by_minute = dict(before.days), dict(before.tables), set(before.by_minute)
         anew: set[date] = set()
         touched: set[int] = set()
@@ -262,13 +262,13 @@ class Snapshots:
             self._older_rows.pop(hour.hour, None)
             self._older_minutes.pop(hour.hour, None)
             if of_day < days_from:
-                # Read when somebody asks for it, but whose usage it is has to be known before.
+                # Its sums are read on request, but its scopes must be known before.
                 self._index.groups_of(reader.day_rows(of_day, of_day).get(of_day, []), of_day)
                 everywhere = True
                 continue
             day = days.get(of_day) or self._builder.empty_day(by_hour=True)
             if day.knows(hour.hour.hour) and hour.hour not in tables:
-                # What it had before is known only as a part of its day's sums.
+                # Its earlier usage is only known within its day's sums.
                 anew.add(of_day)
                 continue
             had = tables.get(hour.hour, self._empty)
@@ -301,9 +301,9 @@ class Snapshots:
         builder: TableBuilder,
         touched: set[int] | None = None,
     ) -> tuple[Day, Table]:
-        """The day with what the hour has by now; `had`: the rows of the hour that its sums are made of.
+        """The day with the current rows of the hour; `had`: the rows that its sums include now.
 
-        `touched`: takes the numbers of the scopes whose sums may have changed.
+        `touched`: collects the numbers of the scopes whose sums may have changed.
         """
         of_day = hour.hour.date()
         gone, left = had, self._empty
@@ -328,7 +328,7 @@ class Snapshots:
         return made
 
     def _load(self, day: date, by_hour: bool) -> Day:
-        """A day that no snapshot holds, because it is older, or because nothing is known of it."""
+        """A day outside the snapshot, because it is older or unknown."""
         present = self._present
         if present is None or present.as_of is None or day >= present.as_of.date() - DAYS_HELD * DAY:
             return self._builder.empty_day(by_hour=True)
@@ -344,7 +344,7 @@ class Snapshots:
         return found
 
     def _load_days(self, first: date, last: date) -> None:
-        """Have the days from one to the other, both included, at hand for `_load`."""
+        """Preload the days from `first` to `last`, both included, for `_load`."""
         present = self._present
         if present is None or present.as_of is None:
             return
@@ -358,7 +358,7 @@ class Snapshots:
                 self._keep_older({(day, False): one for day, one in found.items() if day in missing})
 
     def _load_rows(self, hour: datetime) -> Table:
-        """The rows of an hour that no snapshot holds: of the last 24 hours before a mode that has lasted for days."""
+        """Rows of an hour outside the snapshot, such as the last 24 hours before a mode that has lasted for days."""
         found = self._older_rows.get(hour)
         if found is None:
             with self._lock, self._store.reading() as reader:
@@ -370,7 +370,7 @@ class Snapshots:
         return found
 
     def _load_minutes(self, hour: datetime) -> Table | None:
-        """The rows of an hour that no snapshot holds and that is stored by the minute: a period begins within it."""
+        """Rows of an hour outside the snapshot that is stored by the minute: a period begins within it."""
         if hour not in self._older_minutes:
             with self._lock, self._store.reading() as reader:
                 found = None
@@ -381,7 +381,7 @@ class Snapshots:
         return self._older_minutes.get(hour)
 
     def _of_any_width(self, make: Callable[[TableBuilder], Made]) -> Made:
-        """What is made of older days. Where 64 bits are too few for it, only this gets larger numbers."""
+        """Build from older days; if 64 bits overflow, only this build uses larger numbers."""
         try:
             return make(self._builder)
         except TooSmallError:
@@ -389,14 +389,14 @@ class Snapshots:
             return make(TableBuilder(self._index, prices))
 
     def _keep_older(self, days: Mapping[tuple[date, bool], Day]) -> None:
-        """Under the lock under which they were read: an update that changes one of them comes before or after."""
+        """Cache under the lock under which they were read, so that an update of one of them comes before or after."""
         self._older = dict([*self._older.items(), *days.items()][-OLDER_HELD:])
 
 
 def attributed_snapshots(
     store: AttributedStore, card: RateCard, in_background: InBackground | None = None
 ) -> Snapshots:
-    """Of what Anthropic itself attributes."""
+    """Snapshots of what Anthropic itself attributes."""
     return Snapshots(
         store,
         card,
@@ -406,7 +406,7 @@ def attributed_snapshots(
 
 
 def _by_minute(reader: Reader, hour: datetime, buckets: frozenset[datetime] | None, builder: TableBuilder) -> Table:
-    """The rows of an hour that is stored by the minute; only of `buckets` where given."""
+    """Rows of an hour that is stored by the minute; only of `buckets` if given."""
     return builder.joined(
         builder.table([row[1:] for row in rows], hour.date(), [_minute(row[0], hour) for row in rows])
         for rows in reader.bucket_rows(hour, buckets)
@@ -428,7 +428,7 @@ def _rolled_up(reader: Reader, first: date, last: date, builder: TableBuilder) -
 
 
 def _reaches_back(head: Head, before: Snapshot) -> bool:
-    """Whether hours are to be held that the snapshot before has let go, or never had."""
+    """Whether to hold hours that the snapshot before has dropped or never had."""
     if before.as_of is None or head.data.as_of is None:
         return True
     return floor_hour(head.data.as_of) < floor_hour(before.as_of)
@@ -443,14 +443,14 @@ def _bills(reader: Reader, head: Head) -> Mapping[date, Sequence[BilledRow]]:
 
 
 def _kept(before: Snapshot, after: Snapshot, touched: frozenset[int] | None, since: datetime) -> dict[Any, Any]:
-    """What was worked out and is still right: of one hour's rows, of scopes that were not touched, of what is over.
+    """Cached results that are still right: of single hours, of untouched scopes, of ended periods.
 
-    `since`: the first hour that has changed. What nobody will ask for any more is dropped: hours that are not kept by
-    the minute, and periods that ended long ago.
+    `since`: the first changed hour. Results that are no longer needed are dropped: hours no longer kept by the minute,
+    and periods that ended long ago.
     """
     found = {}
     oldest = BEFORE_EVERYTHING if after.as_of is None else after.as_of - SPEND_KEPT
-    # At one go: another thread may work something out meanwhile.
+    # Copy in one go: another thread may add results.
     for key, value in list(before.memo.items()):
         if not isinstance(key, tuple):
             continue

@@ -1,4 +1,4 @@
-"""Spend of a period: billed where Anthropic's report has settled, otherwise computed from usage and the rate card."""
+"""Spend of a period: billed if Anthropic's report has settled, otherwise computed from usage and the rate card."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ SETTLED_AFTER = DAY
 """A day's bill is final this long after the day has ended."""
 
 COMPUTED_COST_TYPES = frozenset({"tokens", "web_search"})
-"""Cost types that usage explains too; what is left (code execution, session usage) only the cost report knows."""
+"""Cost types that usage explains too; the others (code execution, session usage) are only in the cost report."""
 
 
 @dataclass(frozen=True, slots=True)
 class PricedUsage:
-    """One row of usage with what it costs."""
+    """One row of usage with its cost."""
 
     usage: DayUsage
     cost: Cost
@@ -31,7 +31,7 @@ class PricedUsage:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """Dollars of tokens at list prices. `hidden`, `assumed`: as in `Spend`."""
+    """USD of tokens at list prices. `hidden`, `assumed`: as in `Spend`."""
 
     usd: Decimal
     hidden: frozenset[Hidden] = frozenset()
@@ -40,12 +40,12 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """Dollars of a scope in a period. `total_usd` is the sum of its four parts.
+    """USD of a scope in a period. `total_usd` is the sum of its four parts.
 
-    `report_only_usd`: cost types that only the cost report knows, of days that are not billed. `hidden`: why the true
-    figure may be higher. `assumed`: models that are not in the rate card and were priced by assumption.
-    `provisional_usd`: what applications have logged since `provisional_since`, beyond what Anthropic's data has.
-    `attributed`: `report_only_usd` is all of it, as Anthropic itself attributes it, after discounts, before credits.
+    `report_only_usd`: cost types that only the cost report has, on days that are not billed. `hidden`: why the true
+    figure may be higher. `assumed`: models that are not in the rate card, priced by assumption. `provisional_usd`: what
+    applications have logged since `provisional_since` beyond Anthropic's data. `attributed`: all of it is
+    `report_only_usd`, as Anthropic itself attributes it, after discounts, before credits.
     """
 
     billed_usd: Decimal
@@ -69,7 +69,7 @@ class Spend:
 
 
 def sum_of(spends: Sequence[Spend]) -> Spend:
-    """Of several that count nothing twice. `billed_days`: the most that one of them has."""
+    """Sum of several without overlap. `billed_days`: the largest of them."""
     return Spend(
         billed_usd=sum((spend.billed_usd for spend in spends), ZERO),
         billed_days=max((spend.billed_days for spend in spends), default=0),
@@ -81,7 +81,7 @@ def sum_of(spends: Sequence[Spend]) -> Spend:
 
 
 def price_usage(usage: Iterable[DayUsage], card: RateCard) -> list[PricedUsage]:
-    """Each row priced at the rates of its day, as a sum of requests."""
+    """Price each row at the rates of its day, as a sum of requests."""
     return [
         PricedUsage(row, cost_of(card, row.model, row.counts, row.terms, row.day, prompt_tokens=row.prompt_tokens))
         for row in usage
@@ -102,14 +102,14 @@ def in_scope(scope: Scope, row: DayUsage, card: RateCard) -> bool:
 
 
 def same_model(wanted: str, model_id: str, card: RateCard) -> bool:
-    """Whether a model id is the one wanted, both in any spelling, or of the family wanted.
+    """Whether a model id is the wanted id, both in any spelling, or of the wanted family.
 
-    A model that is not in the card is the one wanted where both spellings name the same family and version.
+    A model that is not in the card matches if both spellings name the same family and version.
     """
     family = card.index.family(wanted)
     model = card.find(model_id)
     if family is not None:
-        # An unknown id is priced as some model, but belongs to a family only by its own name.
+        # An unknown id is priced as some model, but its family only follows from its name.
         return (family_in(model_id) if model is None else model.family) == family
     if model is not None:
         return model is card.find(wanted)

@@ -1,4 +1,4 @@
-"""All budgets in force: those that are configured, and those that were set from chat, with who set them."""
+"""All budgets in force: configured ones, and those set from chat, with who set them."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +21,10 @@ from bot.db.schema import budgets
 from bot.db.state import BUDGETS, audited, bump, keep, versions_of
 
 ACTION = "budget"
-"""What the audit trail calls it."""
+"""Their name in the audit trail."""
 
 Undo = Literal["done", "already", "changed", "unknown"]
-"""What became of a click on Undo. `changed`: the budget was changed since. `unknown`: there is no such change."""
+"""Result of a click on Undo. `changed`: the budget was changed since. `unknown`: no such change."""
 
 
 ChannelOf = Callable[[Budget], str | None]
@@ -36,7 +36,7 @@ def _main_channel(budget: Budget) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class KeptBudget:
-    """A budget with the Slack user id of whoever set it last."""
+    """A budget with the Slack user id of whoever last set it."""
 
     budget: Budget
     set_by: str
@@ -46,7 +46,7 @@ class KeptBudget:
 class BudgetStore:
     """Synchronous; asynchronous callers use a thread. Every change has its audit entry in the same transaction.
 
-    `channel_of`: the channel of its own that a budget has, in which its changes are announced.
+    `channel_of`: the budget's own channel, in which its changes are announced.
     """
 
     def __init__(self, engine: Engine, channel_of: ChannelOf = _main_channel) -> None:
@@ -57,7 +57,7 @@ class BudgetStore:
         self.history = HistoryStore(engine)
 
     def all(self) -> tuple[KeptBudget, ...]:
-        """Every kept budget by name; the same value as long as none has changed."""
+        """All stored budgets by name; the same object while none has changed."""
         version, known = self._versions.current(self._engine).get(BUDGETS, 0), self._known
         if known is None or known[0] != version:
             with self._engine.connect() as connection:
@@ -66,7 +66,7 @@ class BudgetStore:
         return known[1]
 
     def set(self, budget: Budget, before: Budget | None, by: str, now: datetime) -> bool:
-        """Keep it. False, and nothing changed, where the one of this name is not `before` any more."""
+        """Store it. Returns False and changes nothing if the stored one is no longer `before`."""
         with audited(self._engine) as connection:
             if _present(connection, budget.name) != before:
                 return False
@@ -75,7 +75,7 @@ class BudgetStore:
         return True
 
     def remove(self, before: Budget, by: str, now: datetime) -> bool:
-        """Forget it. False, and nothing changed, where the one of this name is not `before` any more."""
+        """Remove it. Returns False and changes nothing if the stored one is no longer `before`."""
         with audited(self._engine) as connection:
             if _present(connection, before.name) != before:
                 return False
@@ -84,7 +84,7 @@ class BudgetStore:
         return True
 
     def undo(self, change_id: int, by: str, now: datetime) -> tuple[Undo, str]:
-        """Set back what a change has made, once, where nothing was changed since. Also the name of the budget."""
+        """Undo a change once, if nothing was changed since. Also returns the budget's name."""
         with audited(self._engine) as connection:
             lock_for_writers(connection, budgets)
             row = find_change(connection, change_id)
@@ -106,7 +106,7 @@ class BudgetStore:
     def _write(
         self, connection: Connection, name: str, before: Budget | None, after: Budget | None, by: str, now: datetime
     ) -> None:
-        """Replace a budget with all that goes with it: its audit entry, its line of history and its announcement."""
+        """Replace a budget together with its audit entry, its line of history and its announcement."""
         _replace(connection, name, after, by, now)
         was = "new" if before is None else budget_words(before)
         will = "removed" if after is None else budget_words(after)
@@ -169,7 +169,7 @@ def _kept(row: Row[Any]) -> KeptBudget:
 
 @dataclass(frozen=True, slots=True)
 class _InForce:
-    """The budgets, made at `made_at` from these; it holds until the next raise begins or ends."""
+    """The budgets, made at `made_at` from these; valid until the next raise begins or ends."""
 
     stored: Sequence[KeptBudget]
     raises: Mapping[str, Sequence[RaisedLimit]]
@@ -178,7 +178,7 @@ class _InForce:
     budgets: tuple[Budget, ...]
 
     def holds(self, stored: Sequence[KeptBudget], raises: Mapping[str, Sequence[RaisedLimit]], now: datetime) -> bool:
-        """Whether they are still the same."""
+        """Whether they are still valid."""
         if self.stored is not stored:
             return False
         return self.raises is raises and self.made_at <= now < self.until if raises else not self.raises
@@ -187,9 +187,8 @@ class _InForce:
 class Budgets:
     """Synchronous; asynchronous callers use a thread.
 
-    A configured budget cannot be changed from chat. It also wins over one of its name that was set there before.
-    `teams`: what budgets in force take from those that they belong to. `raises`: of limits, which may be raised for a
-    while wherever the budget is set.
+    A configured budget cannot be changed from chat. It wins over one with its name that was set there before. `teams`:
+    provide what budgets do not set. `raises`: of limits, wherever the budget is set.
     """
 
     def __init__(
@@ -208,9 +207,9 @@ class Budgets:
         self._in_force: _InForce | None = None
 
     def in_force(self) -> tuple[Budget, ...]:
-        """The configured ones first, then the others by name, with their limits as they are at this moment.
+        """Configured budgets first, then the others by name, with the limits in force now.
 
-        Another copy of the bot may have changed them. The same value as long as nothing has changed.
+        Another copy of the bot may have changed them. The same object while nothing has changed.
         """
         now, stored, known = self._clock(), self._store.all(), self._in_force
         raises = {} if self._raises is None else self._raises.limits(now)
@@ -222,49 +221,49 @@ class Budgets:
         return known.budgets
 
     def effective(self, name: str) -> Budget | None:
-        """The one of this name that counts, wherever it is set, with its limits as they are at this moment."""
+        """The budget in force with this name, wherever it is set, with the limits in force now."""
         return next((budget for budget in self.in_force() if budget.name == name), None)
 
     def kept(self) -> Sequence[KeptBudget]:
-        """Those that were set from chat, by name, also where they do not count."""
+        """Budgets set from chat, by name, including those that a configured one overrides."""
         return self._store.all()
 
     def find(self, name: str) -> Budget | None:
-        """The one of this name that was set from chat."""
+        """The budget with this name that was set from chat."""
         return next((one.budget for one in self._store.all() if one.budget.name == name), None)
 
     def configured(self, name: str) -> Budget | None:
-        """The one of this name that the environment or the TOML file sets."""
+        """The budget with this name from the environment or the TOML file."""
         return next((budget for budget in self._configured if budget.name == name), None)
 
     def version(self, name: str) -> str:
-        """One short word by which is seen whether a budget was changed since, and be it back and forth."""
+        """A short word that shows whether a budget was changed since, even back and forth."""
         version, newest = _version_of(self.find(name)), self._store.history.newest_id(name)
         return f"{version}.{newest}" if newest else version
 
     def set(self, budget: Budget, seen: str, by: str) -> bool:
-        """Keep it. False, and nothing changed, where the one that was `seen` (a `version`) is not there any more."""
+        """Store it. Returns False and changes nothing if the version `seen` is outdated."""
         before = self.find(budget.name)
         if self.configured(budget.name) is not None or self.version(budget.name) != seen:
             return False
         return self._store.set(budget, before, by, self._clock())
 
     def remove(self, name: str, seen: str, by: str) -> bool:
-        """Forget it. False, and nothing changed, where the one that was `seen` (a `version`) is not there any more."""
+        """Remove it. Returns False and changes nothing if the version `seen` is outdated."""
         before = self.find(name)
         if before is None or self.version(name) != seen:
             return False
         return self._store.remove(before, by, self._clock())
 
     def undo(self, change_id: int, by: str) -> tuple[Undo, str]:
-        """Set back a change that was made in chat, once. Also the name of the budget."""
+        """Undo a change made in chat, once. Also returns the budget's name."""
         return self._store.undo(change_id, by, self._clock())
 
     def history(self, name: str | None) -> list[HistoryEntry]:
-        """What was changed of one budget, or of all; the newest first, as many as are shown."""
+        """The newest changes of one budget, or of all; newest first."""
         return self._store.history.newest(name)
 
 
 def _version_of(budget: Budget | None) -> str:
-    """One short word by which a budget is recognised as unchanged."""
+    """A short word that identifies an unchanged budget."""
     return "none" if budget is None else hashlib.sha256(budget_words(budget).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Limits proposed from what a scope has cost: from its last complete periods, or else from its pace. Pure."""
+"""Suggest limits from past cost of a scope: from its last complete periods, or else from its pace. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from bot.clock import DAY, HOUR, ceil_hour
 
 MOST_PERIODS = {PeriodKind.DAY: 30, PeriodKind.WEEK: 4, PeriodKind.MONTH: 2}
 LEAST_PERIODS = {PeriodKind.DAY: 7, PeriodKind.WEEK: 3, PeriodKind.MONTH: 2}
-"""Complete ones: fewer say less than the pace does."""
+"""Fewest complete periods that say more than the pace."""
 
 DAYS_OF = {PeriodKind.DAY: 1, PeriodKind.WEEK: 7, PeriodKind.MONTH: 30}
 
 PACE_DAYS = 30
 
 SHARE = Decimal("0.9")
-"""Of the complete periods, those that stay below the soft limit."""
+"""Share of the complete periods that stay below the soft limit."""
 
 ABOVE = Decimal("1.25")
-"""The hard limit leaves so much room above the dearest period."""
+"""The hard limit as a multiple of the most expensive period."""
 
 STEPS = tuple(map(Decimal, ("1", "1.2", "1.5", "2", "2.5", "3", "4", "5", "6", "8", "10")))
 """First digits of limits that people choose."""
@@ -33,7 +33,7 @@ STEPS = tuple(map(Decimal, ("1", "1.2", "1.5", "2", "2.5", "3", "4", "5", "6", "
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Dollars a day over the last `days` days, as far as their hours are known."""
+    """USD a day over the last `days` days, from known hours."""
 
     usd_a_day: Decimal
     days: int
@@ -41,8 +41,8 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """Limits, and why. `usual_usd`: what a period usually comes to. `periods`: how many complete ones say so, 0 for the
-    pace. `dearest_usd`: of those, None for the pace.
+    """Suggested limits, and why. `usual_usd`: usual cost of a period. `periods`: number of complete ones it is based
+    on, 0 for the pace. `dearest_usd`: the most expensive one, None for the pace.
     """
 
     period: PeriodKind
@@ -57,13 +57,13 @@ class Suggestion:
 def suggested(
     snapshot: Snapshot, scope: Scope, kind: PeriodKind, zone: ZoneInfo, pace: Pace, now: datetime
 ) -> Suggestion | None:
-    """None where nothing was spent."""
+    """Suggest limits; None if nothing was spent."""
     sums = [spent for _, spent in complete_periods(snapshot, scope, kind, zone, now)]
     return limits_from(kind, sums, pace)
 
 
 def limits_from(kind: PeriodKind, sums: Sequence[Decimal], pace: Pace) -> Suggestion | None:
-    """`sums`: USD of complete periods. None where nothing was spent in them, nor at the pace."""
+    """`sums`: USD of complete periods. None if neither they nor the pace have spend."""
     enough = len(sums) >= LEAST_PERIODS[kind] and any(sums)
     if enough:
         usual, dearest = nearest_rank(sums, SHARE), max(sums)
@@ -79,7 +79,7 @@ def limits_from(kind: PeriodKind, sums: Sequence[Decimal], pace: Pace) -> Sugges
 def complete_periods(
     snapshot: Snapshot, scope: Scope, kind: PeriodKind, zone: ZoneInfo, now: datetime
 ) -> Iterator[tuple[Period, Decimal]]:
-    """The last periods that the data has passed and of which every hour is known, with their sums; the newest first."""
+    """The last periods that are over and fully known, with their sums; newest first."""
     if snapshot.as_of is None:
         return
     period = period_at(kind, zone, min(now, snapshot.as_of))
@@ -92,7 +92,7 @@ def complete_periods(
 
 
 def pace_of(snapshot: Snapshot, scope: Scope) -> Pace | None:
-    """Of the last whole days before the age of the data that are known, 30 at most; None with less than one."""
+    """Pace of the last whole known days, 30 at most; None with less than one."""
     if snapshot.as_of is None:
         return None
     end = ceil_hour(snapshot.as_of) - HOUR
@@ -111,7 +111,7 @@ def nearest_rank(sums: Sequence[Decimal], share: Decimal) -> Decimal:
 
 
 def sensible(usd: Decimal) -> Decimal:
-    """The next amount from this one on (above zero) that people would choose: 1, 1.2, 1.5 … times a power of ten."""
+    """Round up (above zero) to an amount that people would choose: 1, 1.2, 1.5 … times a power of ten."""
     if usd <= ZERO:
         raise ValueError("an amount above zero is wanted")
     scale = Decimal(1).scaleb(usd.adjusted())

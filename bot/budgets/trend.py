@@ -1,4 +1,4 @@
-"""Who moved spend between two stretches of time, and what changed in their usage, by the dollars it explains."""
+"""Movers and causes: who moved spend between two stretches, and which changes of usage explain how many USD."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -24,8 +24,8 @@ WHOLE = Decimal(1)
 class Stretch:
     """Usage from `starts_at` to `ends_at` and the share of it that counts.
 
-    Older usage is kept by the hour, and the last 24 hours seldom begin with one: of the hour in which they do, the
-    share that lies in them counts, as if its usage were spread evenly.
+    Older usage is kept by the hour, and the last 24 hours seldom begin with one: the cut hour counts by the share that
+    lies in them, as if its usage were spread evenly.
     """
 
     starts_at: datetime
@@ -35,7 +35,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class RecentWindow:
-    """The last 24 hours and the 24 hours before, each as the stretches that it is put together from."""
+    """The last 24 hours and the 24 hours before, each as a list of stretches."""
 
     last: tuple[Stretch, ...]
     before: tuple[Stretch, ...]
@@ -43,7 +43,7 @@ class RecentWindow:
 
 @dataclass(frozen=True, slots=True)
 class RecentUsage:
-    """A row of recent usage and what it counts with, in USD."""
+    """A row of recent usage, with the USD that count."""
 
     priced: PricedUsage
     share: Decimal
@@ -55,7 +55,7 @@ class RecentUsage:
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """The usage of the last 24 hours and of the 24 hours before, and how much of the first is known at all."""
+    """Usage of the last 24 hours and of the 24 hours before, and how much of the last is known."""
 
     last: Sequence[RecentUsage]
     before: Sequence[RecentUsage]
@@ -64,7 +64,7 @@ class Recent:
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """Dollars of one (model, workspace, key) in the last 24 hours; `before_usd` is None without any before."""
+    """USD of one (model, workspace, key) in the last 24 hours; `before_usd` is None without usage before."""
 
     model: str
     workspace_id: str
@@ -88,14 +88,14 @@ def recent_window(as_of: datetime) -> RecentWindow:
 
 
 def usd_of(recent: Recent, scope: Scope, card: RateCard) -> Decimal:
-    """The last 24 hours of the scope; nothing with less than 6 hours of data."""
+    """USD of the scope in the last 24 hours; zero with less than 6 hours of data."""
     if recent.covered < LEAST_KNOWN:
         return ZERO
     return sum((row.usd for row in _in_scope(recent.last, scope, card)), ZERO)
 
 
 def usd_under(ceiling: str, recent: Recent, scope: Scope, card: RateCard) -> Decimal:
-    """What the last 24 hours of the scope would have cost with this model as the ceiling."""
+    """USD of the scope's last 24 hours if this model had been the ceiling."""
     return sum(
         (_cost_under(ceiling, row.priced, card) * row.share for row in _in_scope(recent.last, scope, card)), ZERO
     )
@@ -110,7 +110,7 @@ def _in_scope(rows: Iterable[RecentUsage], scope: Scope, card: RateCard) -> Iter
 
 
 def costs_more(model_id: str, than: str, on: date, card: RateCard) -> bool:
-    """Whether a service on this model moves, where the other one is the ceiling."""
+    """Whether a service on this model moves if the other one is the ceiling."""
     return _rank(card, model_id, on) > _rank(card, than, on)
 
 
@@ -128,7 +128,7 @@ def _rank(card: RateCard, model_id: str, on: date) -> tuple[Decimal, Decimal]:
 
 
 def retokenized(usage: DayUsage, ceiling: str, card: RateCard) -> TokenCounts:
-    """The tokens that the same text makes on another model."""
+    """Tokens of the same text on another model."""
     now = card.resolve(usage.model, usage.day).model.tokenizer
     then = card.resolve(ceiling, usage.day).model.tokenizer
 
@@ -148,20 +148,21 @@ def retokenized(usage: DayUsage, ceiling: str, card: RateCard) -> TokenCounts:
 MOST_CAUSES = 3
 
 LEAST_USD = Decimal("0.50")
-"""Less than this moved nobody's budget, whatever share of a small sum it is."""
+"""Smallest cause worth naming, whatever share of a small sum it is."""
 
 LEAST_SHARE = Decimal("0.05")
-"""Of the scope's dollars: a cause that explains less is true and still no answer to the question why."""
+"""Smallest share of the scope's USD that a cause explains."""
 
 LEAST_RISE = Decimal("1.25")
-"""Traffic and answers differ by a quarter from one day to the next without anybody having changed anything."""
+"""Smallest rise: traffic and answers differ by a quarter from day to day without a change."""
 
 LEAST_FALL = Decimal("0.05")
-"""Of the input read from a cache, or of the tokens in batches: shares wander by some points. A miss costs ten times as
-much as a hit, so that from 98 % few points are enough to move a budget."""
+"""Smallest fall of the share of input read from cache, or of tokens in batches: shares vary by some points. A cache
+miss costs ten times as much as a hit, so from 98 % a few points are enough to move a budget.
+"""
 
 TRACES = Decimal("0.05")
-"""Somebody's try of a mode on less than a twentieth of the tokens is not yet its use."""
+"""Trying out a mode on a smaller share of tokens is not yet its use."""
 
 ALL_INPUT = ("input", "cache_write_5m", "cache_write_1h", "cache_read")
 WRITTEN_OR_UNCACHED = ALL_INPUT[:-1]
@@ -169,7 +170,7 @@ TOKENS = (*ALL_INPUT, "output")
 
 
 class CauseKind(StrEnum):
-    """What changed. Values before and after: USD, where nothing else is said.
+    """What changed. Values before and after are USD, unless listed here.
 
     `cache_read_fell`: shares of the input · `batch_fell`: shares of all tokens · `tokens_rose`: tokens of all kinds.
     """
@@ -185,12 +186,12 @@ class CauseKind(StrEnum):
 
 
 ROSE = frozenset({CauseKind.NEW_MODEL, CauseKind.TOKENS_ROSE, CauseKind.OUTPUT_ROSE, CauseKind.CACHE_WRITES_1H_ROSE})
-"""Kinds that a mode causes when it moves usage to a model."""
+"""Kinds that a mode can cause by moving usage to a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """`usd`: about how many dollars of the later stretch it explains. `before` is zero where there was none."""
+    """`usd`: about how many USD of the later stretch it explains. `before` is zero if there was none."""
 
     kind: CauseKind
     model: str
@@ -206,7 +207,7 @@ Caller = tuple[str, str, str | None]
 
 @dataclass(slots=True)
 class _Sums:
-    """A caller's usage of one stretch. `plain`: dollars by kind of token without batch, region and speed."""
+    """A caller's usage of one stretch. `plain`: USD by kind of token without batch, region and speed."""
 
     usd: Decimal = ZERO
     tokens: dict[str, Decimal] = field(default_factory=lambda: dict.fromkeys(TOKENS, ZERO))
@@ -222,12 +223,12 @@ class _Sums:
         return sum(self.tokens.values(), ZERO)
 
     def share(self, tokens: Decimal) -> Decimal:
-        """Of all tokens; zero without any."""
+        """Share of all tokens; zero without any."""
         return tokens / self.all_tokens if self.all_tokens else ZERO
 
     @property
     def cache_read_share(self) -> Decimal:
-        """Of the input; zero without any."""
+        """Share of the input; zero without any."""
         prompt = sum((self.tokens[kind] for kind in ALL_INPUT), ZERO)
         return self.tokens["cache_read"] / prompt if prompt else ZERO
 
@@ -240,11 +241,10 @@ def causes(
     *,
     total_usd: Decimal | None = None,
 ) -> tuple[Cause, ...]:
-    """What explains most of the scope's last stretch against the one before, the largest first, three at most.
+    """The three largest causes of the scope's last stretch against the one before, largest first.
 
-    Both stretches count with the shares of their rows, so that they may be of different lengths. `new_models`: those
-    that were never used before the last stretch. `total_usd`: of the scope, where callers that are too small to matter
-    have been left out.
+    Both stretches are weighted by the shares of their rows, so lengths may differ. `new_models`: never used before the
+    last stretch. `total_usd`: of the scope, if callers too small to matter have been left out.
     """
     last, before = (_by_caller(rows, scope, card) for rows in (recent.last, recent.before))
     total_usd = sum((sums.usd for sums in last.values()), ZERO) if total_usd is None else total_usd
@@ -260,7 +260,7 @@ def causes(
 
 
 def _once_per_model(found: Iterable[Cause]) -> Iterator[Cause]:
-    """A model is new once, however many callers have taken to it."""
+    """Report a new model once, however many callers use it."""
     seen: set[str] = set()
     for cause in found:
         if cause.kind is CauseKind.NEW_MODEL:
@@ -286,7 +286,7 @@ def _of_caller(
         if earlier.share(was) < TRACES <= after.share(is_now):
             yield cause(kind, usd, ZERO, usd)
     if before is None or not before.all_tokens or not after.all_tokens:
-        # Of a caller that is new everything rose: the movers say so already.
+        # Everything rose for a new caller, which the movers already show.
         return
     growth = after.all_tokens / before.all_tokens
     if growth >= LEAST_RISE:
@@ -296,7 +296,7 @@ def _of_caller(
         usd = _costlier_input(fell, before, after)
         yield cause(CauseKind.CACHE_READ_FELL, usd, before.cache_read_share, after.cache_read_share)
     for kind, name in ((CauseKind.CACHE_WRITES_1H_ROSE, "cache_write_1h"), (CauseKind.OUTPUT_ROSE, "output")):
-        # What the kind has grown beyond all the others.
+        # Growth of the kind beyond all the others.
         expected = before.plain[name] * growth
         if after.plain[name] >= max(expected * LEAST_RISE, before.plain[name] * LEAST_RISE):
             yield cause(kind, after.plain[name] - expected, before.plain[name], after.plain[name])
@@ -307,11 +307,11 @@ def _of_caller(
 
 
 def _costlier_input(fell: Decimal, before: _Sums, after: _Sums) -> Decimal:
-    """What the input that is not read from the cache any more costs more than if it still were."""
+    """Extra cost of the input that is no longer read from the cache."""
     tokens = sum((after.tokens[kind] for kind in WRITTEN_OR_UNCACHED), ZERO)
     usd = sum((after.plain[kind] for kind in WRITTEN_OR_UNCACHED), ZERO)
     if not tokens:
-        # Nothing but output.
+        # Only output.
         return ZERO
     read = before.plain["cache_read"] / before.tokens["cache_read"]
     return fell * (tokens + after.tokens["cache_read"]) * (usd / tokens - read)

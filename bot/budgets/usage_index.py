@@ -1,10 +1,10 @@
-"""The dimensions of usage as small numbers, so that the usage of thousands of keys fits into arrays.
+"""Numbers the dimensions of usage, so that the usage of thousands of keys fits into arrays.
 
-Numbers are given out as dimensions are first seen and never change, so that everything that was counted with them stays
-right while more are added. Not for several writers at once.
+Numbers are assigned on first sight and never change, so that earlier counts stay valid. Not for several writers at
+once.
 
-Rows of the ledger have the shape of rows of usage. Their workspace is the feature, their key
-everything else that distinguishes events, as one text (`bot.ledger.model.Labels`).
+Rows of the ledger have the shape of rows of usage. Their workspace is the feature, their key everything else that
+distinguishes events, as one text (`bot.ledger.model.Labels`).
 """
 
 import sys
@@ -25,11 +25,11 @@ from bot.pricing.tokens import Terms
 Numbers = npt.NDArray[np.int64]
 
 ORGANIZATION_ID = 0
-"""The number of the whole organization among the scopes."""
+"""Scope number of the whole organization."""
 
 
 class Caller(NamedTuple):
-    """Who uses which model; `api_key_id` is None for usage without a key."""
+    """A user of a model; `api_key_id` is None for usage without a key."""
 
     model: str
     workspace_id: str
@@ -38,7 +38,7 @@ class Caller(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What decides what tokens cost on a day. `prompt_tokens`: as of `unit_prices`."""
+    """What decides the price of tokens on a day. `prompt_tokens`: see `unit_prices`."""
 
     model: str
     terms: Terms
@@ -46,41 +46,41 @@ class Rate:
 
 
 class Column:
-    """Numbers in an array that grows at its end."""
+    """A growing array of numbers."""
 
     def __init__(self) -> None:
         self._values: Numbers = np.zeros(64, dtype=np.int64)
         self._length = 0
 
     def add(self, value: int) -> None:
-        """Append one."""
+        """Append a value."""
         if self._length == len(self._values):
             self._values = np.concatenate([self._values, np.zeros_like(self._values)])
         self._values[self._length] = value
         self._length += 1
 
     def lower(self, places: Numbers, value: int) -> None:
-        """Lower those at these places that are above the value."""
+        """Lower the values at these indexes that are above `value`."""
         above = places[self._values[places] > value]
         self._values[above] = value
 
     @property
     def values(self) -> Numbers:
-        """All that there are by now."""
+        """All values so far."""
         return self._values[: self._length]
 
 
 class UsageIndex:
     """Groups (rows with equal dimensions), callers, rates and scopes, each numbered from 0.
 
-    A caller's key belongs to its workspace: usage without a key is one caller for each workspace.
+    A caller's key belongs to its workspace: usage without a key is one caller per workspace.
     """
 
     _WHOLE = ScopeKind.WORKSPACE
     """The kind of scope that consists of keys."""
 
     dimensions = 6
-    """First in a row: model, workspace, key, service tier, region, speed."""
+    """Number of dimensions at the start of a row: model, workspace, key, service tier, region, speed."""
 
     def __init__(self, card: RateCard) -> None:
         self._card = card
@@ -99,7 +99,7 @@ class UsageIndex:
 
     @property
     def scopes(self) -> int:
-        """How many there are."""
+        """Number of scopes."""
         return len(self._scopes)
 
     @property
@@ -111,15 +111,15 @@ class UsageIndex:
         return self._caller_list
 
     def caller(self, caller: Caller) -> int | None:
-        """The number of a caller; None where it was never seen."""
+        """Number of a caller; None if it was never seen."""
         return self._callers.get(caller)
 
     def key_number(self, workspace_id: str, api_key_id: str | None) -> int | None:
-        """The number of a key in its workspace, or of its usage without one; None where it was never seen."""
+        """Number of a key in its workspace, or of its usage without one; None if it was never seen."""
         return self._scopes.get((ScopeKind.KEY, api_key_id or "", workspace_id))
 
     def groups_of(self, rows: Sequence[Sequence[Any]], day: date) -> npt.NDArray[np.int32]:
-        """The group of each row, whose first values are its dimensions; they were used on `day`."""
+        """The group of each row, whose first values are its dimensions; used on `day`."""
         known, count = self._groups, self.dimensions
         found = [known.get(tuple(row[:count])) for row in rows]
         if None in found:
@@ -132,13 +132,13 @@ class UsageIndex:
         return groups
 
     def add_callers(self, callers: Iterable[tuple[str, str, str]], day: date) -> None:
-        """Callers of which nothing more is known than that they had used something by `day`; no key is empty."""
+        """Add callers known only to have used something by `day`; no key is empty."""
         found = [self._caller(Caller(model, workspace_id, key or None), day) for model, workspace_id, key in callers]
         self.first_day_of_caller.lower(np.array(found, dtype=np.int64), day.toordinal())
 
     def of(self, scope: Scope) -> Numbers:
-        """The numbers whose usage the scope counts, without any overlap; empty where there is none."""
-        # What is found before another thread adds a scope has to go with the cache that this empties.
+        """Numbers whose usage the scope counts, without overlap; empty if there are none."""
+        # Keep this reference: another thread that adds a scope replaces the cache, and an old result must go with it.
         known = self._of_scope
         found = known.get(scope)
         if found is None:
@@ -146,7 +146,7 @@ class UsageIndex:
         return found
 
     def first_days(self, kind: ScopeKind, count: int) -> dict[str, date]:
-        """By value of this kind the first day on which one of the first `count` callers has used anything of it."""
+        """First day of use among the first `count` callers, by value of this kind."""
         first = np.full(self.scopes, date.max.toordinal())
         np.minimum.at(first, self._column(kind).values[:count], self.first_day_of_caller.values[:count])
         found: dict[str, int] = {}
@@ -156,34 +156,36 @@ class UsageIndex:
         return {value: date.fromordinal(day) for value, day in found.items()}
 
     def models_of_key(self, caller: Caller, count: int) -> frozenset[str]:
-        """What the key of a caller, or usage without one in its workspace, has ever used."""
+        """All models used by a caller's key, or without one in its workspace."""
         mine = self.key_of_caller.values[:count] == self.key_number(caller.workspace_id, caller.api_key_id)
         return frozenset(self.callers[each].model for each in np.flatnonzero(mine).tolist())
 
     def callers_in(self, scope: Scope, count: int) -> npt.NDArray[np.bool_]:
-        """Which of the first `count` callers the scope counts."""
+        """Mask of the first `count` callers that the scope counts."""
         if scope.kind is ScopeKind.ORGANIZATION:
             return np.ones(count, dtype=np.bool_)
         values, numbers = self._column(scope.kind).values[:count], self.of(scope)
         return values == numbers[0] if len(numbers) == 1 else np.isin(values, numbers)
 
     def ids(self, kind: ScopeKind) -> list[tuple[str, str | None, int]]:
-        """Value, workspace (of a key) and number of every scope of this kind; a key that is none is empty."""
-        # At one go: another thread may add some meanwhile.
+        """Value, workspace (of a key) and number of every scope of this kind; the value is empty for usage without a
+        key.
+        """
+        # Copy in one go: another thread may add some.
         found = list(self._scopes.items())
         return [(value, workspace, number) for (each, value, workspace), number in found if each is kind]
 
     def groups(self, kind: ScopeKind, tag: str | None = None) -> list[tuple[tuple[str | None, str | None], int]]:
-        """By which value of this kind, and of a key in which workspace, each scope's usage counts, without overlap.
+        """The value of this kind (and a key's workspace) under which each scope's usage counts, without overlap.
 
-        Usage without a key has None for it.
+        None for usage without a key.
         """
         if kind is ScopeKind.KEY:
             return [((value or None, workspace), number) for value, workspace, number in self.ids(kind)]
         return [((value, None), number) for value, _, number in self.ids(kind)]
 
     def _column(self, kind: ScopeKind) -> Column:
-        """The scope of each caller, among which those of this kind are."""
+        """The scope of this kind for each caller."""
         if kind is ScopeKind.MODEL:
             return self.model_of_caller
         return self.workspace_of_caller if kind is ScopeKind.WORKSPACE else self.key_of_caller
@@ -195,7 +197,7 @@ class UsageIndex:
         if scope.kind is ScopeKind.ORGANIZATION:
             return [ORGANIZATION_ID]
         if scope.kind in ATTRIBUTED:
-            # No row of tokens says whose it is in this sense.
+            # Rows of tokens carry no attribution.
             return []
         if scope.kind is ScopeKind.KEY:
             return self._keys.get(value, [])
@@ -206,7 +208,7 @@ class UsageIndex:
         return [number for model, _, number in self.ids(ScopeKind.MODEL) if is_it(model)]
 
     def _union(self, parts: Sequence[Scope]) -> list[int]:
-        """Numbers of keys in their workspaces, which no usage shares: what lies in several parts is there once."""
+        """Numbers of keys in their workspaces, each once even if several parts have it."""
         found = {number for part in parts if part.kind is not self._WHOLE for number in self.of(part).tolist()}
         wholes = {part.value for part in parts if part.kind is self._WHOLE}
         found |= {number for _, workspace, number in self.ids(ScopeKind.KEY) if workspace in wholes}
@@ -215,7 +217,7 @@ class UsageIndex:
     def _new_group(self, key: tuple[Any, ...], day: date) -> int:
         if key in self._groups:
             return self._groups[key]
-        # Each text once, however many rows have it.
+        # Intern texts: many rows share them.
         key = tuple(sys.intern(value) if isinstance(value, str) else value for value in key)
         model, workspace_id, api_key_id, tier, geo, speed, *prompt = key
         caller = self._caller(Caller(model, workspace_id, api_key_id), day)
@@ -260,21 +262,21 @@ class UsageIndex:
 
 
 class LedgerIndex(UsageIndex):
-    """Its numbered scopes are features and sets of labels; users, tags, workspaces and keys are several of those."""
+    """Scopes are features and sets of labels; users, tags, workspaces and keys are several of those."""
 
     _WHOLE = ScopeKind.FEATURE
     dimensions = 7
-    """The last one: `prompt_tokens` of `bot.ledger.model.Dimensions`."""
+    """Seven: the last one is `prompt_tokens` of `bot.ledger.model.Dimensions`."""
 
     def __init__(self, card: RateCard) -> None:
         super().__init__(card)
         self._by_label: dict[Scope, list[int]] = {}
         self._labels: dict[str, Labels] = {}
         self.of_calls: list[tuple[Labels, int]] = []
-        """Labels that name a workspace or a key, each with its number; it only grows."""
+        """Labels that name a workspace or a key, each with its number; only grows."""
 
     def groups(self, kind: ScopeKind, tag: str | None = None) -> list[tuple[tuple[str | None, str | None], int]]:
-        """As in the usage index. `tag`: the name of the tag whose values are asked for."""
+        """As in `UsageIndex`. `tag`: name of the tag whose values are wanted."""
         if kind is ScopeKind.MODEL:
             return super().groups(kind)
         if kind is ScopeKind.FEATURE:
@@ -318,7 +320,7 @@ def _value(labels: Labels, kind: ScopeKind, tag: str | None) -> str | None:
 
 
 def scopes_of_labels(labels: Labels) -> list[Scope]:
-    """The scopes that count what has these labels."""
+    """Scopes that count usage with these labels."""
     named = (
         (ScopeKind.USER, labels.user_id),
         (ScopeKind.WORKSPACE, labels.workspace),

@@ -1,4 +1,4 @@
-"""The rows of one hour as arrays with exact prices, and the sums of one UTC day by scope. Immutable."""
+"""Rows of one hour as arrays with exact prices, and sums of one UTC day by scope. Immutable."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,23 +18,23 @@ from bot.pricing.cost import MTOK, Hidden, unit_prices
 ZERO = Decimal(0)
 
 TOKEN_KINDS = 5
-"""Of the six counts of a row; the last one is web searches."""
+"""Number of token counts among the six counts of a row; the last one is web searches."""
 
 HIDDEN = tuple(Hidden)
-"""A reason is the bit of its place in a mask."""
+"""Reasons in the order of their bits in a mask."""
 
 LEAST_PLACES = 12
 """Decimal places of the unit in USD: enough for every price of the card, and $9 million in 64 bits."""
 
 MOST_UNITS = 2**57
-"""Of one table of usage: those of the 48 hours of two days still fit into 64 bits."""
+"""Most units of one table of usage: those of 48 hours still fit into 64 bits."""
 
 Money = npt.NDArray[Any]
-"""Units of money: 64-bit integers, or Python's own where those are too small."""
+"""Units of money: 64-bit integers, or Python's own if those are too small."""
 
 
 class TooSmallError(Exception):
-    """The unit is too large for a price, or 64 bits are too few for a sum: everything is to be priced anew."""
+    """The unit is too coarse for a price, or a sum overflows 64 bits: price everything again."""
 
     def __init__(self, places: int, *, wide: bool) -> None:
         super().__init__()
@@ -43,12 +43,14 @@ class TooSmallError(Exception):
 
 
 MOST_DAYS = 400
-"""Days whose prices are cached: a year and a month, beside which the oldest gives way."""
+"""Days whose prices are cached: a year and a month; then the oldest is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class DayPrices:
-    """Of every rate on one day. `units`: of a token of each kind; `hidden`: masks; `assumed`: in no price table."""
+    """Prices of every rate on one day. `units`: per token of each kind; `hidden`: masks; `assumed`: in no price
+    table.
+    """
 
     units: Money
     hidden: npt.NDArray[np.uint8]
@@ -56,7 +58,7 @@ class DayPrices:
 
 
 class UsagePrices:
-    """`places`: decimal places of the unit. `wide`: integers of any size, which are slower."""
+    """`places`: decimal places of the unit. `wide`: Python integers of any size, which are slower."""
 
     def __init__(self, card: RateCard, index: UsageIndex, places: int = LEAST_PLACES, *, wide: bool = False) -> None:
         self._card = card
@@ -67,16 +69,16 @@ class UsagePrices:
         self._of_rate: dict[date, dict[int, tuple[list[int], int, bool]]] = {}
 
     def usd(self, units: Any) -> Decimal:
-        """An amount of money in USD, exactly."""
-        # Without an exponent and without zeros at the end: amounts that are equal look alike.
+        """Exact USD of an amount of money."""
+        # Normalize, so that equal amounts look alike.
         return Decimal(int(units)).scaleb(-self.places).normalize() + ZERO
 
     def zeros(self, *shape: int) -> Money:
-        """No money."""
+        """Zero money in this shape."""
         return np.zeros(shape, dtype=object if self.wide else np.int64)
 
     def of_day(self, day: date) -> DayPrices:
-        """The prices of all rates that are known by now. Raises `TooSmallError`."""
+        """Prices of all rates known so far. Raises `TooSmallError`."""
         found = self._of_day.get(day)
         if found is None or len(found.units) < len(self._index.rates):
             rows = [self._of(number, day) for number in range(len(self._index.rates))]
@@ -119,7 +121,7 @@ class UsagePrices:
 
 
 def places_of(card: RateCard) -> int:
-    """Decimal places, in USD, of the finest price of one token that the card has under any terms on any day."""
+    """Decimal places, in USD, of the finest price of one token in the card under any terms on any day."""
     surcharges = (card.batch_factor, card.us_factor, card.regional_factor)
     factors = [
         prod(chosen, start=Decimal(1))
@@ -135,7 +137,7 @@ def _rates_of(card: RateCard) -> Iterator[Rates]:
 
 
 def _prices_in(rates: Rates) -> Iterator[Decimal]:
-    """Also of fast mode, in which the cache prices rise with the input price."""
+    """All prices, also of fast mode, in which cache prices rise with the input price."""
     inputs = (rates.input, rates.cache_write_5m, rates.cache_write_1h, rates.cache_read)
     yield from (*inputs, rates.output)
     if rates.fast_input is not None and rates.fast_output is not None:
@@ -152,17 +154,17 @@ HOURS = 24
 COUNTS = 6
 
 EXACT = 2.0**53
-"""Floating point counts whole numbers below it exactly, and adds them up fastest."""
+"""Floats count whole numbers below it exactly, and add them fastest."""
 
 Assumed = frozenset[tuple[int, str]]
-"""Scopes, by their numbers, with models of theirs that are in no price table."""
+"""Numbers of scopes, with their models that are in no price table."""
 
 NOBODY: Assumed = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows with their minute in the hour (0 where the hour is kept as one), group, counts and units of money."""
+    """Rows with minute in the hour (0 if kept by the hour), group, counts and units of money."""
 
     minute: npt.NDArray[np.int16]
     group: npt.NDArray[np.int32]
@@ -173,17 +175,17 @@ class Table:
         return len(self.group)
 
     def where(self, mask: npt.NDArray[np.bool_]) -> "Table":
-        """Some of the rows."""
+        """The rows of this mask."""
         return Table(self.minute[mask], self.group[mask], self.counts[mask], self.units[mask])
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What one UTC day comes to, by scope: arrays of as many scopes as there were when it was made.
+    """Sums of one UTC day by scope: arrays as long as the number of scopes at the time.
 
-    `units`, `counts`, `hidden`: of the whole day. `hours` and `hidden_hours`: of each of its hours; None where only
-    the roll-up of the day was read. `rates`: counts of the organization by rate. `used`, `known`, `odd`: masks of
-    hours that have rows, of which anything is known, and of which a row could not be read in full.
+    `units`, `counts`, `hidden`: of the whole day. `hours`, `hidden_hours`: of each hour; None if only the day's roll-up
+    was read. `rates`: counts of the organization by rate. `used`, `known`, `odd`: masks of hours that have rows, that
+    are known, and that have an unreadable row.
     """
 
     units: Money
@@ -198,23 +200,23 @@ class Day:
     odd: int = 0
 
     def knows(self, hour: int) -> bool:
-        """Whether anything is known of one of its 24 hours."""
+        """Whether one of its 24 hours is known."""
         return bool(self.known >> hour & 1)
 
     def used_in(self, first: int, last: int) -> int:
-        """How many of these hours have rows; the last one does not count."""
+        """Number of hours with rows from `first` to before `last`."""
         return (self.used >> first & ((1 << last - first) - 1)).bit_count()
 
 
 class TableBuilder:
-    """Makes tables and days of rows, whose numbers come from `index` and whose money comes from `prices`."""
+    """Builds tables and days from rows; numbers come from `index`, money from `prices`."""
 
     def __init__(self, index: UsageIndex, prices: UsagePrices) -> None:
         self._index = index
         self._prices = prices
 
     def table(self, rows: Sequence[Sequence[Any]], day: date, minutes: Sequence[int] | None = None) -> Table:
-        """`rows`: dimensions and counts. `minutes`: of each row, where the hour is kept by the minute."""
+        """`rows`: dimensions and counts. `minutes`: of each row, if the hour is kept by the minute."""
         group = self._index.groups_of(rows, day)
         counts = np.array([row[self._index.dimensions :] for row in rows], dtype=np.int64).reshape(-1, COUNTS)
         units = self._prices.priced(self._index.rate_of_group.values[group], counts, day)
@@ -236,7 +238,7 @@ class TableBuilder:
         )
 
     def empty_day(self, *, by_hour: bool) -> Day:
-        """A day of which nothing is known."""
+        """An unknown day."""
         scopes = self._index.scopes
         return Day(
             units=self._prices.zeros(scopes),
@@ -249,7 +251,7 @@ class TableBuilder:
         )
 
     def rolled_up(self, rows: Sequence[Sequence[Any]], day: date) -> Day:
-        """A day of which the roll-up was read."""
+        """A day from its roll-up."""
         table = self.table(rows, day)
         made = self.empty_day(by_hour=False)
         self._add(table, 1, made)
@@ -257,7 +259,7 @@ class TableBuilder:
         return replace(made, hidden=hidden, assumed=(assumed,))
 
     def with_hour(self, day_of: date, day: Day, hour: int, before: Table, gone: Table, new: Table) -> tuple[Day, Table]:
-        """The day and the hour's table after rows were taken away and others were added. `before` has the former."""
+        """The day and the hour's table after rows were removed and added. `before` contains `gone`."""
         made = self._copied(day)
         self._add(gone, -1, made, hour)
         self._add(new, 1, made, hour)
@@ -272,7 +274,7 @@ class TableBuilder:
         return replace(made, hidden=hidden, assumed=all_assumed, used=used), table
 
     def scopes_in(self, table: Table) -> set[int]:
-        """The numbers of all scopes that count any of the rows."""
+        """Numbers of all scopes that count any of the rows."""
         return {number for scope in scopes_of(table, self._index) for number in np.unique(scope).tolist()}
 
     def _copied(self, day: Day) -> Day:
@@ -319,7 +321,7 @@ class TableBuilder:
 
 
 def scopes_of(table: Table, index: UsageIndex) -> tuple[Numbers, ...]:
-    """For each kind of scope, the one of each row."""
+    """For each kind of scope, the scope of each row."""
     callers = index.caller_of_group.values[table.group]
     return (
         np.full(len(table), ORGANIZATION_ID),
@@ -330,13 +332,13 @@ def scopes_of(table: Table, index: UsageIndex) -> tuple[Numbers, ...]:
 
 
 def hidden_of(table: Table, index: UsageIndex, prices: DayPrices) -> npt.NDArray[np.uint8]:
-    """For each row the mask of the reasons why its true cost may be higher; searches alone hide nothing."""
+    """For each row, the mask of reasons why its true cost may be higher; searches alone hide nothing."""
     masks = prices.hidden[index.rate_of_group.values[table.group]]
     return np.where(table.counts[:, :TOKEN_KINDS].any(axis=1), masks, 0).astype(np.uint8)
 
 
 def summed(numbers: Numbers, counts: Numbers, length: int) -> Numbers:
-    """The counts of rows with equal numbers, below `length`, added up."""
+    """Counts of rows summed by number, below `length`."""
     if len(counts) and _is_beyond_floats(counts):
         found = np.zeros((length, COUNTS), np.int64)
         np.add.at(found, numbers, counts)
@@ -346,14 +348,14 @@ def summed(numbers: Numbers, counts: Numbers, length: int) -> Numbers:
 
 
 def _is_beyond_floats(counts: Numbers) -> bool:
-    """Whether a sum of these may be too large for floating point; the largest one seldom leaves a doubt."""
+    """Whether a sum of these may be too large for floats; the largest one usually decides."""
     if float(counts.max()) * len(counts) < EXACT:
         return False
     return float(counts.sum(axis=0, dtype=np.float64).max()) >= EXACT
 
 
 def _grown(values: Any, length: int) -> Any:
-    """A copy that has this many rows."""
+    """A copy with this many rows."""
     made = np.zeros((length, *values.shape[1:]), dtype=values.dtype)
     made[: len(values)] = values
     return made

@@ -1,7 +1,7 @@
-"""Savings on the table: what callers would have paid in batches, with a cache, or on a smaller model. Pure.
+"""Possible savings: what callers would have paid in batches, with a cache, or on a smaller model. Pure.
 
-Each is a calculation on the same tokens at list prices. No log says whether answers can wait, prompts repeat or a
-smaller model is good enough: those are assumptions, and a digest names them.
+Each is computed on the same tokens at list prices. Logs do not show whether answers can wait, prompts repeat or a
+smaller model is good enough: those are assumptions, and a digest states them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ from bot.pricing.tokens import Terms, TokenCounts
 from bot.usage.model import DayUsage
 
 LEAST_USD = Decimal(1)
-"""Less than this in a whole period is worth nobody's work."""
+"""Smallest saving per period worth showing, USD."""
 
 MOST_CALLERS = 3
 
@@ -27,14 +27,14 @@ REPEATS = Decimal("0.5")
 """Assumed share of the uncached input that is the same in every request."""
 
 HITS = Decimal("0.9")
-"""Assumed share of that which is read; the rest is written."""
+"""Assumed share of the repeated input that is read from the cache; the rest is written."""
 
 CACHES_ALREADY = Decimal("0.1")
-"""Of the prompt: whoever caches more than that has thought of it."""
+"""Cached share of the prompt above which a caller already uses caching."""
 
 
 class Way(StrEnum):
-    """What would be done: half the price for waiting up to a day, a prompt cache, or another model."""
+    """Ways to save: half the price for waiting up to a day, a prompt cache, or another model."""
 
     BATCH = "batch"
     CACHE = "cache"
@@ -43,7 +43,7 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """`model`: the name of the smaller one, where all of it would move to the same."""
+    """One possible saving. `model`: name of the smaller model, if all usage would move to the same."""
 
     way: Way
     usd: Decimal
@@ -52,14 +52,14 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cheaper:
-    """A caller and its ways, the largest saving first. Each is by itself: together they do not add up."""
+    """A caller and its options, largest saving first. They exclude each other: their savings do not add up."""
 
     caller: str
     options: tuple[Option, ...]
 
 
 class Use(NamedTuple):
-    """Tokens of a caller on one model and terms. `requests`: None where nobody counts them."""
+    """Tokens of a caller on one model and terms. `requests`: None if unknown."""
 
     model: str
     terms: Terms
@@ -68,7 +68,7 @@ class Use(NamedTuple):
 
 
 def cheaper(callers: Mapping[str, Iterable[Use]], card: RateCard, on: date) -> tuple[Cheaper, ...]:
-    """The three callers with the largest savings above a dollar. `on`: the UTC day of the prices."""
+    """The three callers with the largest savings above a dollar. `on`: UTC day of the prices."""
     found = []
     for caller, uses in callers.items():
         listed = list(uses)
@@ -126,7 +126,7 @@ def _on_smaller(uses: Iterable[Use], card: RateCard, on: date) -> Option:
 
 
 def smaller_than(model: Model, card: RateCard, on: date) -> Model | None:
-    """The newest model of the next cheaper family; None below the cheapest one, and outside the families."""
+    """The newest model of the next cheaper family; None for the cheapest one, and outside the families."""
     families = card.families()
     if model.family not in families:
         return None

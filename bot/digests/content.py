@@ -1,4 +1,4 @@
-"""Makes a digest: what the stores know of some UTC days, through the functions that reports and `status` use."""
+"""Build a digest of some UTC days from the stores, through the functions that reports and `status` use."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -45,14 +45,14 @@ MOST_DIGEST_ROWS = 5
 MOST_ESTIMATES = 5
 
 REST = "…"
-"""The label of the row that adds up what has no row of its own."""
+"""Label of the row that sums up the remaining ones."""
 
 WHOLE = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)
 class DigestSources:
-    """What digests are made from. Synchronous; asynchronous callers use a thread."""
+    """Sources of digests. Synchronous; asynchronous callers use a thread."""
 
     usage: UsageStore
     ledger: SqlLedger
@@ -72,11 +72,11 @@ class _Caller(NamedTuple):
 def digest_of(
     sources: DigestSources, rule: DigestRule, period: Period, before: Period, now: datetime, *, asked: bool = False
 ) -> Digest | None:
-    """The digest of these UTC days, held against those `before`; None where nothing is known of them.
+    """The digest of these UTC days, compared with `before`; None if nothing is known of them.
 
-    Raises `NoMatchError` where the rule's scope matches nothing in the organization.
+    Raises `NoMatchError` if the rule's scope matches nothing in the organization.
 
-    `asked`: for somebody who wants to see it, and not for the channel.
+    `asked`: shown to somebody on request, not posted to the channel.
     """
     maker = _Maker(sources, rule, period, before, now)
     found = maker.made()
@@ -147,7 +147,7 @@ class _Maker:
         return self._sources.review.usage.live.beside(self._usage).spend(self._scope, report.period)
 
     def _compared(self, report: Report) -> tuple[Decimal, Decimal | None]:
-        """Computed dollars, and those of the stretch before, where every hour of both is known."""
+        """Computed USD, and those of the stretch before if every hour of both is known."""
         before = report.before
         if self._is_whole:
             return report.computed_usd, None if before is None else before.usd
@@ -155,7 +155,7 @@ class _Maker:
         return computed, None if before is None else self._snapshot.usd(self._scope, before.starts_at, before.until)
 
     def _rows(self, by_model: Report) -> tuple[Literal["model", "feature"], tuple[DigestRow, ...], Decimal]:
-        """The largest of them, and one that adds up the others. None where the digest is about a part."""
+        """The largest rows, and one that sums up the others; none if the digest is about a part of the organization."""
         if not self._is_whole:
             return "model", (), ZERO
         by_feature = None
@@ -175,7 +175,7 @@ class _Maker:
         return "model" if by_feature is None else "feature", tuple(listed), report.computed_usd
 
     def _changes(self, report: Report) -> tuple[tuple[NamedMover, ...], tuple[NamedCause, ...]]:
-        """Who spent more or less than before, and why; of days that still run as of the last 24 hours."""
+        """Who spent more or less than before, and why; for running days, of the last 24 hours."""
         if self._snapshot is not self._usage or self._usage.as_of is None:
             return (), ()
         if self._of_last_day(report):
@@ -192,7 +192,7 @@ class _Maker:
         names, new = self._usage.names, self._new_models()
         known = Recent(last, before, self._period.ends_at - self._period.starts_at)
         if self._before.ends_at - self._before.starts_at != known.covered:
-            # Months differ in length: a day of one is held against a day of the other.
+            # Months differ in length, so compare means per day.
             share = WHOLE * (known.covered // DAY) / ((self._before.ends_at - self._before.starts_at) // DAY)
             known = replace(known, before=[replace(row, share=share) for row in before])
         found = causes(known, ORGANIZATION, self._sources.card, new if before else frozenset())
@@ -205,7 +205,7 @@ class _Maker:
         return self._now < self._period.ends_at or report.before is None
 
     def _day_usage(self, period: Period) -> Iterator[RecentUsage]:
-        """What the scope used in these days, added up by caller, terms and price."""
+        """Usage of the scope in these days, summed by caller, terms and price."""
         first, last = period.starts_at.date(), (period.ends_at - period.ends_at.resolution).date()
         card = self._sources.card
         sums: dict[tuple[str, str, str | None, Terms, date], tuple[date, TokenCounts]] = {}
@@ -229,7 +229,7 @@ class _Maker:
         return frozenset(model for model, day in days.items() if day >= first)
 
     def _unbilled(self) -> int:
-        """Days of the period that are over or run, and whose bill may still change."""
+        """Days of the period that are over or running, and whose bill may still change."""
         if self._snapshot is not self._usage:
             return 0
         read_at = self._usage.data.billed_read_at
@@ -238,7 +238,7 @@ class _Maker:
         return sum(not is_settled(self._period.starts_at.date() + day * DAY, read_at) for day in days)
 
     def _budgets(self) -> Iterator[BudgetSpend]:
-        """Each in its period of the digest's last day: as `status` says it where that runs, or else its sum."""
+        """Each budget in its period of the digest's last day: as in `status` if that is running, else its sum."""
         last = self._period.ends_at - self._period.ends_at.resolution
         chosen = [budget for budget in self._sources.review.budgets if self._shows(budget)]
         for review in self._sources.review.all:
@@ -247,7 +247,7 @@ class _Maker:
             yield from review.spends_in(asked, self._now, Detail.ENDS) if asked else ()
 
     def _shows(self, budget: Budget) -> bool:
-        """Whether it is one of those that the digest is about: of a team, those that belong to it."""
+        """Whether the digest shows this budget: a team's digest shows the team's budgets."""
         if self._rule.budget is not None:
             return budget.name == self._rule.budget
         if self._rule.budgets and budget.name not in self._rule.budgets:
@@ -258,7 +258,7 @@ class _Maker:
         return self._scope.kind is ScopeKind.TEAM and (team or "").casefold() == (self._scope.value or "").casefold()
 
     def _in_use(self) -> tuple[Collection[Model], Mapping[tuple[str, Terms], TokenCounts]]:
-        """The models that were used in the last two weeks by those whom it is about, and for what."""
+        """Models used within the scope in the last two weeks, and their tokens."""
         since, until = stretch_in_use(self._usage.as_of or self._now)
         if self._is_whole:
             return models_in_use(self._usage, since, until).values(), self._sources.usage.tokens_of(None, since, until)
@@ -274,7 +274,7 @@ class _Maker:
             usages = (row.priced.usage for row in self._day_usage(days))
             uses = [(usage.model, usage.terms, usage.counts) for usage in usages]
         else:
-            # Anthropic attributes dollars, not tokens.
+            # Anthropic attributes USD, not tokens.
             uses = []
         for model, terms, counts in uses:
             tokens[model, terms] = tokens.get((model, terms), TokenCounts()) + counts
@@ -282,7 +282,7 @@ class _Maker:
         return models.values(), tokens
 
     def _cheaper(self) -> tuple[Cheaper, ...]:
-        """By feature where applications log usage, by key otherwise."""
+        """Savings by feature if applications log usage, by key otherwise."""
         starts_at, ends_at = self._period.starts_at, self._period.ends_at
         on = (min(ends_at, self._now) - ends_at.resolution).date()
         callers: dict[str, list[Use]] = {}
@@ -303,7 +303,7 @@ class _Maker:
         return cheaper(callers, self._sources.card, on)
 
     def _counts(self, dimensions: Dimensions) -> bool:
-        """Whether the scope, of what applications log, counts what has these."""
+        """Whether the scope counts logged usage with these dimensions."""
         tags = (Scope(ScopeKind.TAG, f"{name}={value}") for name, value in dimensions.tags)
         mine = {
             Scope(ScopeKind.FEATURE, dimensions.feature),
@@ -321,13 +321,13 @@ class _Maker:
         return found is not None and (found == self._scope or found in self._scope.parts)
 
     def _estimates(self) -> Iterator[EstimatePace]:
-        """Of kept estimates with usage to compare with, as `estimate show` says it."""
+        """Saved estimates with usage to compare with, as in `estimate show`."""
         shown = 0
         for kept in self._sources.estimates.all():
             scope = None if kept.scope is None else parse_scope(kept.scope)
             if not self._is_whole and not self._is_within(scope):
                 continue
-            # What single users spend is for admins alone, and a digest is for everybody.
+            # Only admins may see what single users spend, and everybody reads a digest.
             measured = None if scope is None or is_of_user(scope) else self._sources.review.measured(scope)
             if measured is None or isinstance(measured, str) or shown == MOST_ESTIMATES:
                 continue
@@ -339,7 +339,7 @@ class _Maker:
 
 
 def _budget(review: Reviews, name: str) -> Budget:
-    """Raises `NoMatchError`."""
+    """The budget with this name. Raises `NoMatchError`."""
     found = next((budget for budget in review.budgets if budget.name == name), None)
     if found is not None:
         return found
@@ -349,7 +349,7 @@ def _budget(review: Reviews, name: str) -> Budget:
 
 
 def _moved(last: Iterable[RecentUsage], before: Iterable[RecentUsage]) -> list[Mover]:
-    """The three whose dollars have changed most, by at least what moves a budget."""
+    """The three callers whose USD changed most, by at least what moves a budget."""
     now, then = _by_caller(last), _by_caller(before)
     changes = [(abs(now.get(caller, ZERO) - then.get(caller, ZERO)), caller) for caller in now.keys() | then.keys()]
     largest = sorted(changes, key=lambda each: (-each[0], str(tuple(each[1]))))[:MOST_MOVERS]

@@ -1,4 +1,4 @@
-"""What a digest says: figures of one stretch of UTC days at one moment, as they are stored and rendered."""
+"""Payloads of digests: figures of some UTC days at one moment, as stored and rendered."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ DigestKind = Literal["day", "week", "month"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestRow:
-    """A row of the report of the same days; its id is None for what belongs to nobody."""
+    """A row of the report of the same days; the id is None for usage without one."""
 
     label: str
     usd: Decimal
@@ -25,7 +25,7 @@ class DigestRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EstimatePace:
-    """A kept estimate beside the pace of what was used, USD a month."""
+    """A saved estimate beside its actual pace, USD a month."""
 
     name: str
     estimated_usd: Decimal
@@ -34,13 +34,13 @@ class EstimatePace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
-    """`rule`: where it goes and what it is about, as `DigestRule.key`; empty for one that somebody asked for.
+    """`rule`: channel and subject, as `DigestRule.key`; empty for a digest shown on request.
 
-    `spend`: what `report` says of the same days. `rows`: by feature where applications log usage, else by model; they
-    add up to `rows_usd`. `before_usd`: computed for the stretch before, None where that is not known as a whole;
-    `computed_usd` is what it is held against. `unbilled_days`: whose bill may still change. `missing_hours`: of which
-    no usage is known. `movers`, `causes`: against the stretch before. `of_last_day`: of the last 24 hours instead,
-    since the days still run or the stretch before is not known.
+    `spend`: as in `report` of the same days. `rows`: by feature if applications log usage, else by model; they add up
+    to `rows_usd`. `before_usd`: computed for the stretch before, None if not fully known; compare with `computed_usd`.
+    `unbilled_days`: days whose bill may still change. `missing_hours`: hours of unknown usage. `movers`, `causes`:
+    against the stretch before. `of_last_day`: these are of the last 24 hours instead, since the days are still running
+    or the stretch before is unknown.
     """
 
     kind: Literal["digest"] = "digest"
@@ -78,16 +78,16 @@ class Digest:
 
     @property
     def incident(self) -> str:
-        """The visible id, by which a repeat is known: `digest/week/2026-W47`."""
+        """The visible id, which identifies repeats: `digest/week/2026-W47`."""
         about = self.scope if self.budget is None else f"budget:{self.budget}"
         return f"digest/{self.every}/{self.period.key}" + (f"/{about}" if about else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestChange:
-    """A change of a digest in chat, as its channel is notified of it. `before`, `after`: the words, None for none.
+    """A change of a digest made in chat, as announced in its channel. `before`, `after`: the words, None for none.
 
-    `undone_by`: who has set it back.
+    `undone_by`: who undid it.
     """
 
     kind: Literal["digest_change"] = "digest_change"

@@ -1,8 +1,7 @@
-"""When a digest is due, and of which days. Pure.
+"""When a digest is due, and for which days. Pure.
 
-Its days are UTC days, as in reports and bills, named as the calendar of the channel's zone names them: a digest of
-Monday's date is about the UTC days before that Monday. It is due at the hour that was chosen, or where that is later
-once those UTC days are over.
+Its days are UTC days, as in reports and bills, but named by the calendar of the channel's zone: a digest of Monday's
+date covers the UTC days before that Monday. It is due at the chosen hour, or once those UTC days are over if later.
 """
 
 from collections.abc import Callable
@@ -16,30 +15,31 @@ from bot.clock import DAY, HOUR
 UTC_ZONE = ZoneInfo("UTC")
 
 TOO_OLD = DAY
-"""A digest that is later than this is left out."""
+"""A digest later than this is skipped."""
 
 WAITS = 3 * HOUR
-"""For data of all its hours; after that it says that some are missing."""
+"""Longest wait for data of all its hours; after that it says that some are missing."""
 
 NINE = time(9)
 DEFAULT_EVERY = PeriodKind.WEEK
 
 MOST_BUDGETS = 10
-"""That one digest shows."""
+"""Most budgets in one digest."""
 
 OF_BUDGET = "budget:"
-"""Before the name of a budget that a digest is about."""
+"""Prefix of a budget name as a digest's subject."""
 
 LONGEST_AHEAD = 70 * DAY
-"""Within which every digest is due twice."""
+"""Time within which every digest is due twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class DigestRule:
-    """One scheduled digest. `channel`: None for the alert channel. `at`: by the wall clock of `zone`. `on`: of a week.
+    """One scheduled digest. `channel`: None for the alert channel. `at`: by the wall clock of `zone`. `on`: day of the
+    week.
 
-    `budgets`: names of those that it shows, all of them where empty. `scope`: whose spend it is about; None for the
-    organization. `budget`: the name of the one that it is about instead. `language`: None for that of the channel.
+    `budgets`: names of the budgets to show, empty for all. `scope`: whose spend it covers; None for the organization.
+    `budget`: name of the budget that it is about instead. `language`: None for that of the channel.
     """
 
     every: PeriodKind
@@ -54,34 +54,34 @@ class DigestRule:
 
     @property
     def about(self) -> str:
-        """What it is about, as people write it; empty for the organization."""
+        """Its subject as typed; empty for the organization."""
         if self.budget is not None:
             return f"{OF_BUDGET}{self.budget}"
         return "" if self.scope is None else str(self.scope)
 
     @property
     def key(self) -> str:
-        """By what it is known beside its period: where it goes and what it is about, but not at which hour."""
+        """Identifies it together with its period: channel and subject, but not the hour."""
         return "|".join([self.every.value, self.channel or "", self.about, ",".join(self.budgets)])
 
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """A digest in force. `since`: when it was set in chat, and by whom; both are None for one of the TOML file."""
+    """A digest in force. `since`: when it was set in chat, and by whom; both None for one of the TOML file."""
 
     rule: DigestRule
     since: datetime | None = None
     by: str | None = None
 
     def newest_due(self, now: datetime) -> "DueDigest | None":
-        """As `newest_due`. What was due before it was set in this way is never made up for."""
+        """As the function `newest_due`; digests due before it was set are not made up for."""
         due = newest_due(self.rule, now)
         return None if due is None or (self.since is not None and due.at <= self.since) else due
 
 
 @dataclass(frozen=True, slots=True)
 class DueDigest:
-    """`at`: since when it is due."""
+    """A due digest. `at`: when it became due."""
 
     rule: DigestRule
     period: Period
@@ -89,7 +89,7 @@ class DueDigest:
 
 
 def newest_due(rule: DigestRule, now: datetime) -> DueDigest | None:
-    """The last digest whose time has come; None where that is longer ago than a day."""
+    """The last digest whose time has come; None if that is more than a day ago."""
     # A zone may be a day ahead of UTC.
     day = now.astimezone(rule.zone).date() + DAY
     oldest = day - TOO_OLD - 3 * DAY
@@ -103,7 +103,7 @@ def newest_due(rule: DigestRule, now: datetime) -> DueDigest | None:
 
 
 def next_due(rule: DigestRule, now: datetime, is_posted: Callable[[str], bool] = lambda key: False) -> datetime:
-    """When it is due for the first time after `now`. `is_posted`: whether that of a period was, by the period's key."""
+    """The next due time after `now`. `is_posted`: whether the digest of a period's key was posted."""
     day = now.astimezone(rule.zone).date() - DAY
     last = day + LONGEST_AHEAD
     while day <= last:
@@ -121,19 +121,19 @@ def _due_on(rule: DigestRule, day: date) -> DueDigest:
 
 
 def is_ready(due: DueDigest, as_of: datetime | None, now: datetime) -> bool:
-    """Whether the data has reached the end of its days, or is not waited for any more."""
+    """Whether the data has reached the end of its days, or is no longer waited for."""
     return as_of is not None and (as_of >= due.period.ends_at or now - due.at >= WAITS)
 
 
 def period_until(every: PeriodKind, day: date) -> Period:
-    """The UTC days of a digest that is posted on this day: those before it. A month's begin with its first."""
+    """The UTC days of a digest posted on this day: those before it. A month starts with its first day."""
     if every is PeriodKind.WEEK:
         return period_at(every, UTC_ZONE, _midnight(day - DAY), list(Weekday)[day.weekday()])
     return period_at(every, UTC_ZONE, _midnight(day - DAY))
 
 
 def stretch_before(every: PeriodKind, period: Period) -> Period:
-    """The UTC days that a period is held against: the month, the week or the day before."""
+    """The UTC days to compare a period with: the month, the week or the day before."""
     if every is PeriodKind.MONTH:
         return period_at(every, UTC_ZONE, period.starts_at - timedelta.resolution)
     starts_at = period.starts_at - (period.ends_at - period.starts_at)
@@ -148,7 +148,7 @@ def _posts_on(rule: DigestRule, day: date) -> bool:
 
 
 def _moment(day: date, rule: DigestRule) -> datetime:
-    """The hour on this day. One that the clocks skip is the one an hour later; of one that they repeat, the first."""
+    """The hour on this day. If clocks skip it, one hour later; if they repeat it, the first."""
     return datetime.combine(day, rule.at, rule.zone).astimezone(UTC)
 
 

@@ -1,4 +1,4 @@
-"""Digests that are set in chat, beside those of the TOML file: kept rows, each change audited and announced once."""
+"""Digests set in chat, beside those of the TOML file: stored rows, each change audited and announced once."""
 
 import logging
 from collections.abc import Sequence
@@ -22,22 +22,23 @@ from bot.notify.store import insert_in_one_channel
 log = logging.getLogger(__name__)
 
 ACTION = "digest"
-"""What the audit trail calls it."""
+"""Their name in the audit trail."""
 
 MOST_KEPT = 100
-"""Digests that are set in chat."""
+"""Most digests set in chat."""
 
 MOST_LOOKED_AT = 20
-"""Posted digests, when it is asked which comes next."""
+"""Posted digests checked to find the next one."""
 
 Outcome = Literal["set", "changed", "removed", "undone", "same", "configured", "full", "missing", "since", "unknown"]
-"""What became of a change. `same`: it is so already. `configured`: the TOML file has it. `full`: there are `MOST_KEPT`.
-`missing`: there is no such digest. `since`: it was changed since. `unknown`: there is no such change."""
+"""Result of a change. `same`: no difference. `configured`: set in the TOML file. `full`: there are `MOST_KEPT`.
+`missing`: no such digest. `since`: changed since. `unknown`: no such change.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """`rule`: as it is now, or as it was before it was removed. `change_id`: by which it is undone."""
+    """`rule`: as it is now, or as it was before removal. `change_id`: for undoing it."""
 
     outcome: Outcome
     rule: DigestRule | None = None
@@ -45,10 +46,10 @@ class Changed:
 
 
 class DigestBook:
-    """Every digest in force. Synchronous; asynchronous callers use a thread.
+    """All digests in force. Synchronous; asynchronous callers use a thread.
 
-    One of the TOML file cannot be changed in chat. It also wins over one that was set there before. `main`: the id of
-    the alert channel, which a rule may also name by its id.
+    A digest of the TOML file cannot be changed in chat, and wins over one set there before. `main`: id of the alert
+    channel, which a rule may also name by its id.
     """
 
     def __init__(self, configured: Sequence[DigestRule], engine: Engine, clock: Clock, main: str = "") -> None:
@@ -61,7 +62,7 @@ class DigestBook:
         self._unread: set[str] = set()
 
     def in_force(self) -> tuple[Scheduled, ...]:
-        """Those of the TOML file first, then the others; the same value as long as nothing has changed."""
+        """Those of the TOML file first, then the others; the same object while nothing has changed."""
         version, known = self._versions.current(self._engine).get(DIGESTS, 0), self._known
         if known is None or known[0] != version:
             mine = {self._place(each.rule) for each in self._configured}
@@ -73,20 +74,20 @@ class DigestBook:
         return known[1]
 
     def find(self, key: str) -> Scheduled | None:
-        """The one in force of this key."""
+        """The digest in force with this key."""
         return next((each for each in self.in_force() if each.rule.key == key), None)
 
     def same_as(self, rule: DigestRule) -> Scheduled | None:
-        """The one in force that goes to the same channel as often and is about the same."""
+        """The digest in force with the same channel, frequency and subject."""
         place = self._place(rule)
         return next((each for each in self.in_force() if self._place(each.rule) == place), None)
 
     def placed(self, rule: DigestRule) -> DigestRule:
-        """With no channel where that is the alert channel."""
+        """The rule without a channel if that is the alert channel."""
         return replace(rule, channel=None) if rule.channel == self.main else rule
 
     def keys(self, rule: DigestRule) -> tuple[str, ...]:
-        """Under which its digests may be recorded: the alert channel is also named by its id."""
+        """Keys under which its digests may be stored: the alert channel may also be named by its id."""
         placed = self.placed(rule)
         return (rule.key, placed.key if placed != rule else replace(rule, channel=rule.channel or self.main).key)
 
@@ -98,9 +99,9 @@ class DigestBook:
         return next_due(rule, self._clock(), posted.__contains__)
 
     def set(self, rule: DigestRule, by: str, instead_of: str = "") -> Changed:
-        """Keep it, instead of the one that goes to the same channel as often and is about the same.
+        """Store it, replacing the one with the same channel, frequency and subject.
 
-        `instead_of`: the key of another that it takes the place of.
+        `instead_of`: key of another digest to replace.
         """
         rule = self.placed(rule)
         if self.is_configured(rule):
@@ -119,7 +120,7 @@ class DigestBook:
         return Changed("set" if before is None and other is None else "changed", rule, change_id)
 
     def remove(self, key: str, by: str) -> Changed:
-        """Forget it."""
+        """Remove it."""
         with audited(self._engine) as connection:
             before = _present(connection, key)
             if before is None:
@@ -130,7 +131,7 @@ class DigestBook:
         return Changed("removed", before, change_id)
 
     def change(self, change_id: int) -> tuple[DigestRule | None, DigestRule | None] | None:
-        """What a change has made of what; None where there is no such change, or where it cannot be read."""
+        """The rule before and after a change; None if there is no such change or it cannot be read."""
         query = select(digest_changes).where(digest_changes.c.id == change_id)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
@@ -140,7 +141,7 @@ class DigestBook:
             return None
 
     def undo(self, change_id: int, by: str) -> Changed:
-        """Set back what a change has made, once, where nothing was changed since."""
+        """Undo a change once, if nothing was changed since."""
         with audited(self._engine) as connection:
             lock_for_writers(connection, digest_settings)
             query = select(digest_changes).where(digest_changes.c.id == change_id)
@@ -163,7 +164,7 @@ class DigestBook:
     def _write(
         self, connection: Connection, key: str, before: DigestRule | None, after: DigestRule | None, by: str
     ) -> int:
-        """Replace a digest with all that goes with it: its audit entry, its line of history and its announcement."""
+        """Replace a digest together with its audit entry, its line of history and its announcement."""
         now = self._clock()
         connection.execute(delete(digest_settings).where(digest_settings.c.rule == key))
         if after is not None:
@@ -183,11 +184,11 @@ class DigestBook:
         return change_id
 
     def is_configured(self, rule: DigestRule) -> bool:
-        """Whether the TOML file has it."""
+        """Whether it is in the TOML file."""
         return self._place(rule) in {self._place(each.rule) for each in self._configured}
 
     def _place(self, rule: DigestRule) -> tuple[str, str, str]:
-        """Where it goes, how often, and what it is about; two digests of one place would be the same."""
+        """Channel, frequency and subject; two digests with the same would be duplicates."""
         about = "" if rule.about == "organization" else rule.about
         return rule.every.value, self.placed(rule).channel or "", f"{about}|{','.join(rule.budgets)}"
 
@@ -217,7 +218,7 @@ def _present(connection: Connection, key: str) -> DigestRule | None:
     try:
         return _rule(words)
     except DigestWordsError:
-        # Another version has written it; what is set now takes its place.
+        # Written by another version; the new one replaces it.
         return None
 
 

@@ -1,4 +1,4 @@
-"""Which digests were posted: each is recorded with its notice in one transaction, so that nobody posts it again."""
+"""Stores which digests were posted, each with its notice in one transaction, so that none is posted twice."""
 
 import logging
 from datetime import datetime
@@ -28,15 +28,15 @@ class DigestStore:
         self._engine = engine
 
     def is_posted(self, rule: str, key: str) -> bool:
-        """Whether the digest of this period was posted, or is about to be."""
+        """Whether the digest of this period was posted or queued."""
         query = select(digests.c.id).where(digests.c.rule == rule, digests.c.key == key)
         with self._engine.connect() as connection:
             return connection.execute(query).first() is not None
 
     def post(self, digest: Digest, channel: str | None, now: datetime) -> bool:
-        """Put it into the outbox. False, and nothing done, where that was done before, by whomever.
+        """Put it into the outbox. Returns False and does nothing if that was done before, by any copy.
 
-        `channel`: None for the alert channel, which also gets what another channel does not take.
+        `channel`: None for the alert channel, which also gets what another channel rejects.
         """
         with self._engine.begin() as connection:
             dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -50,7 +50,7 @@ class DigestStore:
 
 
 class DigestPoster:
-    """Posts every scheduled digest once. What is set otherwise meanwhile counts from its next due time on."""
+    """Posts every scheduled digest once. A changed rule counts from its next due time on."""
 
     name = "digests"
 
@@ -59,7 +59,7 @@ class DigestPoster:
         self._sources = sources
         self._store = store
         self._posted: dict[str, str] = {}
-        """By rule, the key of the period that was posted last."""
+        """Key of the last posted period, by rule."""
         self._reported: dict[str, str] = {}
 
     def look(self, now: datetime, mode: str) -> int:
@@ -74,7 +74,7 @@ class DigestPoster:
             if not any(self._store.is_posted(key, due.period.key) for key in self._book.keys(rule)):
                 digest = self._digest(due, now)
                 if digest is None:
-                    # Nothing is known of those days, which is said elsewhere.
+                    # Nothing is known of those days, which is reported elsewhere.
                     continue
                 posted += self._store.post(digest, self._book.placed(rule).channel, now)
             self._posted[rule.key] = due.period.key

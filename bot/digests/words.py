@@ -1,4 +1,4 @@
-"""A digest as people write it in chat: `weekly at=09:00 zone=Asia/Tokyo for=team:search`. Pure."""
+"""Parse a digest typed in chat: `weekly at=09:00 zone=Asia/Tokyo for=team:search`. Pure."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -25,7 +25,7 @@ FREQUENCIES: Mapping[PeriodKind, tuple[str, ...]] = {
     PeriodKind.WEEK: ("weekly", "week", "毎週", "週次"),
     PeriodKind.MONTH: ("monthly", "month", "month-close", "close", "毎月", "月次"),
 }
-"""What people call them; the first word is how they are written again."""
+"""Accepted words; the first one is used when written back."""
 
 EVERYTHING = ("organization", "organisation", "org", "everything", "all", "全体", "組織", "組織全体")
 
@@ -54,7 +54,9 @@ _CHANNEL = re.compile(r"[CG][A-Z0-9]{5,}")
 
 
 class DigestWordsError(Exception):
-    """Words that make no digest; the text is one sentence with the remedy. `key`: of the value, where it is one."""
+    """The words are not a valid digest; the message is one sentence with the remedy. `key`: of the wrong value, if
+    any.
+    """
 
     def __init__(self, sentence: str, key: str = "") -> None:
         super().__init__(sentence)
@@ -63,7 +65,7 @@ class DigestWordsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody has typed. None of a field was left out. `about`: as typed, empty for the organization."""
+    """What somebody typed. A field is None if omitted. `about`: as typed, empty for the organization."""
 
     every: PeriodKind | None = None
     at: time | None = None
@@ -75,10 +77,10 @@ class Wish:
 
 
 def digest_wish(typed: str) -> Wish:
-    """What the words say, in any order, with or without keys. Raises `DigestWordsError`."""
+    """Parse the words, in any order, with or without keys. Raises `DigestWordsError`."""
     text = _COLON.sub(r"\1=", cleaned(ids_in(typed)))
     text = _SIGN.sub(lambda found: f"{found[1]}=", text)
-    # `every monday at 9 in #finance`: a small word goes with the one after it.
+    # `every monday at 9 in #finance`: join a small word with the one after it.
     text = re.sub(r"(?<!\S)month close(?!\S)", "monthly", text, flags=re.IGNORECASE)
     text = _BEFORE.sub(
         lambda found: f"{found[1]}=", re.sub(r"(?<=\d)\s+(?=(?:am|pm)\b)", "", text, flags=re.IGNORECASE)
@@ -162,7 +164,7 @@ def _once(wish: Wish, field: str, value: object, word: str) -> Wish:
 
 
 def time_of(text: str) -> time:
-    """An hour by the clock on the wall: `9`, `09:00`, `9pm`, `9時`. Raises `DigestWordsError`."""
+    """A time of day: `9`, `09:00`, `9pm`, `9時`. Raises `DigestWordsError`."""
     found = _TIME.fullmatch(cleaned(text))
     if found is not None:
         hour, minute = int(found[1]), int(found[2] or found[3] or 0)
@@ -193,7 +195,7 @@ def _weekday(text: str) -> Weekday | None:
 
 
 def zone_of(text: str) -> ZoneInfo:
-    """An IANA zone, in any case, or its city alone: `tokyo`. Raises `DigestWordsError`."""
+    """An IANA zone, ignoring case, or its city alone: `tokyo`. Raises `DigestWordsError`."""
     typed = cleaned(text)
     word = typed.lower().replace(" ", "_")
     zones = _zones()
@@ -210,7 +212,7 @@ def zone_of(text: str) -> ZoneInfo:
 
 @cache
 def _zones() -> dict[str, str]:
-    """By name and by city, in small letters."""
+    """Zones by name and by city, in lower case."""
     names = sorted(available_timezones() - {"localtime", "Factory"})
     cities: dict[str, set[str]] = {}
     for name in names:
@@ -244,7 +246,7 @@ def _about(word: str) -> str:
 
 
 def about(rule: DigestRule, typed: str, budgets: Collection[str], teams: Teams) -> DigestRule:
-    """The rule about what somebody typed: a budget or a team by its name, or a scope. Raises `DigestWordsError`.
+    """The rule with the typed subject: a budget or a team by name, or a scope. Raises `DigestWordsError`.
 
     `budgets`: names of those in force.
     """
@@ -289,7 +291,7 @@ def _no_budget(name: str, known: Collection[str]) -> str:
 
 
 def rule_words(rule: DigestRule) -> str:
-    """The words that make it again."""
+    """Words that parse to this rule."""
     values = {
         "at": f"{rule.at:%H:%M}",
         "zone": rule.zone.key,
@@ -302,7 +304,7 @@ def rule_words(rule: DigestRule) -> str:
 
 
 def rule_from(words: str) -> DigestRule:
-    """The rule of words that `rule_words` has made. Raises `DigestWordsError` where this version cannot read them."""
+    """Parse words that `rule_words` made. Raises `DigestWordsError` if this version cannot read them."""
     name, *values = words.split(" ")
     found = dict(value.split("=", maxsplit=1) for value in values if "=" in value)
     every = next((kind for kind, names in FREQUENCIES.items() if name == names[0]), None)
@@ -326,7 +328,7 @@ def rule_from(words: str) -> DigestRule:
 
 
 def of_wish(wish: Wish, before: DigestRule) -> DigestRule:
-    """What was there before with what the words say; what it is about stays as it was."""
+    """The rule `before`, changed by the typed words except for its subject."""
     return replace(
         before,
         every=wish.every or before.every,

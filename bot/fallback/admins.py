@@ -1,4 +1,4 @@
-"""Who may change the fallback mode and budgets. Checked at the click, not when the button is drawn."""
+"""Permissions to change the fallback mode and budgets. Checked at the click, not when the button is drawn."""
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -34,7 +34,7 @@ OWNERS = "owners"
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """`why_not`: makes one sentence that says why not and what would help; None when it is allowed."""
+    """`why_not`: makes one sentence with reason and remedy; None if allowed."""
 
     why_not: Callable[[], str] | None
 
@@ -44,21 +44,21 @@ class Permission:
 
     @property
     def refusal(self) -> str | None:
-        """Why not, in the language in force."""
+        """The reason, in the language in force."""
         return None if self.why_not is None else self.why_not()
 
     @property
     def recorded(self) -> str:
-        """Why not, for the audit trail."""
+        """The reason, for the audit trail."""
         with in_language(ENGLISH):
             return self.refusal or ""
 
 
 @dataclass(frozen=True, slots=True)
 class NotAnOwner:
-    """Why somebody may not even ask for more of a budget. `unread`: of groups, one clause each with the remedy.
+    """Why somebody may not even ask for more of a budget. `unread`: unreadable groups, one clause each with the remedy.
 
-    `not_yet`: Slack has not said yet which workspace the owners belong to.
+    `not_yet`: Slack has not yet said which workspace the owners belong to.
     """
 
     owners: tuple[str, ...]
@@ -75,10 +75,10 @@ class RaiseRights:
 
 
 class Admins:
-    """User ids decide at once; members of user groups are asked of Slack (optional scope `usergroups:read`).
+    """User ids decide at once; members of user groups are read from Slack (optional scope `usergroups:read`).
 
-    Nothing is cached between two clicks: whoever has left the group has lost the right. The ids are those of the
-    bot's own workspace or organization: the same id from another one (Slack Connect) has no rights.
+    Nothing is cached between two clicks: whoever leaves the group loses the right. The ids are of the bot's own
+    workspace or organization: the same id from another one (Slack Connect) has no rights.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Admins:
     ) -> None:
         """`setting`: where the ids are set, `SETTING` or `OWNERS`."""
         self.answer_seconds = answer_seconds
-        """How long Slack may take for each answer."""
+        """Longest wait for each answer of Slack."""
         self._setting = setting
         self._users = frozenset(word for word in ids if not word.startswith("S"))
         self._groups = frozenset(ids) - self._users
@@ -100,7 +100,7 @@ class Admins:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Users and groups that may."""
+        """Users and groups with the right."""
         return (*sorted(self._users), *sorted(self._groups))
 
     async def may_switch(self, person: Person, what: str = SWITCH) -> Permission:
@@ -119,7 +119,7 @@ class Admins:
                 return Permission(partial(_refusal, sorted(self._users), found.unread, what))
 
     async def may_raise(self, person: Person, budget: Budget) -> RaiseRights:
-        """Whether this person may raise a limit at once or ask for it: owners may, and anybody where there are none."""
+        """Whether this person may raise a limit at once or ask for it: owners may ask, or anybody if there are none."""
         owners = owners_of(budget)
         at_once = (await self.may_switch(person, RAISE)).allowed
         if at_once or not owners:
@@ -131,7 +131,7 @@ class Admins:
         return RaiseRights(at_once, NotAnOwner(owners, found.unread, not_yet=found.standing is _Standing.UNKNOWN))
 
     async def _looked_up(self, person: Person) -> "_Found":
-        """Whether a person is one of these users or in one of these groups, as far as Slack says so."""
+        """Whether a person is one of these users or in one of these groups, as far as Slack tells."""
         if self._groups or person.id in self._users:
             own = self.workspace
             if not own.is_known:
@@ -153,7 +153,7 @@ class Admins:
         return _Found(_Standing.OTHER, tuple(unread))
 
     async def unread_groups(self) -> list[str]:
-        """For each group whose members cannot be read, one clause with the remedy."""
+        """One clause with the remedy for each group whose members cannot be read."""
         unread: list[str] = []
         for group in sorted(self._groups):
             try:
@@ -173,7 +173,7 @@ class Admins:
 
 
 class _Standing(Enum):
-    """`NAMED`: one of them. `STRANGER`: of another workspace. `UNKNOWN`: the bot's own workspace is not known yet."""
+    """`NAMED`: one of them. `STRANGER`: of another workspace. `UNKNOWN`: the bot's own workspace is unknown yet."""
 
     NAMED = auto()
     STRANGER = auto()
@@ -183,14 +183,14 @@ class _Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """`unread`: why the members of some groups are not known."""
+    """`unread`: why the members of some groups are unknown."""
 
     standing: _Standing
     unread: tuple["_UnreadError", ...] = ()
 
 
 class UserSpend:
-    """Who may see what single users spend. `everyone`: everybody; otherwise admins alone, and nobody in `public`."""
+    """Who may see what single users spend. `everyone`: everybody; otherwise only admins, and nobody in `public`."""
 
     def __init__(self, admins: Admins, *, everyone: bool, public: bool = False) -> None:
         self._admins = admins
@@ -199,11 +199,11 @@ class UserSpend:
 
     @property
     def in_public(self) -> "UserSpend":
-        """For answers that everybody in a channel reads: there admins may not either."""
+        """For answers that a whole channel reads: not even admins may see it there."""
         return UserSpend(self._admins, everyone=self._everyone, public=True)
 
     async def refusal(self, person: Person) -> str | None:
-        """Why this person may not, with the setting; None where they may."""
+        """Why this person may not, with the setting; None if allowed."""
         if self._public and not self._everyone:
             return tr(
                 "What single users spend is not shown to a whole channel: admins ask with `/claude-cost` or in a "
@@ -218,7 +218,7 @@ class UserSpend:
 
 
 class _UnreadError(Exception):
-    """The members of a group are not known; the text is one clause with the remedy, in the language in force."""
+    """The members of a group are unknown; the message is one clause with the remedy, in the language in force."""
 
 
 def _why(group: str, code: str, setting: str) -> Text:

@@ -1,4 +1,6 @@
-"""A change that needs a second person: requested, kept, approved or rejected, and never more than was requested."""
+"""Mode changes that need a second person: requested, stored, approved or rejected, and never more than was
+requested.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -38,7 +40,7 @@ CLOSED = {
 
 
 def void_because(facts: Proposal) -> str:
-    """Why a proposal is void, in the language in force; the proposal keeps it in English."""
+    """Why a proposal is void, in the language in force; it is stored in English."""
     for text in VOID_BECAUSE:
         if facts.why == text.format(mode=facts.mode):
             return tr(text, mode=facts.mode)
@@ -46,7 +48,7 @@ def void_because(facts: Proposal) -> str:
 
 
 class NotOpenError(Exception):
-    """The proposal is not open any more, or never was."""
+    """The proposal is no longer open, or never was."""
 
     def __init__(self, facts: Proposal | None) -> None:
         super().__init__("the proposal is not open")
@@ -64,9 +66,9 @@ class ProposalStore:
         self._engine = engine
 
     def propose(self, facts: Proposal, change_id: int | None) -> Proposal | None:
-        """Keep a proposal, to be posted with its buttons; returns it with its id.
+        """Store a proposal, to be posted with its buttons; returns it with its id.
 
-        `change_id`: the change in force that it was made under. None, and nothing kept, where that is another by now.
+        `change_id`: the change in force when it was made. Returns None and stores nothing if that has changed.
         """
         with audited(self._engine) as connection:
             lock_for_writers(connection, mode_changes)
@@ -98,16 +100,16 @@ class ProposalStore:
         return kept
 
     def find(self, proposal_id: int) -> Proposal | None:
-        """The proposal at its present step."""
+        """The proposal at its current step."""
         with self._engine.connect() as connection:
             row = _row(connection, proposal_id)
         return None if row is None else _proposal(row)
 
     def approve(self, proposal_id: int, by: str, now: datetime, variables: Mapping[str, str] | None) -> Proposal:
-        """One more approval; with the last one that it needs, the mode is switched in the same transaction.
+        """Add an approval; the last one needed switches the mode in the same transaction.
 
-        `variables`: those that the mode has now, None where there is no such mode any more. A proposal whose time is
-        over, or under which something has changed, is closed instead. Raises `NotOpenError`, `AlreadyApprovedError`.
+        `variables`: current ones of the mode, None if the mode no longer exists. A proposal that has expired or whose
+        basis has changed is closed instead. Raises `NotOpenError`, `AlreadyApprovedError`.
         """
         with audited(self._engine) as connection:
             lock_for_writers(connection, mode_changes)
@@ -139,7 +141,7 @@ class ProposalStore:
             return _close(connection, facts, ProposalStatus.REJECTED, now, by=by)
 
     def close_outdated(self, now: datetime, modes: Mapping[str, Mapping[str, str]]) -> int:
-        """Close what has expired or become void; returns how many. `modes`: the variables of every mode by its name."""
+        """Close expired and void proposals; returns how many. `modes`: variables of every mode by name."""
         query = select(proposals.c.id).where(proposals.c.status == ProposalStatus.OPEN)
         with self._engine.connect() as connection:
             open_ids = connection.execute(query).scalars().all()
@@ -244,11 +246,11 @@ def _id(change: ModeChange | None) -> int | None:
 
 
 class NotApprovedError(Exception):
-    """This click approves nothing; the text is one sentence that says why."""
+    """This click approves nothing; the message is one sentence that says why."""
 
 
 class Approvals:
-    """Synchronous; asynchronous callers use a thread. Whether somebody is an admin is for the caller to ask."""
+    """Synchronous; asynchronous callers use a thread. Callers check whether somebody is an admin."""
 
     def __init__(self, store: ProposalStore, fallback: FallbackService, clock: Clock) -> None:
         self._store = store
@@ -256,7 +258,7 @@ class Approvals:
         self._clock = clock
 
     def are_needed(self, mode: Mode) -> bool:
-        """Whether this mode is switched on by several people. Back to normal anybody of them may alone."""
+        """Whether switching this mode on takes several people. Any admin may switch back to normal alone."""
         return self._fallback.rules.approvals > 0 and mode.name != NORMAL
 
     def ask(self, mode: Mode, by: str, reason: str, lasts: timedelta | None, impact: ModeImpact) -> Proposal:
@@ -285,7 +287,7 @@ class Approvals:
                 return kept
 
     def approve(self, proposal_id: int, by: str) -> Proposal:
-        """Approve, and with the last approval switch. Raises `NotApprovedError`."""
+        """Approve, and switch with the last approval. Raises `NotApprovedError`."""
         facts = self._store.find(proposal_id)
         if facts is not None and facts.asked_by == by:
             self._fallback.refused(by, "proposal", f"{facts.mode}: whoever asks cannot approve")
@@ -303,14 +305,14 @@ class Approvals:
         return after
 
     def reject(self, proposal_id: int, by: str) -> Proposal:
-        """Close it without a change; whoever has asked may do so too. Raises `NotApprovedError`."""
+        """Close it without a change; the requester may do so too. Raises `NotApprovedError`."""
         try:
             return self._store.reject(proposal_id, by, self._clock())
         except NotOpenError as error:
             raise NotApprovedError(_not_open(error.facts)) from None
 
     def expire(self) -> None:
-        """Close what nobody has approved in time, and what something else has made void."""
+        """Close proposals that nobody approved in time or that have become void."""
         modes = {name: mode.variables for name, mode in self._fallback.modes.items()}
         self._store.close_outdated(self._clock(), modes)
 

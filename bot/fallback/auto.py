@@ -1,8 +1,8 @@
-"""Whether the chain steps down by itself, and how many further admins have to agree.
+"""Automatic fallback: whether the chain steps down by itself, and how many further admins have to agree.
 
-Pure. It reads no clock, no database and no network. It cannot flap, whatever the incidents do: an incident is answered
-once in its period, between two automatic changes lies `DWELL`, and what a person has switched since an incident was
-first opened holds against it.
+Pure: no clock, no database, no network. It cannot flap, whatever the incidents do: each incident causes one step per
+period, automatic changes are at least `DWELL` apart, and a person's switch after an incident was first opened overrides
+it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ from bot.mode import NORMAL
 
 @dataclass(frozen=True, slots=True)
 class FallbackRules:
-    """`auto`: whether the chain steps down by itself at an alert of `auto_levels`, until chat says otherwise.
+    """`auto`: whether the chain steps down by itself at an alert of `auto_levels`, unless chat says otherwise.
 
-    `approvals`: how many admins beside the one who asks have to agree, within `approval_lasts`.
+    `approvals`: how many admins other than the requester have to agree, within `approval_lasts`.
     """
 
     auto: bool = False
@@ -33,20 +33,21 @@ class FallbackRules:
 
 
 DWELL = timedelta(minutes=30)
-"""Least time between two automatic changes: services that follow at a restart would not keep up with a quicker one."""
+"""Least time between two automatic changes: services that follow at a restart could not keep up with less."""
 
 SETTLING = timedelta(minutes=60)
-"""A mode is given this long before the next one down: the data is minutes behind, consumers follow one by one, and a
-rate over less than an hour follows the clock of the team's own jobs."""
+"""Time before the next step down: the data is minutes behind, consumers follow one by one, and a rate over less than an
+hour is dominated by scheduled jobs.
+"""
 
 HOLD = timedelta(minutes=30)
 """How long no incident may count before the mode goes back. A correction of the data can close one for one poll."""
 
 STILL_GOES_ON = Decimal("0.5")
-"""Below this share of the rate before the step, the step has done its work."""
+"""If spend is below this share of the rate before the step, the step has worked."""
 
 MATTERS = Decimal("0.01")
-"""What would be spent until the end of the period, as a share of the limit; less is not worth a second step."""
+"""Expected spend until the end of the period, as a share of the limit, below which a second step is not worth it."""
 
 _WHY = {
     LimitKind.SOFT: tr_noop("the soft limit of {limit} of budget {budget} is crossed"),
@@ -72,10 +73,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """An incident that may step the chain down. `opened_at`: first in its period; a reopening does not move it.
+    """An incident that may step the chain down. `opened_at`: first in its period; reopening does not change it.
 
-    `closed_at`: since when it is not open, None while it is. `ends_at`: the end of its period, from which on it counts
-    no more. `bound_usd`: what was passed; USD an hour of a spike.
+    `closed_at`: since when it is not open, None while it is. `ends_at`: end of its period, after which it does not
+    count. `bound_usd`: the bound that was passed; USD an hour for a spike.
     """
 
     budget: str
@@ -86,17 +87,17 @@ class Trigger:
     ends_at: datetime
 
     def counts(self, now: datetime) -> bool:
-        """Whether it is open in a period that is not over."""
+        """Whether it is open in a running period."""
         return self.closed_at is None and now < self.ends_at
 
     def is_quiet(self, now: datetime) -> bool:
-        """Whether it has not counted for long enough. The end of a period is no accident, so nothing waits for it."""
+        """Whether it has not counted for long enough. The end of a period is planned, so nothing waits after it."""
         return self.ends_at <= now or (self.closed_at is not None and is_over(HOLD, self.closed_at, now))
 
 
 @dataclass(frozen=True, slots=True)
 class SpendRates:
-    """USD an hour in the hours before the mode in force was switched on, and since, over `SETTLING` at least."""
+    """USD an hour in the hours before the mode in force was switched on, and since, over at least `SETTLING`."""
 
     before: Decimal
     since: Decimal
@@ -104,7 +105,7 @@ class SpendRates:
 
 @dataclass(frozen=True, slots=True)
 class AutoStep:
-    """The change to make, by `BOT`. `reason`: one clause, as of `kept`. `trigger`: what it answers, if anything."""
+    """The change to make, by `BOT`. `reason`: one clause, as stored. `trigger`: the incident behind it, if any."""
 
     mode: str
     previous: str
@@ -122,16 +123,15 @@ def auto_step(
     savings: Mapping[str, Decimal],
     now: datetime,
 ) -> AutoStep | None:
-    """What the automatism does at `now`; None where it leaves the mode alone, as it always does while it is off.
+    """The automatic step at `now`; None to leave the mode alone, as always while it is off.
 
-    `auto`: whether it is on. `modes`: in falling order of price, `normal` first; a mode in force that is none of them
-    is left alone. `changes`: the oldest first, back to the first opening of the oldest trigger and to the mode before
-    the automatic ones at the end. `triggers`: also those that are not open any more. `rates`: None while unknown.
-    `savings`: share of spend by mode; one that saves nothing is skipped, one that is missing is unknown and trusted to
-    the order.
+    `auto`: whether it is on. `modes`: most expensive first, starting with `normal`; any other mode in force is left
+    alone. `changes`: oldest first, back to the first opening of the oldest trigger and to the mode before the last
+    automatic ones. `triggers`: closed ones too. `rates`: None if unknown. `savings`: share of spend by mode; a mode
+    that saves nothing is skipped, one that is missing is trusted.
 
-    Downwards one mode at a time: the first at the crossing, a further one where spend goes on all the same. Back in one
-    go to the mode that was in force before, once no incident counts any more.
+    Downwards one mode at a time: the first step at the crossing, another if spend goes on regardless. Back in one step
+    to the mode before, once no incident counts.
     """
     in_force = changes[-1].mode if changes else NORMAL
     if not auto or in_force not in modes or _dwells(changes, now):
@@ -201,7 +201,7 @@ def _dwells(changes: Sequence[Change], now: datetime) -> bool:
 
 
 def _own_steps(changes: Sequence[Change], modes: Sequence[str]) -> int:
-    """How many of the last changes are automatic steps down: what there is to take back."""
+    """How many of the last changes are automatic steps down, which can be taken back."""
     count = 0
     while count < len(changes) and _is_own_step(changes, len(changes) - 1 - count, modes):
         count += 1
@@ -209,9 +209,9 @@ def _own_steps(changes: Sequence[Change], modes: Sequence[str]) -> int:
 
 
 def _taken_back_at(changes: Sequence[Change], modes: Sequence[str]) -> datetime | None:
-    """When a person changed the mode last, or the automatism took its own steps back: older incidents had their turn.
+    """When a person last changed the mode, or the automatic steps were taken back: older incidents are done with.
 
-    The end of the time that a person has given a mode is neither, though nobody clicks then.
+    A mode that ends at the time a person set counts as neither.
     """
     for index in range(len(changes) - 1, -1, -1):
         change = changes[index]

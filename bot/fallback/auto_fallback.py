@@ -1,4 +1,4 @@
-"""Steps the chain down by itself and back: reads alerts, changes and spend, and switches as `auto_step` says."""
+"""Steps the chain down and back automatically: reads alerts, changes and spend, and switches as `auto_step` decides."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ from bot.modes.changes import LOOK_BACK, NO_CHANGE, ModeChange
 from bot.modes.verification import per_hour
 
 CHAIN_MODES = (NORMAL, DEGRADED, MINIMAL)
-"""In falling order of price. Where a mode of another name lies among them nobody has said."""
+"""Most expensive first. The order of modes with other names is unknown."""
 
 
 class AutoFallback:
@@ -46,9 +46,9 @@ class AutoFallback:
         self._state = state
 
     def look(self, now: datetime, mode: str) -> None:
-        """Switch and announce what is due. Not the mode of the caller counts, but the newest change.
+        """Switch and announce what is due. The newest change counts, not the caller's `mode`.
 
-        Whoever changes the mode in the same moment is not overruled: the step is bound to the change it was decided on.
+        The step is bound to the change that it was decided on, so it never overrules a concurrent switch.
         """
         if not self._fallback.steps_down(self._state().auto):
             return
@@ -73,7 +73,7 @@ class AutoFallback:
     def _switch(self, step: AutoStep, changes: Sequence[ModeChange], overview: Overview, now: datetime) -> None:
         mode, until = step.mode, None
         if step.trigger is None:
-            # A mode that somebody has given a time gets no more of it for having been stepped down from.
+            # The requested end of a mode stays the same when the chain steps down from it.
             until = next((change.until for change in reversed(changes) if change.mode == mode), None)
             if until is not None and until <= now:
                 mode, until = NORMAL, None
@@ -105,10 +105,10 @@ class AutoFallback:
         ]
 
     def _rates(self, changes: Sequence[ModeChange], scope: Scope | None) -> SpendRates | None:
-        """Of the last hour, and of the hour before the newest change with the part of its own hour before it.
+        """Rates of the last hour, and of the hour before the newest change plus the part of its own hour before it.
 
-        None where that is not known, as long as the data does not reach an hour beyond the change, and where there is
-        no step of the automatism to go on from.
+        None if unknown, while the data does not reach an hour beyond the change, and without an automatic step to
+        continue from.
         """
         snapshot = self._snapshots.current()
         as_of = snapshot.as_of
@@ -123,7 +123,7 @@ class AutoFallback:
 
 
 def _before(snapshot: Snapshot, at: datetime, scope: Scope) -> Decimal | None:
-    """USD an hour; of the whole hour before alone where that of the change is not kept by the minute any more."""
+    """USD an hour; of the whole hour before alone if that of the change is no longer kept by the minute."""
     first, minute = floor_hour(at) - HOUR, at.replace(second=0, microsecond=0)
     by_minute = _dollars(snapshot, scope, first, minute)
     if by_minute is not None:
@@ -132,21 +132,21 @@ def _before(snapshot: Snapshot, at: datetime, scope: Scope) -> Decimal | None:
 
 
 def _dollars(snapshot: Snapshot, scope: Scope, starts_at: datetime, ends_at: datetime) -> Decimal | None:
-    """None where an hour is not kept by the minute."""
+    """USD; None if an hour is not kept by the minute."""
     minutes = snapshot.minutes([scope], starts_at, ends_at)
     return None if minutes is None else snapshot.prices.usd(sum(minutes[0].tolist()))
 
 
 def _bound(incident: OpenedIncident) -> Decimal:
-    """What was passed, USD; USD an hour of a spike."""
+    """The bound that was passed, USD; USD an hour for a spike."""
     limit, rate = incident.identity.limit, incident.bound_usd_per_hour
     return limit.usd if limit is not None else rate or Decimal(0)
 
 
 def _ends_at(incident: OpenedIncident, budget: Budget) -> datetime:
-    """The end of its period; of one that was over when the alert was opened, the beginning of the next."""
+    """End of its period; if that was over when the alert was opened, start of the next."""
     period = budget.period_at(incident.first_opened_at)
-    # A spike is known by the hour in which it was seen.
+    # The key of a spike is the hour in which it was seen.
     in_it = incident.identity.kind is AlertKind.SPIKE or incident.identity.key == period.key
     return period.ends_at if in_it else period.starts_at
 

@@ -1,4 +1,4 @@
-"""What a step to another mode would mean for what the team uses: what it saves, and what it costs besides."""
+"""Effects of switching to another mode on the team's usage: what it saves, and what it costs otherwise."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from bot.pricing.card import RateCard
 class ModeImpact:
     """A step from the mode in force to another.
 
-    `savings`: what each mode would save beside the one in force. `not_cheaper`: the figures that refuse the step, where
-    it would save nothing. `costs`: None where there is nothing to say. `spend`: what `savings` is a share of.
-    `steps_back`: `wanted` is more expensive than the mode in force.
+    `savings`: of each mode against the one in force. `not_cheaper`: the figures that block the step, if it would save
+    nothing. `costs`: None if there is nothing to say. `spend`: what `savings` is a share of. `steps_back`: `wanted` is
+    more expensive than the mode in force.
     """
 
     savings: tuple[Saving, ...]
@@ -35,7 +35,7 @@ class ModeImpact:
 
 @dataclass(frozen=True, slots=True)
 class OwnSaving:
-    """What a mode would save for one budget alone. `as_of`: the age of its data."""
+    """Saving of a mode for one budget alone. `as_of`: age of its data."""
 
     budget: str
     saving: Saving
@@ -43,7 +43,7 @@ class OwnSaving:
 
 
 def own_saving(spend: BudgetSpend | None, mode: str, in_force: str, until: datetime | None = None) -> OwnSaving | None:
-    """What `mode` saves a budget beside the one in force; None where that is not known. `until`: its end, if any."""
+    """Saving of `mode` for a budget against the one in force; None if unknown. `until`: its end, if any."""
     if spend is None:
         return None
     found = next((each for each in savings_of(spend, in_force, until) if each.mode == mode), None)
@@ -52,10 +52,10 @@ def own_saving(spend: BudgetSpend | None, mode: str, in_force: str, until: datet
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Every mode beside the one in force: `savings` until the end of the period, and `costs` by the mode's name.
+    """Every mode against the one in force: `savings` until the end of the period, and `costs` by mode name.
 
-    `savings` is empty where they are not known. `as_of`: the age of the data, None before the first. `spend`: what
-    `savings` is a share of.
+    `savings` is empty if unknown. `as_of`: age of the data, None before the first. `spend`: what `savings` is a share
+    of.
     """
 
     savings: tuple[Saving, ...]
@@ -65,7 +65,7 @@ class Overview:
 
 
 def mode_in_force(fallback: FallbackService, now: datetime) -> InForce:
-    """The mode in force, and since when usage has been held back by one."""
+    """The mode in force, and since when a mode has restricted usage."""
     return _in_force(fallback, fallback.store.changes(LOOK_BACK), now)
 
 
@@ -73,7 +73,7 @@ def _in_force(fallback: FallbackService, changes: Sequence[ModeChange], now: dat
     if not changes:
         return InForce()
     newest = changes[-1]
-    # A longer time for the same mode is no new mode.
+    # A new end for the same mode is not a new mode.
     since = newest.changed_at
     for change in reversed(changes):
         if change.mode != newest.mode:
@@ -95,10 +95,9 @@ class ModeImpacts:
         self._clock = clock
 
     def overview(self) -> Overview:
-        """What every mode would mean.
+        """Effects of every mode.
 
-        Usage under a cheaper mode says nothing of what the team would use without it, so that the last 24 hours before
-        count then.
+        Usage under a cheaper mode does not show what the team would use without it, so the 24 hours before count then.
         """
         now = self._clock()
         present, spend, recent = self._look(now)
@@ -109,7 +108,7 @@ class ModeImpacts:
         return Overview(savings, costs, None if spend is None else spend.as_of, spend)
 
     def of(self, wanted: Mode, until: datetime | None = None) -> ModeImpact:
-        """The step from the mode in force to `wanted`. `until`: when that is to end, where somebody has said so."""
+        """The step from the mode in force to `wanted`. `until`: its requested end, if any."""
         now = self._clock()
         present, spend, recent = self._look(now)
         savings = savings_of(spend, present.name, until)
@@ -121,7 +120,7 @@ class ModeImpacts:
         return ModeImpact(savings, None if spend is None else spend.as_of, costs, not_cheaper, spend, steps_back)
 
     def _look(self, now: datetime) -> tuple[Mode, BudgetSpend | None, Recent | None]:
-        """The mode in force, and what is spent; the changes of the mode are read once for both."""
+        """The mode in force, and spend; the mode changes are read once for both."""
         changes = self._fallback.store.changes(LOOK_BACK)
         in_force = _in_force(self._fallback, changes, now)
         present = self._fallback.wanted(changes[-1] if changes else None)
@@ -139,5 +138,5 @@ class ModeImpacts:
 
 
 def is_cheaper(saving: Saving) -> bool:
-    """Whether the same usage costs less in this mode than in the one in force, whatever is left to be used."""
+    """Whether the same usage costs less in this mode than in the one in force, however much is left to use."""
     return (saving.usd if saving.share is None else saving.share) > 0

@@ -1,4 +1,4 @@
-"""Brings every target to the wanted mode, repairs what others have changed, and tries again where one fails."""
+"""Writes the wanted mode to every target, repairs changes by others, and retries failures."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ LONGEST_WAIT = timedelta(seconds=30)
 
 @dataclass(slots=True)
 class _Failures:
-    """Of one target in a row, all about one change of the mode."""
+    """Consecutive failures of one target, all about one change of the mode."""
 
     change_id: int | None
     count: int = 0
@@ -29,10 +29,10 @@ class _Failures:
 
 
 class Reconciler:
-    """One for all targets of this copy. Not for several threads at once.
+    """One for all targets of this copy. Not thread-safe.
 
-    A target that fails is tried again after a wait that doubles up to half a minute, and at once where the mode
-    changes; the others do not wait for it.
+    A failing target is retried after a wait that doubles up to half a minute, and at once if the mode changes; the
+    others do not wait for it.
     """
 
     def __init__(self, store: TargetStore, targets: Sequence[Target], clock: Clock) -> None:
@@ -42,17 +42,17 @@ class Reconciler:
         self._seen: dict[str, TargetState] = {}
         self._failures: dict[str, _Failures] = {}
         self.wrote = False
-        """Whether the last `bring` has written to a target, or tried to."""
+        """Whether the last `bring` wrote to a target, or tried to."""
 
     def bring(self, mode: Mode, change_id: int | None, *, records: bool) -> list[TargetState]:
-        """Every target to this mode; returns what became of each. `records`: whether the store keeps it."""
+        """Bring every target to this mode; returns the state of each. `records`: whether to store it."""
         self.wrote = False
         known = all(target.name in self._seen for target in self.targets)
         stored = {} if known and not records else self._store.all()
         return [self._bring(target, mode, change_id, stored, records) for target in self.targets]
 
     def view(self, mode: Mode, change_id: int | None) -> tuple[TargetView, ...]:
-        """What is known of every target under this mode."""
+        """State of every target under this mode."""
         stored = self._store.all()
         return tuple(self._view(target, mode, change_id, stored.get(target.name)) for target in self.targets)
 
@@ -64,7 +64,7 @@ class Reconciler:
         failures = self._failures.get(target.name)
         if failures is not None and failures.change_id != change_id:
             failures = None
-        # A wait that is longer than any was begun by a clock that has been set back since.
+        # A longer wait than any was set by a clock that has been set back since.
         if failures is not None and failures.not_before is not None and now < failures.not_before <= now + LONGEST_WAIT:
             return before
         try:
@@ -103,9 +103,9 @@ class Reconciler:
         return replace(before, variables=dict(mode.variables), written_at=before.written_at or now, error=None)
 
     def _before(self, name: str, change_id: int | None, stored: TargetState | None) -> TargetState:
-        """What this copy knows of the target under this change; what others know only at the start.
+        """State of the target under this change as this copy knows it; the stored state only at the start.
 
-        Copies on several machines may have targets of the same name, and one that another has written has not drifted.
+        Copies on several machines may have targets of the same name, and one written by another copy has not drifted.
         """
         seen = self._seen.get(name) or stored
         if seen is None:
@@ -130,5 +130,5 @@ class Reconciler:
 
 
 def _drifted(before: TargetState, variables: Mapping[str, str]) -> bool:
-    """Whether it held exactly this before; otherwise the mode itself, or its variables, are new."""
+    """Whether it held exactly this before; otherwise the mode or its variables are new."""
     return before.written_at is not None and before.variables == variables

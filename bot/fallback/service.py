@@ -1,4 +1,4 @@
-"""Switching the fallback mode: recorded and announced first, written to the targets then, repaired at every look."""
+"""Switches the fallback mode: first recorded and announced, then written to the targets, and repaired at every look."""
 
 import logging
 import threading
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 
 class ChangeSignal:
-    """Calls every listener after a change was committed. Any thread may send and listen.
+    """Calls every listener after a committed change. Thread-safe.
 
     A listener runs in the sender's thread, so it only wakes somebody. The signal carries no mode: whoever wakes reads
-    the store, which also covers a signal that was sent twice. Changes by other copies send nothing here.
+    the store, which also covers duplicate signals. Changes by other copies send nothing here.
     """
 
     def __init__(self) -> None:
@@ -38,14 +38,14 @@ class ChangeSignal:
         self._listeners: list[Callable[[], object]] = []
 
     def send(self) -> None:
-        """Call every listener; one that fails is logged and keeps neither the others nor the sender."""
+        """Call every listener; a failing one is logged and stops neither the others nor the sender."""
         with self._lock:
             listeners = tuple(self._listeners)
         for listener in listeners:
             try:
                 listener()
             except RuntimeError as error:
-                # Of an event loop that has closed meanwhile.
+                # Raised by an event loop that has been closed.
                 log.warning("a reader of the fallback mode was not woken (%s)", type(error).__name__)
 
     @contextmanager
@@ -69,11 +69,10 @@ WILL_END = {
 
 @dataclass(frozen=True, slots=True)
 class ModeState:
-    """The mode that is wanted and how far the targets follow. `changed_at` is None as long as nobody ever switched.
+    """The wanted mode, and how far the targets follow. `changed_at`: None if nobody ever switched.
 
-    `write_error`: what keeps a target from following, in sentences. `until`: when somebody wants the mode to end;
-    `ends`: when it ends in any case. `served`: whether it is served over HTTP too. `verification`: the newest
-    report about its effect.
+    `write_error`: what keeps a target from following, in sentences. `until`: requested end; `ends`: actual end.
+    `served`: whether it is served over HTTP too. `verification`: the newest report about its effect.
     """
 
     mode: Mode
@@ -91,7 +90,7 @@ class ModeState:
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """Whether the chain steps down by itself. `said`: who said so in chat, None where the settings do."""
+    """Whether the chain steps down automatically. `said`: who set that in chat, None if the settings decide."""
 
     on: bool
     said: AutoSwitch | None
@@ -104,9 +103,8 @@ def _no_period(moment: datetime) -> datetime | None:
 class FallbackService:
     """Synchronous; asynchronous callers use a thread.
 
-    `period_end`: the end of the budgets' period around a moment. `served`: whether the HTTP port is open. `changes`: is
-    signalled after each change of the mode that this copy has committed. `later`: keeps refusals. `count`: gets each
-    switch.
+    `period_end`: end of the budgets' period around a moment. `served`: whether the HTTP port is open. `changes`:
+    signalled after each mode change that this copy has committed. `later`: stores refusals. `count`: gets each switch.
     """
 
     def __init__(
@@ -136,7 +134,7 @@ class FallbackService:
         self._one_writer = threading.Lock()
 
     def in_force(self) -> ModeState:
-        """What is wanted, as applications need it: without targets, end of period and verification. One statement."""
+        """The wanted mode as applications need it, without targets, end of period and verification. One statement."""
         change = self.store.current()
         mode = self.wanted(change)
         if change is None:
@@ -146,7 +144,7 @@ class FallbackService:
         return ModeState(mode, change.changed_at, by, why, written, error, (), until, served=self._served)
 
     def state(self) -> ModeState:
-        """What is wanted, and what is known of the targets."""
+        """The wanted mode, and the state of the targets."""
         changes = self.store.in_force()
         change = changes[0] if changes else None
         mode = self.wanted(change)
@@ -184,9 +182,9 @@ class FallbackService:
     ) -> ModeState:
         """Make `mode` the wanted one. `by`: a Slack user id, or `BOT`.
 
-        To switch to the mode in force changes nothing, unless that is to end at another time. `after`: the id of the
-        change that has to be the newest, or `NO_CHANGE`; where it is not, nothing is changed either. `automatic`: the
-        chain steps by itself, and the announcement says so.
+        Switching to the mode in force changes nothing, unless its end changes. `after`: the id that the newest change
+        must have, or `NO_CHANGE`; otherwise nothing is changed. `automatic`: the chain steps by itself, and the
+        announcement says so.
         """
         while True:
             present = self.store.current()
@@ -217,15 +215,15 @@ class FallbackService:
         return self.state()
 
     def follow_change(self, mode: str, by: str) -> None:
-        """Pass on a switch that was just committed: wake readers first, since targets may take long."""
+        """Pass on a committed mode change: wake readers first, since targets may take long."""
         self._count(mode, automatic=by == BOT)
         self.changes.send()
         self.reconcile()
 
     def expire(self, change: ModeChange | None = None) -> None:
-        """Return to normal where the mode's time is over or a new period has begun; announce it a while before.
+        """Return to normal if the mode's time is over or a new period has begun; announce it in advance.
 
-        `change`: the newest one, where the caller has just read it.
+        `change`: the newest one, if the caller has just read it.
         """
         change = change or self.store.current()
         end = None if change is None else self.end(change)
@@ -240,15 +238,15 @@ class FallbackService:
             self.store.warn(change.id, facts, now)
 
     def end(self, change: ModeChange) -> End | None:
-        """When this change's mode returns to normal by itself."""
+        """When this change's mode returns to normal automatically."""
         return end_of(change.mode, change.until, self.period_end(change.changed_at))
 
     def reconcile(self, *, records: bool = True) -> None:
-        """Bring the targets to the wanted mode where they differ. A failure is kept and shown, and tried again.
+        """Bring the targets to the wanted mode. A failure is stored, shown, and retried.
 
-        Each of several copies may have targets of its own. What became of a change is recorded by the copy that
-        switched and by the one that leads; the others only write (`records` is False), so that two whose targets fare
-        differently do not take turns with each other's record.
+        Each of several copies may have its own targets. The copy that switched and the leader record results; the
+        others only write (`records` is False), so that two copies with different results do not overwrite each other's
+        record.
         """
         with self._one_writer:
             change = self.store.current()
@@ -263,31 +261,31 @@ class FallbackService:
                 self._follow(change, records)
 
     def auto(self) -> Auto:
-        """Whether the chain steps down by itself: as was said in chat, or else as the settings say."""
+        """Whether the chain steps down automatically: as set in chat, else by the settings."""
         said = self.store.auto()
         return Auto(self.steps_down(said), said)
 
     def steps_down(self, said: AutoSwitch | None) -> bool:
-        """Whether the chain steps down by itself, where this was said in chat."""
+        """Whether the chain steps down automatically, given what was set in chat."""
         return self.rules.auto if said is None else said.on
 
     def set_auto(self, by: str, *, on: bool) -> None:
-        """Say in chat whether the chain steps down by itself; that holds until it is said again."""
+        """Set in chat whether the chain steps down automatically; valid until set again."""
         self.store.set_auto(AutoSwitch(on, by, self._clock()))
 
     def history(self, most: int) -> list[AuditEntry]:
-        """The newest changes and refusals, the newest first."""
+        """The newest changes and refusals, newest first."""
         return self.store.history(most)
 
     def dismiss(self, change_id: int, by: str) -> tuple[Dismissal, VerificationReport | None]:
-        """Watch a change of the mode no longer: what became of that, and the last report about the change."""
+        """Stop watching a mode change: the result, and the last report about the change."""
         in_force = [change.id for change in self.store.in_force()]
         outcome = self.store.verifications.dismiss(change_id, in_force, by, self._clock())
         reports = self.store.verifications.reports(in_force) if outcome == "done" else []
         return outcome, reports[-1] if reports else None
 
     def refused(self, actor: str, action: str, detail: str) -> None:
-        """Log that somebody was refused, and keep it in the audit trail without waiting for that."""
+        """Log a refusal, and record it in the audit trail without waiting."""
         shown = fields(event=Event.REFUSAL, user=actor, action=action, reason=detail)
         log.info("refused: %s by %s, %s", action, actor, detail, extra=shown)
         self._later("a refusal is not in the audit trail", self.store.refused, self._clock(), actor, action, detail)
@@ -296,7 +294,7 @@ class FallbackService:
         """The mode of a change; normal before the first."""
         if change is None:
             return self.modes[NORMAL]
-        # A mode that has left the configuration keeps the variables that it had when it was switched on.
+        # A mode removed from the configuration keeps the variables it had when it was switched on.
         return self.modes.get(change.mode) or Mode(change.mode, change.variables)
 
     def _follow(self, change: ModeChange | None, records: bool) -> None:

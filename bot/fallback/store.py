@@ -1,4 +1,4 @@
-"""The tables of the fallback mode: its changes, their verification, and what became of each target."""
+"""Tables of the fallback mode: its changes, their verification, and the state of each target."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -21,7 +21,7 @@ from bot.modes.changes import AUTO_KEY, AUTO_SWITCH, LOOK_BACK, NO_CHANGE, Audit
 from bot.modes.model import ModeAnnouncement, ModeEnding, VerificationReport
 
 Dismissal = Literal["done", "already", "over", "unknown"]
-"""What became of a click. `over`: the change is not watched any more. `unknown`: no report is about such a change."""
+"""Result of a click. `over`: the change is no longer watched. `unknown`: no report is about such a change."""
 
 
 class VerificationStore:
@@ -31,20 +31,20 @@ class VerificationStore:
         self._engine = engine
 
     def reports(self, change_ids: Sequence[int]) -> list[VerificationReport]:
-        """Every report about these changes, the oldest first."""
+        """Every report about these changes, oldest first."""
         with self._engine.connect() as connection:
             return _reports(connection, change_ids)
 
     def is_dismissed(self, change_ids: Sequence[int]) -> bool:
-        """Whether somebody wants to hear no more about one of these changes."""
+        """Whether somebody has dismissed the reports about one of these changes."""
         with self._engine.connect() as connection:
             return connection.execute(_dismissed(change_ids)).first() is not None
 
     def report(self, facts: VerificationReport, known: int, change_ids: Sequence[int]) -> bool:
-        """Put a report below the announcement of its change.
+        """Post a report in the thread of its change.
 
         Returns False and stores nothing if a newer change exists, the reports were dismissed, or another process was
-        quicker: the number of reports about `change_ids` is no longer `known`.
+        faster: the number of reports about `change_ids` is no longer `known`.
         """
         with self._engine.begin() as connection:
             lock_for_writers(connection, mode_changes)
@@ -56,7 +56,7 @@ class VerificationStore:
             return True
 
     def dismiss(self, change_id: int, in_force: Sequence[int], by: str, now: datetime) -> Dismissal:
-        """`by` wants to hear no more of it. With its audit entry. `in_force`: the changes that led to the mode."""
+        """Dismiss the reports about a change, with an audit entry. `in_force`: the changes that led to the mode."""
         with audited(self._engine) as connection:
             lock_for_writers(connection, mode_changes)
             if not _reports(connection, [change_id]):
@@ -107,18 +107,18 @@ class ModeStore:
         self.verifications = VerificationStore(engine)
 
     def current(self) -> ModeChange | None:
-        """The newest change, which is the mode that is wanted; None before the first."""
+        """The newest change, which sets the wanted mode; None before the first."""
         with self._engine.connect() as connection:
             return newest_change(connection)
 
     def changes(self, most: int) -> list[ModeChange]:
-        """The newest changes, at most so many of them, the oldest first."""
+        """The newest changes, at most `most`, oldest first."""
         query = _CHANGES.order_by(mode_changes.c.id.desc()).limit(most)
         with self._engine.connect() as connection:
             return [ModeChange(**row._mapping) for row in reversed(connection.execute(query).all())]
 
     def in_force(self) -> list[ModeChange]:
-        """The newest change, and before it those that it gave only another end; the newest first."""
+        """The newest change, and those before it that only have another end; newest first."""
         changes = reversed(self.changes(LOOK_BACK))
         newest = next(changes, None)
         if newest is None:
@@ -128,8 +128,8 @@ class ModeStore:
     def change(self, variables: Mapping[str, str], facts: ModeAnnouncement, after: int | None = None) -> int | None:
         """Record the change, its audit entry and its announcement in one transaction; returns the change's id.
 
-        None, and nothing recorded, where somebody else was quicker: the mode in force is not `facts.previous` any more,
-        or the newest change not the one `after` which this one has to come (`NO_CHANGE`: the first).
+        Returns None and records nothing if somebody else was faster: the mode in force is no longer `facts.previous`,
+        or the newest change is not `after` (`NO_CHANGE`: the first).
         """
         with audited(self._engine) as connection:
             lock_for_writers(connection, mode_changes)
@@ -141,7 +141,7 @@ class ModeStore:
             return record_change(connection, variables, facts)
 
     def warn(self, change_id: int, facts: ModeEnding, now: datetime) -> None:
-        """Announce the end of a mode below its announcement, once, in one transaction with the note of it."""
+        """Announce the end of a mode in its announcement's thread, once, in one transaction with the record of it."""
         with self._engine.begin() as connection:
             noted = connection.execute(
                 update(mode_changes)
@@ -152,7 +152,7 @@ class ModeStore:
                 enqueue(connection, "broadcast", facts, now, mode_change_id=change_id)
 
     def written(self, change_id: int, now: datetime, late: ModeAnnouncement | None = None) -> None:
-        """Every target holds the mode. `late`: what to announce, where the failure was announced before."""
+        """Every target has the mode. `late`: what to announce, if the failure was announced before."""
         with self._engine.begin() as connection:
             marked = connection.execute(
                 update(mode_changes)
@@ -163,32 +163,32 @@ class ModeStore:
                 enqueue(connection, "post", late, now, mode_change_id=change_id)
 
     def not_written(self, change_id: int, error: str) -> None:
-        """A target does not hold the mode, for this reason."""
+        """A target does not have the mode, for this reason."""
         with self._engine.begin() as connection:
             connection.execute(
                 update(mode_changes).where(mode_changes.c.id == change_id).values(written_at=None, write_error=error)
             )
 
     def refused(self, now: datetime, actor: str, action: str, detail: str) -> None:
-        """Keep that somebody was refused."""
+        """Record a refusal."""
         with self._engine.begin() as connection:
             keep_refusal(connection, now, actor, action, detail)
 
     def auto(self) -> AutoSwitch | None:
-        """What was said in chat about switching by itself; None where nobody ever did."""
+        """What was set in chat about automatic steps; None if nothing was."""
         with self._engine.connect() as connection:
             value = connection.execute(select(state.c.value).where(state.c.key == AUTO_KEY)).scalar_one_or_none()
         return None if value is None else AUTO_SWITCH.validate_python(value)
 
     def set_auto(self, said: AutoSwitch) -> None:
-        """Keep it, with its audit entry."""
+        """Store it, with its audit entry."""
         value = AUTO_SWITCH.dump_python(said, mode="json")
         with audited(self._engine) as connection:
             save_state(connection, AUTO_KEY, value)
             keep(connection, said.at, said.by, "auto", "done", "on" if said.on else "off")
 
     def history(self, most: int) -> list[AuditEntry]:
-        """The newest changes and refusals, the newest first."""
+        """The newest changes and refusals, newest first."""
         query = select(audit).where(audit.c.action.in_(HISTORY)).order_by(audit.c.id.desc()).limit(most)
         with self._engine.connect() as connection:
             return [
@@ -200,13 +200,13 @@ _CHANGES = select(*(mode_changes.c[field.name] for field in fields(ModeChange)))
 
 
 def newest_change(connection: Connection) -> ModeChange | None:
-    """The change that is in force; None before the first."""
+    """The change in force; None before the first."""
     row = connection.execute(_CHANGES.order_by(mode_changes.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else ModeChange(**row._mapping)
 
 
 def record_change(connection: Connection, variables: Mapping[str, str], facts: ModeAnnouncement) -> int:
-    """The change, its audit entry and its announcement, within a transaction that has looked at the mode in force."""
+    """Record a change, its audit entry and its announcement, in a transaction that has checked the mode in force."""
     change_id = int(
         connection.execute(
             insert(mode_changes)
@@ -238,12 +238,12 @@ class TargetStore:
         self._engine = engine
 
     def all(self) -> dict[str, TargetState]:
-        """The states by the target's name; of targets that are not configured any more too."""
+        """States by target name, including targets that are no longer configured."""
         with self._engine.connect() as connection:
             return {row.target: TargetState(**row._mapping) for row in connection.execute(select(target_states))}
 
     def save(self, state: TargetState) -> None:
-        """Replace what is known of this target."""
+        """Replace the state of this target."""
         values = asdict(state)
         dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
         statement = dialect.insert(target_states).values(values)

@@ -1,4 +1,4 @@
-"""Verifies a mode change by the stored usage, and reports it in the thread of the announcement."""
+"""Verifies mode changes by stored usage, and reports in the thread of the announcement."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -37,7 +37,7 @@ class UsageVerifier:
         self._card = card
 
     def look(self, target: VerificationTarget) -> Verification | None:
-        """What usage shows by now; None before the first poll, and for a mode without a ceiling."""
+        """What usage shows now; None before the first poll, and for a mode without a ceiling."""
         snapshot = self._snapshots.current()
         as_of = snapshot.as_of
         if as_of is None:
@@ -51,7 +51,7 @@ class UsageVerifier:
 def _rows(snapshot: Snapshot, starts_at: datetime, ends_at: datetime) -> Iterator[UsageRow]:
     index = snapshot.index
     for hour, table in snapshot.rows(starts_at, ends_at):
-        # An hour that was saved since may have brought groups that the index did not know.
+        # An hour saved since may have groups that the index did not know.
         callers, rates = index.caller_of_group.values, index.rate_of_group.values
         columns = (table.minute, callers[table.group], rates[table.group], table.counts)
         for minute, number, rate, counts in zip(*(column.tolist() for column in columns), strict=True):
@@ -100,7 +100,7 @@ def verification_report(
 
 
 def report_of(payload: VerificationReport) -> Report:
-    """The report that these payload were, for the decision on the next one."""
+    """The report of a stored payload, for the decision on the next one."""
     return Report(
         payload.state, frozenset(_caller(calling) for calling in payload.callers), payload.decided_at, payload.last
     )
@@ -136,13 +136,13 @@ class Verifier:
         """The change that needs no further report."""
 
     def look(self, now: datetime, mode: str) -> None:
-        """Put the reports that are due into the outbox. A newer change ends the watch of the one before.
+        """Queue due reports. A newer change ends the watch of the one before.
 
-        Not the mode of the caller counts, but the newest change: the chain may have stepped down since.
+        The newest change counts, not the caller's `mode`: the chain may have stepped down since.
         """
         known = self._state().change
         if known is None or known.id == self._done or not self._has_ceiling(known):
-            # What has been switched since is looked at in the next cycle.
+            # A change made since is handled in the next cycle.
             return
         changes = self._fallback.store.in_force()
         if not changes:

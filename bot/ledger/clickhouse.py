@@ -1,8 +1,8 @@
-"""Responses in ClickHouse: one row for each id, however often it is stored.
+"""Responses in ClickHouse: one row per id, however often it is stored.
 
 The table replaces by id (`ReplacingMergeTree`) and keeps the state with the largest counts. All states of a response
-have the time of the first, so a query may pick an hour before ClickHouse replaces (`PREWHERE`).
-ClickHouse itself deletes what was received too long ago.
+have the time of the first, so a query may filter by hour before ClickHouse replaces (`PREWHERE`). ClickHouse itself
+deletes what was received too long ago.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,10 +27,10 @@ from bot.pricing.tokens import TokenCounts
 TABLE = "ledger_events"
 
 CONNECT_SECONDS, ANSWER_SECONDS, REBUILD_SECONDS = 3, 10, 120
-"""The longest waits: for a connection, for an answer while a sender or the doctor waits, for one in the background."""
+"""Longest waits: for a connection, for an answer while a sender or the doctor waits, for one in the background."""
 
 IDS_AT_ONCE = 100_000
-"""Characters of ids in one query: ClickHouse refuses parameters of more than 128 KiB."""
+"""Characters of ids in one query: ClickHouse rejects parameters of more than 128 KiB."""
 
 FORMAT = "JSONCompactEachRow"
 DURABLE = {"async_insert": 1, "wait_for_async_insert": 1}
@@ -67,7 +67,7 @@ _ENGINE = f"SELECT engine_full FROM system.tables WHERE database = currentDataba
 _IDENTITY = f"SELECT toString(uuid) FROM system.tables WHERE database = currentDatabase() AND name = '{TABLE}'"
 
 _GIVEN = "(SELECT arrayJoin(arrayMap(each -> unhex(each), splitByChar(',', {ids:String}))))"
-"""Texts that were sent in hexadecimal digits, so that none of them has to be escaped."""
+"""Texts sent as hexadecimal digits, so that none needs escaping."""
 
 _FIND = f"SELECT {', '.join(_EVENT)} FROM {TABLE} WHERE id IN {_GIVEN}"
 _SESSIONS = f"SELECT DISTINCT session FROM {TABLE} WHERE session IN {_GIVEN}"
@@ -87,13 +87,13 @@ _HOUR = (
 
 
 class ClickHouseError(Exception):
-    """ClickHouse cannot be used; the text is one sentence with the remedy, without any part of the address."""
+    """ClickHouse cannot be used; the message is one sentence with the remedy, without any part of the address."""
 
 
 class Kept(NamedTuple):
-    """A response as it is stored. `dimensions`: a row as in `ledger_dimensions`, without its number.
+    """A stored response. `dimensions`: a row as in `ledger_dimensions`, without its number.
 
-    `numbers`: the six counts and the requests. `unsplit`: as of `Event`.
+    `numbers`: the six counts and the requests. `unsplit`: see `Event`.
     """
 
     id: str
@@ -108,11 +108,11 @@ class Kept(NamedTuple):
 
     @property
     def state(self) -> tuple[int, ...]:
-        """All that a later report of the same response may raise."""
+        """Everything that a later report of the same response may raise."""
         return (*self.numbers, self.unsplit)
 
     def grown_by(self, other: "Kept") -> "Kept":
-        """This response with the largest of each count of both states."""
+        """This response with the larger of each count."""
         *counts, requests = self.numbers
         *others, others_requests = other.numbers
         found, unsplit = largest(TokenCounts(*counts), self.unsplit, TokenCounts(*others), other.unsplit)
@@ -129,7 +129,7 @@ class Cell(NamedTuple):
 
 
 class Client(Protocol):
-    """What of a client of `clickhouse-connect` is used."""
+    """The methods of a `clickhouse-connect` client that are used."""
 
     server_version: str
 
@@ -154,7 +154,7 @@ class Client(Protocol):
 
 
 def connect_clickhouse(address: ClickHouseAddress, seconds: int) -> Client:
-    """A client for any number of threads. `seconds`: the longest wait for an answer. Raises `ClickHouseError`, and
+    """A client for any number of threads. `seconds`: longest wait for an answer. Raises `ClickHouseError`, and
     `DatabaseError` without the library.
     """
     library = _library()
@@ -169,11 +169,11 @@ def connect_clickhouse(address: ClickHouseAddress, seconds: int) -> Client:
             connect_timeout=CONNECT_SECONDS,
             send_receive_timeout=seconds,
             query_retries=0,
-            # Queries of one session may not run at the same time.
+            # Queries of one session cannot run at the same time.
             autogenerate_session_id=False,
-            # In the body, since ids are too many for an address.
+            # Send parameters in the body: ids are too many for a URL.
             form_encode_query_params=True,
-            # A proxy of the environment would read the password.
+            # A proxy from the environment would see the password.
             pool_mgr=None if address.is_secure else _without_proxy(),
         )
     return client
@@ -200,9 +200,9 @@ def clickhouse_events(url: str, keep: timedelta) -> "ClickHouseEvents":
 
 
 class ClickHouseEvents:
-    """The table of responses, made by the first call. Several threads may use it; all calls raise `ClickHouseError`.
+    """The table of responses, created by the first call. Several threads may use it; all calls raise `ClickHouseError`.
 
-    `connect`: makes a client with this longest wait in seconds. `keep`: how long after it was received a response is
+    `connect`: makes a client with this longest wait in seconds. `keep`: how long after its receipt a response is
     deleted.
     """
 
@@ -214,7 +214,7 @@ class ClickHouseEvents:
         self._is_made = False
 
     def find(self, ids: Iterable[str]) -> dict[str, Kept]:
-        """Those of these responses that are stored, with the largest of each count."""
+        """The stored responses among these, with the largest of each count."""
         found: dict[str, Kept] = {}
         for some in _some(ids):
             for row in self._rows(ANSWER_SECONDS, _FIND, {"ids": some}):
@@ -227,15 +227,15 @@ class ClickHouseEvents:
         return found
 
     def identity(self) -> str:
-        """Of the table: another one where it was made anew, or is another server's."""
+        """Identity of the table; differs if it was created anew or is on another server."""
         return "".join(row[0] for row in self._rows(ANSWER_SECONDS, _IDENTITY, {}))
 
     def sessions(self, sessions: Iterable[str]) -> set[str]:
-        """Those of these sessions of which a response is stored. Reads the sessions of all responses."""
+        """The sessions among these with a stored response. Scans the sessions of all responses."""
         return {row[0] for some in _some(sessions) for row in self._rows(REBUILD_SECONDS, _SESSIONS, {"ids": some})}
 
     def store(self, rows: Collection[Kept]) -> None:
-        """Durable when this returns. The same may be stored again."""
+        """Store rows, durable on return. The same rows may be stored again."""
         if not rows:
             return
         encoder = msgspec.json.Encoder()
@@ -253,7 +253,7 @@ class ClickHouseEvents:
             client.raw_insert(TABLE, (*_EVENT, "size"), b"\n".join(lines), settings=DURABLE, fmt=FORMAT)
 
     def hour(self, hour: datetime) -> list[Cell]:
-        """The sums of an hour by its minutes, each response counted once."""
+        """Sums of an hour by minute, each response counted once."""
         within = {"since": _written(hour), "until": _written(hour + HOUR)}
         cut = 1 + len(DIMENSIONS)
         return [
@@ -271,7 +271,7 @@ class ClickHouseEvents:
         found = self._clients.get(seconds)
         if found is not None:
             return found
-        # Nobody waits for a client but those who need the same one.
+        # Only callers of the same client wait here.
         with self._locks[seconds]:
             found = self._clients.get(seconds)
             if found is None:
@@ -291,7 +291,7 @@ class ClickHouseEvents:
 
 
 def look_at(client: Client) -> tuple[str, bool]:
-    """The server's version, and whether it has the table. Raises `ClickHouseError`."""
+    """The server's version, and whether the table exists. Raises `ClickHouseError`."""
     with _plain_errors():
         return str(client.server_version), bool(client.raw_query(_ENGINE, fmt=FORMAT).strip())
 
@@ -316,12 +316,12 @@ _KNOWN = (
     ("timed out", "it has not answered in time"),
     ("timeout", "it has not answered in time"),
 )
-"""Parts of messages of ClickHouse and of the client, in lower case, and the clause that people read instead."""
+"""Parts of messages of ClickHouse and the client, in lower case, with the clause shown instead."""
 
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """Whatever the client raises becomes a `ClickHouseError`: its own text may quote the address."""
+    """Turn every error of the client into a `ClickHouseError`: its own text may contain the address."""
     try:
         yield
     except ClickHouseError:
@@ -343,7 +343,7 @@ def _reason(error: Exception) -> str:
 
 
 def _some(texts: Iterable[str]) -> Iterator[str]:
-    """In hexadecimal digits, so many at a time as one query takes."""
+    """Texts as hexadecimal digits, in chunks that fit into one query."""
     some: list[str] = []
     size = 0
     for digits in (text.encode().hex() for text in texts):

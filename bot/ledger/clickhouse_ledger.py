@@ -1,11 +1,11 @@
-"""The ledger with its responses in ClickHouse, for more of them than the bot's own database should hold.
+"""The ledger with its responses in ClickHouse, for more than the bot's own database should hold.
 
-The bot's own database has all sums, and the responses of the running hours: there one transaction counts a response and
-knows its id, whichever copy of the bot it came to. `roll_up` moves responses to ClickHouse and rebuilds the sums of
-hours that are closed from there. A response that ClickHouse has is put back before it is counted a second time.
+The bot's database has all sums, and the responses of the latest hours: there one transaction counts a response and
+stores its id, whichever copy of the bot received it. `roll_up` moves responses to ClickHouse and rebuilds the sums of
+closed hours from there. A response in ClickHouse is put back before it is counted a second time.
 
-Copies agree by one row of `state`: who appends holds it shared, who moves holds it alone and counts a turn. A look-up
-in ClickHouse holds only for the turn that it began in.
+Copies coordinate by one row of `state`: appending takes it shared; moving takes it exclusively and counts a turn. A
+look-up in ClickHouse is only valid within the turn in which it began.
 """
 
 import logging
@@ -30,38 +30,39 @@ from bot.ledger.store_writes import EVENT_COLUMNS, MINUTES_KEPT, NUMBERS, SUMS
 log = logging.getLogger(__name__)
 
 MOVES = "ledger_moves"
-"""In the table `state`: how often responses were moved, and up to which hour sums are rebuilt."""
+"""Key in the table `state`: how often responses were moved, and up to which hour sums are rebuilt."""
 
 MOVED_AFTER = HOUR
-"""From when it was received until a response is moved. Senders repeat within minutes."""
+"""Time from receipt until a response is moved. Senders repeat within minutes."""
 
 LOOK_EVERY = timedelta(minutes=10)
-"""So often all responses are looked at: most of them may be such that never move. In between only those that have
-become old enough since. What was put back waits so long to be moved again."""
+"""How often all responses are checked, most of which may never move. In between only those that have become old enough
+since the last check. A response that was put back waits this long to be moved again.
+"""
 
 MARKS = (SINGLE, SUM, TOTAL)
 
 MOVED_AT_ONCE = 5_000
 MOVING_SECONDS = 30
-"""In one call; the next one goes on."""
+"""Seconds of moving in one call; the next one continues."""
 
 RETRY_SECONDS = 30
-"""After a failed look-up, until the next one: meanwhile senders do not wait for ClickHouse."""
+"""Seconds from a failed look-up to the next one, during which senders do not wait for ClickHouse."""
 
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-"""Times that ClickHouse can store. Responses of other times stay where they are."""
+"""Times that ClickHouse can store. Responses outside them are not moved."""
 
 
 ByMinute = dict[tuple[datetime, int], tuple[int, ...]]
-"""Sums by minute or hour and number of the dimensions, in the order of `SUMS`."""
+"""Sums by minute or hour and dimensions number, in the order of `SUMS`."""
 
 
 class _Turn(NamedTuple):
     number: int
     rebuilt: datetime | None
-    """The start of the first hour whose sums are not rebuilt; None before the first roll-up."""
+    """Start of the first hour whose sums are not rebuilt; None before the first roll-up."""
     table: str | None = None
-    """The identity of the table that hours were last rebuilt from."""
+    """Identity of the table from which hours were last rebuilt."""
 
     @classmethod
     def of(cls, value: Any) -> "_Turn":
@@ -73,21 +74,21 @@ class _Turn(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What ClickHouse had in a turn."""
+    """What ClickHouse had in one turn."""
 
     turn: int
     rows: Mapping[str, Kept]
 
 
 class _MovedMeanwhileError(Exception):
-    """Responses were moved since the look-up."""
+    """Responses were moved after the look-up."""
 
 
 class ClickHouseLedger(SqlLedger):
     """See `Ledger`.
 
-    An append that finds ClickHouse out of reach is stored all the same; what turns out to be a repeat when it is moved
-    is taken off the sums then. `keep`: how long ClickHouse keeps a response.
+    An append while ClickHouse is unreachable is still stored; a repeat that shows up when it is moved is then
+    subtracted from the sums. `keep`: how long ClickHouse keeps a response.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class ClickHouseLedger(SqlLedger):
     ) -> Stored:
         """As `SqlLedger.change`. Raises `ClickHouseError`.
 
-        Looks for what is expected before the transaction: meanwhile others may write.
+        Looks up expected ids before the transaction, so that others can write meanwhile.
         """
         ids = {stored_id(event_id) for event_id in expected if _moves(event_id)}
         while True:
@@ -159,14 +160,14 @@ class ClickHouseLedger(SqlLedger):
     def sessions_with_calls(self, sessions: Iterable[str]) -> set[str]:
         """As `SqlLedger.sessions_with_calls`. Raises `ClickHouseError`."""
         wanted = list(sessions)
-        # In this order: what is moved is in ClickHouse before it goes from here.
+        # Check in this order: a moved response is in ClickHouse before it is deleted here.
         return super().sessions_with_calls(wanted) | self._events.sessions(wanted)
 
     def roll_up(self, now: datetime, *, at_once: int = MOVED_AT_ONCE, seconds: float = MOVING_SECONDS) -> None:
-        """Move what was received `MOVED_AFTER` ago, and rebuild hours that are closed. Raises `ClickHouseError`.
+        """Move what was received `MOVED_AFTER` ago, and rebuild closed hours. Raises `ClickHouseError`.
 
-        Several copies may do so at the same time. `at_once`: responses in one transaction. One call takes no more than
-        `seconds` and one rebuild more.
+        Several copies may do so at the same time. `at_once`: responses per transaction. One call takes at most
+        `seconds` plus one rebuild.
         """
         until = time.monotonic() + seconds
         while self._move(now, at_once):
@@ -177,7 +178,7 @@ class ClickHouseLedger(SqlLedger):
                 return
 
     def _looked_up(self, ids: Collection[str]) -> _Found | None:
-        """What ClickHouse has of these; None where it is out of reach."""
+        """What ClickHouse has of these; None if it is unreachable."""
         if self._retry_at is not None and time.monotonic() < self._retry_at:
             return None
         turn = self._turn().number
@@ -198,7 +199,7 @@ class ClickHouseLedger(SqlLedger):
             return _Turn.of(connection.execute(select(state.c.value).where(state.c.key == MOVES)).scalar_one())
 
     def _move(self, now: datetime, at_once: int = MOVED_AT_ONCE) -> bool:
-        """Move some. False: there is nothing more to move."""
+        """Move some. False: nothing is left to move."""
         before = now - MOVED_AFTER
         in_full = self._looked_at is None or not self._looked_at <= now < self._looked_at + LOOK_EVERY
         with self._engine.connect() as connection:
@@ -217,7 +218,7 @@ class ClickHouseLedger(SqlLedger):
         self._events.store([one for one in moved if one.id not in found or found[one.id].state != one.state])
         with self._engine.begin() as connection:
             at = _Turn.of(locked(connection, MOVES, None))
-            # What has grown meanwhile is moved the next time.
+            # Responses that have grown meanwhile are moved next time.
             stored = {one.id: one.state for one in _held(connection, [one.id for one in moved])}
             gone = [one.id for one in moved if stored.get(one.id) == one.state]
             if gone:
@@ -226,7 +227,7 @@ class ClickHouseLedger(SqlLedger):
         return len(held) == at_once or bool(late)
 
     def _take_off(self, late: Collection[Kept], found: _Found, now: datetime) -> bool:
-        """Put the response as ClickHouse has it in the place of a repeat that was counted as new.
+        """Replace repeats that were counted as new by the response in ClickHouse.
 
         False: another copy has moved responses since the look-up.
         """
@@ -257,10 +258,10 @@ class ClickHouseLedger(SqlLedger):
         return True
 
     def _rebuild_next(self, now: datetime) -> bool:
-        """Rebuild the sums of the first hour that is closed and not rebuilt. False: there is none."""
+        """Rebuild the sums of the first closed hour that is not rebuilt. False: there is none."""
         turn, table = self._turn(), self._events.identity()
         closed = floor_hour(now - MOVED_AFTER)
-        # Another table has nothing of what was moved before: sums of that time stay as they are.
+        # A different table lacks what was moved before: sums of that time stay as they are.
         is_first = turn.rebuilt is None or turn.table != table
         hour = closed if is_first or turn.rebuilt is None else max(turn.rebuilt, floor_hour(now - self._keep + DAY))
         if not is_first and hour >= closed:
@@ -269,7 +270,7 @@ class ClickHouseLedger(SqlLedger):
             log.warning("the table in ClickHouse is another one than before; sums of older hours stay as they are")
         with self._engine.connect() as connection:
             held = _held_of(connection, hour)
-        # Nothing of the time before the first roll-up: not all of it is in ClickHouse.
+        # Skip the time before the first roll-up: not all of it is in ClickHouse.
         cells = list[Cell]()
         known = {} if is_first else self._events.find(one.id for one in held)
         if not is_first:
@@ -292,7 +293,7 @@ class ClickHouseLedger(SqlLedger):
         try:
             changed = super().change(plan, now).by_hour
         except _MovedMeanwhileError:
-            # Another copy moves or rebuilds, or a response has come late: the next call goes on.
+            # Another copy moves or rebuilds, or a response came late: the next call continues.
             return False
         if changed:
             log.warning("the sums of %s UTC were not those of its responses; corrected", f"{hour:%Y-%m-%d %H:%M}")
@@ -300,9 +301,9 @@ class ClickHouseLedger(SqlLedger):
 
 
 def ledger_from(engine: Engine, url: str, rules: LedgerRules) -> SqlLedger:
-    """The ledger of this database, with its responses in the ClickHouse at `url` where there is one.
+    """The ledger of this database, with its responses in the ClickHouse at `url` if given.
 
-    Raises `DatabaseError` where its library is missing; the server need not be reachable.
+    Raises `DatabaseError` if its library is missing; the server need not be reachable.
     """
     if not url:
         return SqlLedger(engine, hash_users=rules.hash_users, hide_users=rules.hide_users)
@@ -316,12 +317,12 @@ def _shared_turn(connection: Connection) -> _Turn:
 
 
 def _moves(event_id: str) -> bool:
-    """What files say may be withdrawn, so it stays."""
+    """Responses from files stay, since they may be withdrawn."""
     return not event_id.startswith(MARKS)
 
 
 def _movable(connection: Connection, since: datetime | None, before: datetime, most: int) -> list[Kept]:
-    """`most` responses received from a time, or ever, until another, the oldest first."""
+    """At most `most` responses received from `since` (or ever) until `before`, oldest first."""
     events = ledger_events.c
     query = (
         select(ledger_events)
@@ -340,7 +341,7 @@ def _held(connection: Connection, ids: Collection[str]) -> list[Kept]:
 
 
 def _held_of(connection: Connection, hour: datetime) -> list[Kept]:
-    """What the bot's own database still has of an hour, in the order of ids."""
+    """Responses of an hour that are still in the bot's own database, ordered by id."""
     events = ledger_events.c
     query = select(ledger_events).where(events.at >= hour, events.at < hour + HOUR).order_by(events.id)
     return _read(connection, connection.execute(query).all())
@@ -372,10 +373,9 @@ def _rows(connection: Connection, kept: Collection[Kept]) -> list[tuple[Any, ...
 def _right_sums(
     connection: Connection, hour: datetime, cells: Collection[Cell], held: Collection[Kept], known: Mapping[str, Kept]
 ) -> ByMinute:
-    """What ClickHouse has of an hour, and what of it is only in the bot's own database, by minute.
+    """Sums of an hour by minute: what ClickHouse has, plus what is only in the bot's own database.
 
-    A response that is in both counts as it is here. A repeat that was counted as new still counts twice: it is taken
-    off when it is moved.
+    A response in both counts as stored here. A repeat that was counted as new still counts twice, until it is moved.
     """
     right: dict[tuple[datetime, int], list[tuple[int, ...]]] = {}
     twice = [known[one.id] for one in held if one.id in known and known[one.id].received_at == one.received_at]
@@ -391,7 +391,7 @@ def _right_sums(
 
 
 def _differences(connection: Connection, hour: datetime, right: ByMinute, *, by_minute: bool) -> ByMinute:
-    """By how much the sums in the database differ from the right ones."""
+    """Right sums minus the sums in the database."""
     table, start = (ledger_minutes, ledger_minutes.c.minute) if by_minute else (ledger_hours, ledger_hours.c.hour)
     nothing = (0,) * len(SUMS)
     if not by_minute:

@@ -1,4 +1,4 @@
-"""One call of a log, and the labels beside it → events of the ledger. Pure."""
+"""Events of the ledger from one call of a log and its labels. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ WORKSPACE = ("workspace", "workspace_id")
 KEY = ("key", "api_key_id", "api_key_name")
 REQUEST_ID = ("request_id", "requestId", "_request_id")
 AROUND = ("metadata", "labels", "context")
-"""Objects of a record in which applications put such labels."""
+"""Objects of a record in which applications put labels."""
 
 OUTCOMES = {
     **{outcome.value: outcome for outcome in Outcome},
@@ -25,14 +25,14 @@ OUTCOMES = {
     "429": Outcome.RATE_LIMITED,
     "rate_limit": Outcome.RATE_LIMITED,
 }
-"""How applications write the outcome of a request."""
+"""Spellings of the outcome of a request in applications' logs."""
 
 CLAUDE_CODE = "claude-code"
-"""The feature of what Claude Code's transcripts hold."""
+"""Feature of Claude Code's transcripts."""
 
 
 class RecordLabels(NamedTuple):
-    """What a record says about a call besides the call itself."""
+    """What a record says about a call apart from its counts."""
 
     tags: Tags = ()
     workspace: str | None = None
@@ -45,7 +45,7 @@ NO_LABELS = RecordLabels()
 
 
 def labels_in(record: Mapping[str, Any]) -> RecordLabels:
-    """The labels of a record, in it or in one of the objects `AROUND` names."""
+    """The labels of a record, in it or in one of the objects that `AROUND` names."""
     parts = [record, *(part for name in AROUND if isinstance(part := record.get(name), dict))]
     tags: Mapping[str, Any] = next((part["tags"] for part in parts if isinstance(part.get("tags"), dict)), {})
     outcome = outcome_of(_first(parts, ("outcome",)))
@@ -59,7 +59,7 @@ def labels_in(record: Mapping[str, Any]) -> RecordLabels:
 
 
 def outcome_of(value: object) -> Outcome | None:
-    """The outcome that a record names; None for a text that is none."""
+    """The outcome that a record names; None for any other value."""
     if value is None or value == "":
         return Outcome.OK
     if isinstance(value, str):
@@ -68,22 +68,21 @@ def outcome_of(value: object) -> Outcome | None:
 
 
 def transcript_tags(folder: object, branch: object) -> Tags:
-    """What a line of a Claude Code transcript says about where it was: the last part of the folder, and the branch."""
+    """Tags of a line of a Claude Code transcript: the last part of the folder, and the branch."""
     project = folder.replace("\\", "/").rstrip("/").rpartition("/")[2] if isinstance(folder, str) else ""
     named = {"branch": branch if isinstance(branch, str) else "", "project": project}
     return tags_of({name: value[:LONGEST_NAME] for name, value in named.items() if value})
 
 
 def events_of_call(call: Call, event_id: str, at: datetime, labels: RecordLabels = NO_LABELS) -> list[Event]:
-    """The events of a call: one, and one with `requests` 0 for each further part that was billed.
+    """The events of a call: one, plus one with `requests` 0 for each further billed part.
 
-    `event_id` names the response; further parts are called `ID#1`, … where they were billed besides the response's own
-    counts, and `ID#i1`, … where its counts divide into requests to several models or at several prices. `at`: aware
-    UTC.
+    `event_id` is the id of the response; further parts are called `ID#1`, … if billed on top of the response's own
+    counts, and `ID#i1`, … if its counts divide into requests to several models or at several prices. `at`: aware UTC.
     """
     divided = _divided(call)
     first = _event(call, event_id, at, labels, divided[0], 1)
-    # The requests of a response report their own lifetimes.
+    # The requests of a response have their own lifetimes.
     unsplit = min(call.unsplit, call.counts.cache_creation_5m_input_tokens) if first.counts == call.counts else 0
     events = [replace(first, unsplit=unsplit) if unsplit else first]
     for number, part in enumerate(divided[1:], 1):
@@ -94,7 +93,7 @@ def events_of_call(call: Call, event_id: str, at: datetime, labels: RecordLabels
 
 
 def _divided(call: Call) -> tuple[Part, ...]:
-    """The requests of a response, or the response as a whole where dividing it changes no price."""
+    """The requests of a response, or the whole response if dividing it changes no price."""
     if not call.inside:
         return (Part(call.model, call.counts),)
     parts = requests_of(call)

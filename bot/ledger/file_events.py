@@ -1,8 +1,8 @@
-"""The records of one file → events, each with an id that the same record has wherever it is read again. Pure.
+"""Events from the records of one file, each with an id that the same record has whenever it is read again. Pure.
 
-An id of the API's own form is that of the response, any other counts in its session alone. A record without an id is
-known by its place: by a digest of it and of all records before it in its file, so that copies, renamed, compressed
-and grown files hold the same events.
+An id in the API's form identifies the response; any other is unique within its session. A record without an id is
+identified by a digest of it and of all records before it in its file, so that renamed, compressed, copied and grown
+files give the same events.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from bot.usage.logs.usage_block import Record, Skipped
 from bot.usage.logs.usual_lines import Opened, UsualLines, usual_call
 
 SINGLE, TOTAL, SUM = "@", "~", "+"
-"""How ids of records without an id begin: of a single call, of what a running total has risen, of a session's sum."""
+"""Prefixes of ids of records without an id: a single call, the rise of a running total, the sum of a session."""
 
 AHEAD = "a time more than a day ahead"
 
@@ -33,7 +33,7 @@ REPORT = "a report of Anthropic's own sums, which the bot reads from Anthropic i
 
 
 class Known(NamedTuple):
-    """What was read of a file before. `records`: how many were looked at one by one; `totals`: as running totals."""
+    """What was read of a file before. `records`: read one by one; `totals`: read as running totals."""
 
     size: int = 0
     records: int = 0
@@ -42,7 +42,7 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A record without an id, of which it is not clear yet how it counts."""
+    """A record without an id that may be a single call or a running total."""
 
     place: str
     call: Call
@@ -58,16 +58,17 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class SessionSum:
-    """What a client says its whole session used: it counts where the calls of the session are not there."""
+    """Usage of a whole session as reported by a client: counts if the session's calls are missing."""
 
     call: Call
     event: Event
 
 
 class FileEvents:
-    """Reads one file. `source`: what stays the same while it grows; `fallback`: aware UTC, the time of records that
-    have none; `latest`: records of a later time are left out. `emit` takes the events as they are found; what is held
-    back stays in `held` and `sums`."""
+    """Reads one file. `source`: stays the same while the file grows; `fallback`: aware UTC, the time of records without
+    one; `latest`: records of a later time are left out. `emit` receives the events as they are found; `held` and `sums`
+    keep the undecided ones.
+    """
 
     def __init__(
         self,
@@ -110,23 +111,23 @@ class FileEvents:
 
     @property
     def repeats(self) -> int:
-        """Lines that say the same of a response as the line before."""
+        """Lines that repeat the line before for the same response."""
         return self.counted.responses.repeats
 
     def through(self, reader: Reader) -> Content:
-        """The content from which all that is read comes."""
+        """The content that is being read."""
         self.content = Content(reader, self.known.size)
         return self.content
 
     def take(self, lines: list[bytes]) -> list[bytes]:
-        """Take lines in their order; returns the first one where it may begin something else than lines."""
+        """Take lines in order; returns the first one if it may not begin lines."""
         if not self._is_new and self.content is not None and self.content.is_new:
             self._usual.finish()
             self._begin_new()
         if not self._is_begun:
             self._is_begun = True
             return self._usual.take(lines)
-        # Either way gives the same; what the last batch was decides which one is tried first.
+        # Both give the same result; try first what the last batch was.
         others = lines if self._one_by_one else self._usual.take(lines)
         read = 0
         for line in others:
@@ -195,7 +196,7 @@ class FileEvents:
             self._emit((event,))
 
     def finish(self) -> None:
-        """Emit what is held back of usual lines. Nothing is read after that."""
+        """Emit held-back events of usual lines. Nothing is read after that."""
         self._usual.finish()
         if not self._is_new:
             self._begin_new()
@@ -244,7 +245,7 @@ class FileEvents:
         return True
 
     def _release(self) -> None:
-        """The records turned out to be single calls."""
+        """Emit the records as single calls."""
         for held in self.held:
             if held.is_new or self.known.totals:
                 self._emit(held.single())
@@ -257,7 +258,7 @@ class FileEvents:
         return f"{place}.{number}" if number else place
 
     def _without_last(self, record: Record) -> Record:
-        """The last cell of a table's row may have been written in part only when it was read."""
+        """The record without its last cell, if that may have been incomplete when it was read."""
         last = None if self.content is None else self.content.last_column
         return record if last is None else {name: value for name, value in record.items() if name != last}
 
@@ -281,5 +282,5 @@ class FileEvents:
 
 
 def _may_be_usual(value: Any) -> bool:
-    """Whether a line may be one that transcripts have; JSON that only `json` reads may be, too."""
+    """Whether a line may be one of transcripts, including JSON that only `json` reads."""
     return "message" in value or "data" in value if isinstance(value, dict) else isinstance(value, Skipped)

@@ -1,6 +1,6 @@
-"""Running totals of files, session by session: what is new in them becomes events. Pure.
+"""Running totals of files, session by session: their increases become events. Pure.
 
-The rule by which a log is recognised, and by which a record rises above the one before, is that of `price`.
+The rule that recognises a log, and that a record rises above the one before, is the one of `price`.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from bot.pricing.tokens import TokenCounts
 
 
 def followed(series: Sequence[Held], counter: Counter | None, *, goes_on: bool) -> tuple[list[Event], Counter]:
-    """The events of one series of a file, and where its counter stands then.
+    """The events of one series of a file, and its counter afterwards.
 
-    `goes_on`: what is not new in the file was read as running totals before.
+    `goes_on`: the file was read as running totals before.
     """
     known = sum(not held.is_new for held in series) if goes_on and counter is not None else 0
     readings = [_reading(held.call.at, held.call.counts) for held in series]
@@ -29,12 +29,12 @@ def followed(series: Sequence[Held], counter: Counter | None, *, goes_on: bool) 
 
 
 def begun(singles: Sequence[SingleCall], *, timed: bool) -> tuple[list[str], Counter]:
-    """What was counted as single calls of a series and turns out to be readings of its running total: the ids of the
-    events that others contain, and where the counter stands. `singles`: in the order of
-    their times; `timed`: whether the log has times of its own."""
+    """Single calls of a series that turn out to be readings of its running total: the ids of events that others
+    contain, and the counter. `singles`: ordered by time; `timed`: whether the log has its own times.
+    """
     kept = set(ends_of_stretches([one.counts for one in singles]))
     counter = Counter()
-    # They are of several files, between whose times another file may have readings.
+    # They are from several files, and another file may have readings in between.
     apart = [list(of_one_time) for _, of_one_time in groupby(singles, lambda one: one.at)] if timed else [singles]
     for some in apart:
         _, counter = counter.advanced([_reading(one.at if timed else None, one.counts) for one in some])

@@ -1,7 +1,7 @@
-"""Files of usage records → the ledger, once each, however often and in whichever state they are read.
+"""Import files of usage records into the ledger, each record once, however often and in whatever state they are read.
 
-What a file holds goes to the ledger in batches, each a transaction; the last one notes that the file was read. A crash
-between them loses nothing, since the file is read again, and doubles nothing, since its events have the same ids.
+A file's content is stored in batches, each a transaction; the last one records that the file was read. A crash in
+between loses nothing, since the file is read again, and doubles nothing, since its events have the same ids.
 """
 
 import os
@@ -53,22 +53,26 @@ from bot.usage.logs.moments import EARLIEST
 from bot.usage.logs.streams import Advance, records_of
 
 LEAST_BATCH, BATCH = 4_000, 16_000
-"""Events in one transaction. Ids are random, so that a batch changes nearly every page of their index; larger batches
-write each page less often."""
+"""Events in one transaction. Ids are random, so a batch changes nearly every page of their index; larger batches write
+each page less often.
+"""
 
 HOLDS_SECONDS = 1.0
-"""For which a transaction may hold up other writers, which wait five: after a longer one, the next are smaller."""
+"""Longest time a transaction may block other writers, which wait five seconds: after a longer one, batches get
+smaller.
+"""
 
 SETTLED = timedelta(seconds=2)
-"""A file that changed so lately may change again within the same tick of its times."""
+"""A file that changed this recently may change again within the same tick of its timestamps."""
 
 ByHour = dict[tuple[datetime, Dimensions], LedgerSums]
 
 
 @dataclass
 class Imported:
-    """What became of files. Numbers are of what was not read before. `repeats`: records of responses that were known;
-    `by_hour`: by how much the sums of the ledger have changed; `unreadable`: a sentence for each file."""
+    """Result of an import. Counts are of what was not read before. `repeats`: records of known responses; `by_hour`:
+    change of the ledger's sums; `unreadable`: a sentence for each file.
+    """
 
     files: int = 0
     unchanged: int = 0
@@ -89,7 +93,7 @@ class Imported:
 
 
 class FileImport:
-    """Brings files into a ledger. `is_claude`: whether a model counts."""
+    """Imports files into a ledger. `is_claude`: whether a model counts."""
 
     def __init__(
         self, engine: Engine, ledger: SqlLedger, is_claude: Callable[[str], bool], clock: Clock, advance: Advance
@@ -109,7 +113,7 @@ class FileImport:
         self._hours: dict[tuple[datetime, int], list[int]] = {}
 
     def add(self, file: RecordFile) -> None:
-        """Bring in a file, or what is new in it."""
+        """Import a file, or what is new in it."""
         if _seen_as(file, self._clock()) in self._seen:
             self._advance(file.size)
             self.imported.unchanged += 1
@@ -121,7 +125,7 @@ class FileImport:
             self.imported.unreadable.append(str(error))
 
     def finish(self) -> Imported:
-        """What became of all files."""
+        """Result of all files."""
         self._flush()
         dimensions = self._ledger.dimensions({number for _, number in self._hours})
         for (hour, number), (*counts, requests, errors, limited) in self._hours.items():
@@ -154,12 +158,12 @@ class FileImport:
                 self.imported.unchanged += 1
                 self.imported.files -= 1
         finally:
-            # Of a damaged file all that could be read counts, and it is read again the next time.
+            # Everything readable of a damaged file counts, and it is read again next time.
             if is_whole or isinstance(sys.exception(), Exception):
                 self._end(events, file, head if is_whole else None)
 
     def _time_of(self, file: RecordFile) -> datetime:
-        """When a record without a time was written at the latest."""
+        """Latest time at which a record without a time was written."""
         now = self._clock().astimezone(UTC)
         if file.status is None:
             return now
@@ -171,7 +175,7 @@ class FileImport:
 
         def planned(connection: Connection) -> Change:
             nonlocal begun_at
-            # What the other writers took before does not count.
+            # The time other writers took before does not count.
             begun_at = monotonic()
             return self._without_sums(connection, plan(connection))
 
@@ -183,7 +187,7 @@ class FileImport:
             self._hours[key] = list(sums) if found is None else list(map(add, found, sums))
 
     def _without_sums(self, connection: Connection, change: Change) -> Change:
-        """Sums of sessions give way to the calls of the sessions."""
+        """Replace sums of sessions by the calls of the sessions."""
         if not self._summed:
             return change
         events = list(change.events)
@@ -198,7 +202,7 @@ class FileImport:
         return Change(events, [*change.withdrawn, *(one for ids in values.values() for one in ids)])
 
     def _flush(self) -> None:
-        """Store what waits, and note which files it is all of."""
+        """Store waiting events, and record the files that are complete."""
         events, contents = self._waiting.taken(), self._read_so_far()
 
         def plan(connection: Connection) -> Change:
@@ -213,7 +217,7 @@ class FileImport:
         return contents
 
     def _end(self, events: FileEvents, file: RecordFile, head: str | None) -> None:
-        """Store what is left, and note that the content was read, unless `head` is None."""
+        """Store the rest, and record that the content was read, unless `head` is None."""
         events.finish()
         self._count(events)
         read, content = list[Content](), events.content
@@ -226,7 +230,7 @@ class FileImport:
             self._read += read
             return
         self._flush()
-        # Before the transaction: the responses may be on another server.
+        # Look up before the transaction: the responses may be on another server.
         with_calls = self._ledger.sessions_with_calls({one.call.session for one in events.sums if one.call.session})
 
         def plan(connection: Connection) -> Change:
@@ -254,14 +258,14 @@ class FileImport:
 
 
 def next_batch(batch: int, seconds: float) -> int:
-    """How many events the next transaction has, after one of `batch` that took so long."""
+    """Number of events for the next transaction, after one of `batch` took `seconds`."""
     if seconds > HOLDS_SECONDS:
         return max(LEAST_BATCH, batch // 2)
     return min(BATCH, batch * 2) if seconds < HOLDS_SECONDS / 2 else batch
 
 
 class _Waiting:
-    """Events on their way to the ledger."""
+    """Events waiting to be stored."""
 
     def __init__(self, flush: Callable[[], None]) -> None:
         self._flush = flush
@@ -269,7 +273,7 @@ class _Waiting:
         self._batch = LEAST_BATCH
 
     def took(self, seconds: float) -> None:
-        """How long a transaction held other writers up."""
+        """Record how long a transaction blocked other writers."""
         self._batch = next_batch(self._batch, seconds)
 
     def emit(self, events: Iterable[Event]) -> None:
@@ -279,13 +283,13 @@ class _Waiting:
             self._flush()
 
     def taken(self) -> list[Event]:
-        """All that waits, which is forgotten here."""
+        """Remove and return everything that waits."""
         waiting, self._waiting = self._waiting, []
         return waiting
 
 
 class _Settling:
-    """What records without an id come to, at the end of their file and within the transaction."""
+    """Decides about records without an id, at the end of their file and within the transaction."""
 
     def __init__(self, connection: Connection, known: Known, totals: bool) -> None:
         self.events: list[Event] = []
@@ -306,7 +310,7 @@ class _Settling:
         write_session_values(self._connection, TOTALS, dict.fromkeys(keys))
 
     def settle(self, held: Collection[Held]) -> None:
-        """Count what was held back in one way or the other."""
+        """Count held-back records in one way or the other."""
         if not held:
             return
         lock_sessions(self._connection)
@@ -329,7 +333,7 @@ class _Settling:
                 self._as_single(its)
                 continue
             if not self._known.totals and (found is None or key[0] is None):
-                # Of a counter that is known, the single calls that still count stand in it.
+                # The single calls of a known counter that still count are part of it.
                 self.withdrawn += [event.id for one in its for event in one.single()]
             counter = (
                 self._begun(its, singles.get((str(key[0]), str(key[1])), ())) if found is None else counter_in(found)
@@ -342,7 +346,7 @@ class _Settling:
         write_session_values(self._connection, TOTALS, {key: one.written() for key, one in counters.items()})
 
     def _begun(self, series: Sequence[Held], singles: Sequence[SingleCall]) -> Counter | None:
-        """Where the counter stands after these of other files. None: nowhere yet."""
+        """The counter after these of other files; None if there is none."""
         own = {SINGLE + held.place for held in series}
         others = [one for one in singles if one.id not in own]
         if not others:
@@ -358,7 +362,7 @@ class _Settling:
 
 
 def _session_sums(connection: Connection, events: FileEvents, beside: Collection[str]) -> tuple[list[Event], set[str]]:
-    """Sums of sessions of which there are no calls, and the keys of these sessions. `beside`: sessions with calls."""
+    """Sums of sessions without calls, and the keys of these sessions. `beside`: sessions with calls."""
     found = events.sums
     if not found:
         return [], set()

@@ -1,4 +1,4 @@
-"""Which contents of files the ledger has read, and what they say of sessions as a whole."""
+"""Stores which contents of files the ledger has read, and what they say of whole sessions."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping
@@ -22,7 +22,7 @@ COPIED_AT_ONCE = 10_000
 
 
 class Seen(NamedTuple):
-    """What a file was like when its content was read: it is that content as long as the file is like that."""
+    """Metadata of a file when its content was read: unchanged metadata means unchanged content."""
 
     key: str
     size: int
@@ -31,7 +31,9 @@ class Seen(NamedTuple):
 
 
 class Content(NamedTuple):
-    """The content of a file by its SHA-256. `head`: of its first line. `seen`: None where it may change unseen."""
+    """The content of a file by its SHA-256. `head`: hash of its first line. `seen`: None if it may change without a
+    trace.
+    """
 
     digest: str
     head: str
@@ -40,7 +42,7 @@ class Content(NamedTuple):
 
 
 def contents_of(engine: Engine, head: str) -> dict[str, Known]:
-    """The contents that begin with the same line, by their SHA-256."""
+    """Contents with this first line, by their SHA-256."""
     columns = ledger_files.c
     query = select(columns.sha256, columns.size, columns.records, columns.totals).where(columns.head == head)
     with engine.connect() as connection:
@@ -48,13 +50,13 @@ def contents_of(engine: Engine, head: str) -> dict[str, Known]:
 
 
 def known_heads(engine: Engine) -> set[str]:
-    """The first lines of all contents."""
+    """First lines of all contents."""
     with engine.connect() as connection:
         return set(connection.execute(select(ledger_files.c.head).distinct()).scalars())
 
 
 def remember_contents(connection: Connection, contents: Iterable[Content], now: datetime) -> None:
-    """Note that contents were read."""
+    """Record that contents were read."""
     contents = list(contents)
     rows = {
         one.digest: {"sha256": one.digest, "head": one.head, **one.known._asdict(), "read_at": now} for one in contents
@@ -68,12 +70,12 @@ def remember_contents(connection: Connection, contents: Iterable[Content], now: 
 
 
 def lock_sessions(connection: Connection) -> None:
-    """Until the transaction ends no other import reads or changes what is known of sessions."""
+    """Lock out other imports from what is known of sessions until the transaction ends."""
     lock_for_writers(connection, ledger_file_sessions)
 
 
 def session_values(connection: Connection, kind: str, keys: Iterable[str]) -> dict[str, Any]:
-    """What is known of these, by their keys."""
+    """Stored values of these keys."""
     found: dict[str, Any] = {}
     columns = ledger_file_sessions.c
     for some in _some(keys):
@@ -83,14 +85,14 @@ def session_values(connection: Connection, kind: str, keys: Iterable[str]) -> di
 
 
 def summed_sessions(engine: Engine) -> set[str]:
-    """The keys of all sessions of which a sum is in the ledger."""
+    """Keys of all sessions with a sum in the ledger."""
     with engine.connect() as connection:
         query = select(ledger_file_sessions.c.key).where(ledger_file_sessions.c.kind == SUMS)
         return set(connection.execute(query).scalars())
 
 
 def seen_files(engine: Engine) -> set[Seen]:
-    """The files whose contents were read, as they were then."""
+    """Files whose contents were read, with their metadata then."""
     columns = ledger_file_sessions.c
     with engine.connect() as connection:
         query = select(columns.key, columns.value).where(columns.kind == FILES)
@@ -98,7 +100,7 @@ def seen_files(engine: Engine) -> set[Seen]:
 
 
 def write_session_values(connection: Connection, kind: str, values: Mapping[str, Any]) -> None:
-    """Put these in the place of what is known; None forgets."""
+    """Replace the stored values; None deletes."""
     columns = ledger_file_sessions.c
     for some in _some(values):
         connection.execute(delete(ledger_file_sessions).where(columns.kind == kind, columns.key.in_(some)))
@@ -108,7 +110,7 @@ def write_session_values(connection: Connection, kind: str, values: Mapping[str,
 
 
 class SingleCall(NamedTuple):
-    """An event that counts as a single call without an id of its own. `at`: aware UTC."""
+    """An event counted as a single call without its own id. `at`: aware UTC."""
 
     id: str
     at: datetime
@@ -118,7 +120,7 @@ class SingleCall(NamedTuple):
 def single_calls(
     connection: Connection, sessions: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], list[SingleCall]]:
-    """The single calls of these sessions and models, in the order of their times."""
+    """Single calls of these sessions and models, ordered by time."""
     found: dict[tuple[str, str], list[SingleCall]] = {one: [] for one in sessions}
     events, named = ledger_events.c, ledger_dimensions.c
     for some in _some(sorted({session for session, _ in found})):
@@ -135,7 +137,7 @@ def single_calls(
 
 
 def sessions_with_calls(connection: Connection, sessions: Iterable[str]) -> set[str]:
-    """Which of these sessions have calls in the ledger, besides sums of a session."""
+    """The sessions among these with calls in the ledger, apart from session sums."""
     found: set[str] = set()
     events = ledger_events.c
     for some in _some(sessions):
@@ -145,7 +147,7 @@ def sessions_with_calls(connection: Connection, sessions: Iterable[str]) -> set[
 
 
 def copy_ledger(source: Engine, target: Engine) -> None:
-    """Everything by which repeats are recognised, into a database without any of it."""
+    """Copy everything that identifies repeats into a database without any of it."""
     tables = (state, ledger_dimensions, ledger_events, ledger_files, ledger_file_sessions)
     with source.connect() as reading:
         for table in tables:
@@ -156,7 +158,7 @@ def copy_ledger(source: Engine, target: Engine) -> None:
 
 
 def digest_of(parts: object) -> str:
-    """64 hexadecimal digits that stand for a key."""
+    """Hash of a key, 64 hexadecimal digits."""
     return sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""A body of usage records → the ledger: read record by record; good ones are stored, refused ones are named."""
+"""Take a body of usage records into the ledger, record by record; good ones are stored, rejected ones are named."""
 
 import re
 import zlib
@@ -16,9 +16,9 @@ from bot.usage.logs.usage_block import Skipped
 MOST_UNPACKED = 32 * 1024 * 1024
 MOST_RECORDS = 50_000
 MOST_MEMBERS = 100
-"""Of gzip: what comes after each is copied."""
+"""Most gzip members: what follows each one is copied."""
 MOST_COMMAS = 1_000_000
-"""In an array that is split at once; each could be one of that many elements."""
+"""Most commas of an array that is split at once; each could separate an element."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -28,7 +28,7 @@ _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class BodyError(Exception):
-    """A body of which nothing is taken. The text is one sentence; `status`: HTTP's."""
+    """A body that is rejected as a whole. The message is one sentence; `status`: HTTP's."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -36,7 +36,7 @@ class BodyError(Exception):
 
 
 def gunzip(packed: bytes, most: int = MOST_UNPACKED) -> bytes:
-    """What was compressed with gzip, in one or several members. Raises `BodyError`, 413 beyond `most` bytes."""
+    """Decompress gzip, of one or several members. Raises `BodyError`, 413 beyond `most` bytes."""
     unpacked = bytearray()
     rest, members = packed, 0
     while rest:
@@ -61,8 +61,8 @@ def gunzip(packed: bytes, most: int = MOST_UNPACKED) -> bytes:
 def records_of(body: bytes, *, is_lines: bool) -> Iterator[bytes | msgspec.Raw]:
     """The JSON text of each record: elements of an array, lines, or the only value.
 
-    `is_lines`: whether the body is said to be NDJSON; otherwise lines are recognised where the body is no JSON value.
-    Raises `BodyError` where the body as a whole cannot be read, or has more than `MOST_RECORDS`.
+    `is_lines`: whether the body is declared as NDJSON; otherwise lines are recognised if the body is no JSON value.
+    Raises `BodyError` if the body as a whole cannot be read, or has more than `MOST_RECORDS`.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
     begin = body.lstrip(_SPACE)[:1]
@@ -86,7 +86,7 @@ def _records(body: bytes, begin: bytes, is_lines: bool) -> Iterator[bytes | msgs
 
 
 def _elements(body: bytes) -> Iterator[bytes | msgspec.Raw]:
-    """The elements of an array. Raises `msgspec.DecodeError` where it is none."""
+    """The elements of an array. Raises `msgspec.DecodeError` if it is not an array."""
     if body.count(b",") <= MOST_COMMAS:
         try:
             return iter(_ELEMENTS.decode(body))
@@ -96,9 +96,9 @@ def _elements(body: bytes) -> Iterator[bytes | msgspec.Raw]:
 
 
 def _split(body: bytes) -> Iterator[bytes]:
-    """The elements one after another, however deep one is and however many there are.
+    """The elements one after another, however deep and however many.
 
-    Slower than a decoder. Raises `BodyError` at the end of what is no array; what is wrong in an element shows there.
+    Slower than a decoder. Raises `BodyError` at the end of an invalid array; errors within an element show later.
     """
     begin = body.index(b"[") + 1
     depth = 0
@@ -161,7 +161,7 @@ def _place(error: msgspec.DecodeError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that was not stored. `index`: of it among all records of the body, from 0."""
+    """A record that was not stored. `index`: its position in the body, from 0."""
 
     index: int
     reason: str
@@ -169,7 +169,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of the records of one body."""
+    """Result of one body's records."""
 
     accepted: int
     duplicates: int
@@ -184,12 +184,12 @@ class Intake:
         self._reader = RecordReader()
 
     def take(self, body: bytes, now: datetime, *, is_gzip: bool, is_lines: bool) -> Taken:
-        """What is good is durable when this returns. Raises `BodyError`, or what the ledger raises."""
+        """Good records are durable on return. Raises `BodyError`, or what the ledger raises."""
         text = gunzip(body) if is_gzip else body
         new_id = _ids(now)
         events: list[Event] = []
         rejected: list[Rejected] = []
-        # Split up as a whole before any of it is looked into: a body with too many records is refused at once.
+        # Split the whole body before looking into it: too many records are rejected at once.
         records = list(records_of(text, is_lines=is_lines))
         for index, record in enumerate(records):
             try:
@@ -204,7 +204,7 @@ class Intake:
 
 
 def _ids(now: datetime) -> Callable[[], str]:
-    """Ids for records of one body that have none: in the order of time, and never given again."""
+    """Ids for records of a body without one: ordered by time, and never reused."""
     prefix = f"own-{int(now.timestamp() * 1000):012x}-{token_hex(8)}"
     given = 0
 

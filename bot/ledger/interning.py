@@ -1,4 +1,4 @@
-"""Dimensions ↔ the numbers that stand for them in the tables of the ledger; ids of users as keyed hashes."""
+"""Maps dimensions to their numbers in the tables of the ledger, and ids of users to keyed hashes."""
 
 import hashlib
 import hmac
@@ -17,7 +17,7 @@ from bot.ledger.model import Dimensions, Tags, clean_name, clean_or_none, shown_
 from bot.pricing.tokens import Terms
 
 MOST_KEPT = 20_000
-"""Dimensions that a process knows by heart."""
+"""Dimensions cached per process."""
 
 COLUMNS = tuple(column.name for column in ledger_dimensions.columns if column.name != "id")
 _ARRAYS = ", ".join("%s::int[]" if name == "prompts_above" else "%s::text[]" for name in COLUMNS)
@@ -36,9 +36,9 @@ _BY_ID = f"SELECT id, {', '.join(COLUMNS[1:])} FROM ledger_dimensions WHERE id "
 
 
 class Interning:
-    """Numbers of dimensions, of which the last ones are kept in memory; any thread may ask.
+    """Numbers of dimensions, with the latest cached; thread-safe.
 
-    `stored`: what dimensions become before they are stored.
+    `stored`: transforms dimensions before they are stored.
     """
 
     def __init__(self, stored: Callable[[Dimensions], Dimensions]) -> None:
@@ -48,7 +48,7 @@ class Interning:
         self._lock = Lock()
 
     def numbers(self, connection: Connection, wanted: Collection[Dimensions]) -> dict[Dimensions, int]:
-        """The number of each, given now where there is none. `keep` them once the transaction is committed."""
+        """The number of each, assigned now if there is none. Call `keep` once the transaction is committed."""
         found = {one: number for one in wanted if (number := self._numbers.get(one)) is not None}
         missing = {one: _row(self._stored(one)) for one in wanted if one not in found}
         if missing:
@@ -57,12 +57,12 @@ class Interning:
         return found
 
     def keep(self, numbers: Mapping[Dimensions, int]) -> None:
-        """Remember numbers that the database holds."""
+        """Cache numbers that the database holds."""
         with self._lock:
             _remember(self._numbers, numbers)
 
     def dimensions(self, connection: Connection, wanted: Iterable[int]) -> Mapping[int, Dimensions]:
-        """What these numbers stand for."""
+        """Dimensions of these numbers."""
         numbers = set(wanted)
         found = {number: one for number in numbers if (one := self._dimensions.get(number)) is not None}
         missing = sorted(numbers - found.keys())
@@ -75,7 +75,7 @@ class Interning:
 
 
 def numbers_of_rows(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> dict[str, int]:
-    """By their digests the numbers of rows as they are stored, given now where there is none."""
+    """Numbers of stored rows, by digest, assigned now if there is none."""
     by_digest = {row[0]: row for row in rows}
     known = _known(connection, by_digest.keys())
     new = sorted(row for digest, row in by_digest.items() if digest not in known)
@@ -86,12 +86,12 @@ def numbers_of_rows(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> 
 
 
 def rows_of_numbers(connection: Connection, numbers: Collection[int]) -> dict[int, tuple[Any, ...]]:
-    """What is stored for these numbers, in the order of `COLUMNS`."""
+    """Stored rows of these numbers, in the order of `COLUMNS`."""
     return {row[0]: tuple(row[1:]) for row in rows_where(connection, _ROWS, numbers, "bigint")}
 
 
 def row_at_prompt(row: tuple[Any, ...], prompt_tokens: int) -> tuple[Any, ...]:
-    """A row as it is stored for a response whose prompt has grown to so many tokens."""
+    """A stored row for a response whose prompt has grown to this many tokens."""
     before = _dimensions(row[1:])
     after = before.at_prompt(prompt_tokens)
     return row if after is before else _row(after)
@@ -116,7 +116,7 @@ def _known(connection: Connection, digests: Collection[str]) -> dict[str, int]:
 
 def _insert(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
     if connection.dialect.name == "postgresql":
-        # In the order of their digests: two copies of the bot never wait for each other in a circle.
+        # Order by digest: two copies of the bot never deadlock.
         connection.exec_driver_sql(_INSERT_POSTGRES, tuple(map(list, zip(*rows, strict=True))))
     else:
         connection.exec_driver_sql(_INSERT_SQLITE, rows)
@@ -151,15 +151,15 @@ def _remember(kept: dict[Any, Any], more: Mapping[Any, Any]) -> None:
 
 
 KEY = "ledger_user_key"
-"""In the table `state`."""
+"""Key in the table `state`."""
 
 HEX_DIGITS = 16
-"""Of a stored hash: two of a million users share one with a chance of 1 in 10^7."""
+"""Length of a stored hash: the chance that two of a million users share one is 1 in 10^7."""
 
 _NAMES_A_USER = re.compile(
     r"(?:.*[._-])?(?:end)?user(?:s|id|name|email)?(?:[._-].*)?|.*e[._-]?mail.*|.*account[._-]?uuid.*", re.IGNORECASE
 )
-"""Names of tags whose value says who a user is."""
+"""Names of tags whose value identifies a user."""
 
 
 def user_key(engine: Engine) -> bytes:
@@ -176,7 +176,7 @@ def user_key(engine: Engine) -> bytes:
 
 
 def user_hash(key: bytes) -> Callable[[str], str]:
-    """The function that hashes an id of a user."""
+    """A function that hashes user ids."""
 
     def hashed(user_id: str) -> str:
         return hmac.new(key, user_id.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:HEX_DIGITS]
@@ -185,16 +185,16 @@ def user_hash(key: bytes) -> Callable[[str], str]:
 
 
 def names_a_user(tag: str) -> bool:
-    """Whether a tag of this name says who a user is."""
+    """Whether a tag with this name identifies a user."""
     return _NAMES_A_USER.fullmatch(tag) is not None
 
 
 def without_names(dimensions: Dimensions, hashed: Callable[[str], str]) -> Dimensions:
-    """The same dimensions with hashes for who the user is, in tags too."""
+    """The dimensions with hashed users, in tags too."""
     user_id = None if dimensions.user_id is None else hashed(dimensions.user_id)
     return dimensions._replace(user_id=user_id, tags=tags_without_names(dimensions.tags, hashed))
 
 
 def tags_without_names(tags: Tags, hashed: Callable[[str], str]) -> Tags:
-    """The same tags with hashes for who the user is."""
+    """The tags with hashed users."""
     return tuple((name, hashed(value) if names_a_user(name) else value) for name, value in tags)

@@ -1,4 +1,4 @@
-"""One event of the ledger: what an application logs of one request, its texts, and sums of such events."""
+"""Values of the ledger: an event for each logged request, its texts, and sums of events."""
 
 import hashlib
 import json
@@ -13,44 +13,47 @@ from bot.pricing.totals import LONGEST_PROMPT
 from bot.secret_shapes import masked, one_line
 
 LONGEST_NAME = 200
-"""Characters of a name or an id."""
+"""Longest name or id, in characters."""
 
 FURTHEST_AHEAD = timedelta(days=1)
-"""Of the present: a sender's clock may be wrong by a zone, not by more. All hours up to that of an event are known and
-kept."""
+"""How far in the future an event may lie: a sender's clock may be wrong by a zone, not by more. All hours up to that of
+an event are known and stored.
+"""
 
 LONGEST_STORED_ID = 256
-"""Room for an id and the number of a part of its response. An index of PostgreSQL takes no long keys."""
+"""Longest id, with room for the number of a part of its response. An index of PostgreSQL takes no long keys."""
 
 
 def clean_name(text: str) -> str:
-    """On one line, without control characters and halves of characters, cut to `LONGEST_NAME`; may be empty."""
+    """The text on one line, without control characters and lone surrogates, cut to `LONGEST_NAME`; may be empty."""
     text = text[:LONGEST_NAME]
     return (text if text.isprintable() else one_line(text)).strip()
 
 
 def clean_or_none(text: str | None) -> str | None:
-    """The same; None where nothing is left of it."""
+    """`clean_name`; None if nothing is left."""
     return None if text is None else clean_name(text) or None
 
 
 def shown_name(text: str | None) -> str | None:
-    """The same, with an ellipsis for what has the form of a secret: some applications log their key as `key`."""
+    """`clean_or_none`, with an ellipsis for anything that looks like a secret: some applications log their key as
+    `key`.
+    """
     return None if text is None else masked(clean_name(text)) or None
 
 
 def stored_id(event_id: str) -> str:
-    """The id itself, or for one that a database may refuse, 64 hexadecimal digits that stand for it alone."""
+    """The id itself, or a hash of 64 hexadecimal digits if a database may reject it."""
     if len(event_id) <= LONGEST_STORED_ID and event_id.isprintable() and event_id:
         return event_id
     return hashlib.sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 PROMPT_EDGES = (100_000, 200_000)
-"""Prompt lengths in tokens above which some models cost more; sums keep the requests between two edges apart."""
+"""Prompt lengths in tokens above which some models cost more; sums keep requests between two edges separate."""
 
 SEVERAL = 1
-"""In the place of an edge: of a sum of requests whose prompt lengths are not known."""
+"""Stands for an edge in a sum of requests of unknown prompt lengths."""
 
 Tags = tuple[tuple[str, str], ...]
 """Free labels such as team or pull request, sorted by name; each name once."""
@@ -65,10 +68,10 @@ class Outcome(StrEnum):
 
 
 class Dimensions(NamedTuple):
-    """The dimensions of sums. None: the application did not log it.
+    """Dimensions of sums. None: the application did not log it.
 
-    `workspace` and `key` are ids or names, as logged. `prompts_above`: the largest of `PROMPT_EDGES` that the prompt is
-    longer than, else 0; `SEVERAL` of a sum of requests.
+    `workspace` and `key` are ids or names, as logged. `prompts_above`: the largest of `PROMPT_EDGES` that the prompt
+    exceeds, else 0; `SEVERAL` for a sum of requests.
     """
 
     model: str
@@ -82,11 +85,11 @@ class Dimensions(NamedTuple):
 
     @property
     def prompt_tokens(self) -> int | None:
-        """A prompt on the same side of every price step as these; None where their lengths are not known."""
+        """A prompt length on the same side of every price step; None if lengths are unknown."""
         return None if self.prompts_above == SEVERAL else self.prompts_above + 1
 
     def at_prompt(self, tokens: int) -> "Dimensions":
-        """The same for a response whose prompt has grown to so many tokens."""
+        """The dimensions of a response whose prompt has grown to this many tokens."""
         above = prompts_above(tokens)
         if self.prompts_above == SEVERAL or (above != SEVERAL and above <= self.prompts_above):
             return self
@@ -94,12 +97,12 @@ class Dimensions(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """64 hexadecimal digits: equal dimensions have equal digests, in every process."""
+        """A hash of 64 hexadecimal digits, equal for equal dimensions in every process."""
         return hashlib.sha256(json.dumps(self, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
 
 
 class Labels(NamedTuple):
-    """What distinguishes events of one feature and model, besides what changes their price."""
+    """What distinguishes events of one feature and model, apart from what changes their price."""
 
     user_id: str | None = None
     tags: Tags = ()
@@ -108,7 +111,7 @@ class Labels(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> "Labels":
-        """Read from its `text`; the empty text has none."""
+        """Parse `text`; the empty text has no labels."""
         if not text:
             return cls()
         user_id, tags, workspace, key = json.loads(text)
@@ -116,22 +119,22 @@ class Labels(NamedTuple):
 
     @property
     def text(self) -> str:
-        """One text for equal labels, empty without any."""
+        """The same text for equal labels; empty without any."""
         return json.dumps(self, separators=(",", ":")) if any(self) else ""
 
     def __str__(self) -> str:
-        """As people read them: `u1, team=search`."""
+        """Display form: `u1, team=search`."""
         words = [*([self.user_id] if self.user_id else []), *(f"{name}={value}" for name, value in self.tags)]
         return ", ".join([*words, *(each for each in (self.workspace, self.key) if each)])
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One response, or one part of a response that another model was billed for.
+    """One response, or a part of a response billed for another model.
 
-    `id` proves a repeat: two events with the same id are states of one response, of which the largest of each count is
-    kept. `at`: aware UTC. `requests`: 0 for a further part of a response that is counted already; several where the
-    source sums up (a metric). `unsplit`: how many of the 5-minute writes were reported without a lifetime.
+    `id` identifies repeats: two events with the same id are states of one response, and the largest of each count is
+    kept. `at`: aware UTC. `requests`: 0 for a further part of a counted response; several if the source sums up (a
+    metric). `unsplit`: how many of the 5-minute writes were reported without a lifetime.
     """
 
     id: str
@@ -152,9 +155,9 @@ class Event:
 
 
 def largest(counts: TokenCounts, unsplit: int, other: TokenCounts, other_unsplit: int) -> tuple[TokenCounts, int]:
-    """The largest of each count of two states of one response, and how many of the 5-minute writes are unsplit then.
+    """The largest of each count of two states of one response, and how many of its 5-minute writes are unsplit.
 
-    The other state may know the lifetimes of writes without one: the larger sum of writes counts.
+    The other state may know the lifetimes of unsplit writes: the larger sum of writes counts.
     """
     found = TokenCounts(*map(max, counts, other))
     if not unsplit and not other_unsplit:
@@ -181,13 +184,13 @@ class Sums(NamedTuple):
     rate_limited: int = 0
 
     def plus(self, other: "Sums") -> "Sums":
-        """Both together."""
+        """Add both."""
         return Sums(self.counts + other.counts, *(mine + its for mine, its in zip(self[1:], other[1:], strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Sums of the events of one hour or one UTC day that agree in every dimension. `starts_at`: aware UTC."""
+    """Sums of the events of one hour or one UTC day with equal dimensions. `starts_at`: aware UTC."""
 
     starts_at: datetime
     dimensions: Dimensions
@@ -196,9 +199,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What became of responses that were appended: how many were new, and how many were known (grown ones included).
+    """Result of an append: new responses, and known ones (grown ones included).
 
-    Events with `requests` 0 are parts of others and in neither.
+    Events with `requests` 0 are parts of others and count in neither.
     """
 
     accepted: int
@@ -206,26 +209,26 @@ class Appended:
 
 
 class Ledger(Protocol):
-    """Where events are kept. Synchronous; asynchronous callers use a thread."""
+    """Stores events. Synchronous; asynchronous callers use a thread."""
 
     def append(self, events: Iterable[Event], received_at: datetime) -> Appended:
-        """Store events and their sums, durable when this returns. A repeat only raises counts that have grown."""
+        """Store events and their sums, durable on return. A repeat only raises counts that have grown."""
 
     def roll_up(self, now: datetime) -> None:
-        """Bring the sums up to date where `append` does not do so itself."""
+        """Bring the sums up to date, if `append` does not."""
 
     def prune(self, before: datetime) -> int:
-        """Delete events that were received before a time, so many at most as take seconds; the sums stay.
+        """Delete events received before a time, as many as fit into seconds; the sums stay.
 
         Returns how many were deleted.
         """
 
     def read(self, since: datetime, until: datetime) -> Iterable[Row]:
-        """The sums from `since` to `until`, by hour or by day where whole UTC days are in between; in no order."""
+        """Sums from `since` to `until`, by hour, or by day for whole UTC days in between; unordered."""
 
 
 def prompts_above(prompt_tokens: int) -> int:
-    """The largest edge that a prompt is longer than, else 0. More than any model reads is `SEVERAL`."""
+    """The largest edge that a prompt exceeds, else 0; `SEVERAL` if it is longer than any model reads."""
     if prompt_tokens > LONGEST_PROMPT:
         return SEVERAL
     return max((edge for edge in PROMPT_EDGES if prompt_tokens > edge), default=0)
@@ -238,10 +241,10 @@ def tags_of(labels: Mapping[str, str]) -> Tags:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRules:
-    """`keep`: how long events are kept once they have come; their sums stay for ever.
+    """`keep`: how long events are kept after receipt; their sums stay forever.
 
-    `hash_users`: whether ids of users are stored as keyed hashes only. `hide_users`: whether names that everybody reads
-    have the hashes.
+    `hash_users`: whether ids of users are stored as keyed hashes only. `hide_users`: whether names shown to everybody
+    use the hashes.
     """
 
     keep: timedelta = timedelta(days=35)

@@ -1,7 +1,7 @@
-"""The usual records of applications, read by their shape: names and types decide once where everything stands. Pure.
+"""Fast reading of usual records by their shape: names and types decide once where everything is. Pure.
 
-A shape is usual where counts and names are all in the record itself or all counts in its `usage`. Of any other record
-`bot.usage.logs` decides; for the usual ones it comes to the same, in many times the time.
+A shape is usual if counts and names are all in the record itself or all counts in its `usage`. `bot.usage.logs` decides
+about all other records; for usual ones both give the same result, this many times faster.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,26 +40,26 @@ from bot.usage.logs.usage_block import (
 
 MOST_SHAPES = 2_000
 MOST_LABELS = 20_000
-"""Combinations of labels that are known by heart."""
+"""Combinations of labels that are cached."""
 
 TERMS = Terms._fields
 COUNTS = (INPUT, OUTPUT, CACHE_READ, CACHE_WRITE, CACHE_WRITE_1H, CACHE_WRITE_5M)
 
 NOT_SEARCHED = frozenset({"content", "toolUseResult"})
-"""What was said: nothing is looked for in it, whatever it holds."""
+"""Conversation content, which is never searched."""
 
 UNUSUAL = frozenset(
     {"message", "iterations", "cacheRead", *AROUND, *FOREIGN_NAMES, *FRESH_INPUT, *CONSOLE_NAMES} - {*MODEL}
 )
 SPECIAL_TYPES = frozenset({"result", "assistant", "progress", "user", "message_start", "message_delta", "message_stop"})
-"""Values of `type` that say more of a record than that it is one."""
+"""Values of `type` that mean more than a plain record."""
 
 OF_THE_RECORD = frozenset({*MODEL, *TIME, *SESSION, *REQUEST_ID, *MESSAGE_ID, *FEATURE, *USER})
 IN_USAGE = ("cache_creation", "server_tool_use")
 LIFETIMES = {"ephemeral_1h_input_tokens", "ephemeral_5m_input_tokens"}
 TOOLS = {"web_search_requests", "web_fetch_requests"}
 NOT_A_TAG = frozenset({*FEATURE, *USER, *MODEL, *INPUT, *OUTPUT, *FOREIGN_NAMES, "input", "amount"})
-"""Names by which an object of tags would be taken for something else."""
+"""Names that would give an object of tags another meaning."""
 
 SCALARS = frozenset({str, int, float, bool, type(None)})
 
@@ -67,7 +67,7 @@ Names = tuple[str, ...]
 
 
 class Found(NamedTuple):
-    """What a usual record holds. `dimensions`: of its event, where it is one. `request_id`: as it is stored."""
+    """Content of a usual record. `dimensions`: of its event, if it is one. `request_id`: as stored."""
 
     response: str | None
     model: str
@@ -79,7 +79,7 @@ class Found(NamedTuple):
     dimensions: Dimensions
 
     def call(self) -> Call:
-        """As `call_in` has it."""
+        """As `call_in` returns it."""
         named = self.dimensions
         return Call(
             self.model,
@@ -95,7 +95,7 @@ class Found(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """Where everything stands in records of one shape; names in their order, those of texts alone."""
+    """Where everything is in records of one shape; names in order, those of texts only."""
 
     usage: bool
     has_type: bool
@@ -114,7 +114,7 @@ class _Shape(NamedTuple):
 
 
 class RecordShapes:
-    """Reads usual records. Shapes and labels that it has met before cost next to nothing."""
+    """Reads usual records. Shapes and labels seen before cost next to nothing."""
 
     def __init__(self) -> None:
         self._shapes: dict[tuple[object, ...], _Shape | None] = {}
@@ -122,7 +122,7 @@ class RecordShapes:
         self._known: dict[tuple[object, ...], tuple[RecordLabels, Dimensions]] = {}
 
     def read(self, record: Mapping[str, Any]) -> Found | None:
-        """What the record holds; None where it is not usual."""
+        """Content of the record; None if it is unusual."""
         key = (*record, *map(type, record.values()))
         try:
             shape = self._shapes[key]
@@ -206,7 +206,7 @@ class RecordShapes:
 
 
 def _shape_of(record: Mapping[str, Any]) -> _Shape | None:
-    """None where something in it is not usual, whatever its values are."""
+    """The shape; None if anything in it is unusual, whatever its values."""
     usage = type(record.get("usage")) is dict
     for name, value in record.items():
         if type(value) in SCALARS or (type(value) is list and name in NOT_SEARCHED):
@@ -234,7 +234,7 @@ def _shape_of(record: Mapping[str, Any]) -> _Shape | None:
 
 
 def _count_names(block: Mapping[str, Any]) -> tuple[str | None, ...] | None:
-    """The name of each of `COUNTS`, None where the block lacks it; None for a block that lacks its first two."""
+    """The name of each of `COUNTS`, None if the block lacks it; None for a block that lacks its first two."""
     found: list[str | None] = []
     for names in COUNTS:
         name = next((name for name in names if block.get(name) is not None), None)
@@ -245,7 +245,7 @@ def _count_names(block: Mapping[str, Any]) -> tuple[str | None, ...] | None:
 
 
 def _texts(record: Mapping[str, Any], names: Iterable[str]) -> Names | None:
-    """The names under which there is a text; None where there is anything else under one of them."""
+    """The names with a text; None if one of them has anything else."""
     found = tuple(name for name in names if record.get(name) is not None)
     return found if all(type(record[name]) is str for name in found) else None
 

@@ -1,9 +1,9 @@
-"""One record that an application sends → events of the ledger, the usual ones fast; or why it is refused. Pure.
+"""Events of the ledger from one record that an application sends, usual ones fast; or why it is rejected. Pure.
 
-The fields are those of the team's usage log; whatever else `price` reads from a file is read here too. Unknown fields
-are ignored. What would be lost or counted wrongly without a word is refused with one sentence instead.
+The fields are those of the team's usage log; anything else that `price` reads from a file is read here too. Unknown
+fields are ignored. A record that would silently be lost or counted wrongly is rejected with one sentence.
 
-Whatever is unusual in a record leaves it to `bot.ledger.records`, which decides alone what is refused and why.
+Anything unusual in a record leaves it to `bot.ledger.records`, which alone decides what is rejected and why.
 """
 
 from collections.abc import Callable
@@ -48,18 +48,18 @@ TIMES = ("time", "timestamp")
 NAMES = ("feature", "user_id", "workspace", "key", "session", "request_id")
 TERMS = ("service_tier", "inference_geo", "speed")
 FOUR = frozenset({*INPUT, *OUTPUT, *CACHE_READ, *CACHE_WRITE, *CACHE_WRITE_1H, *CACHE_WRITE_5M, "web_search_requests"})
-"""Counts of a short record, in every writing; a `usage` block counts instead of them."""
+"""Counts of a short record, in every spelling; a `usage` block counts instead of them."""
 
 TOO_DEEP = "nested too deep"
 TOO_LONG = "a whole number is too long for a name"
 
 
 class RefusedRecordError(Exception):
-    """A record is not stored; the text is one clause that quotes nothing of it."""
+    """A record is not stored; the message is one clause that quotes nothing of it."""
 
 
 def value_of(text: bytes | msgspec.Raw) -> object:
-    """The value of a JSON text. Raises `RefusedRecordError` where it is none."""
+    """The value of a JSON text. Raises `RefusedRecordError` if it is not JSON."""
     try:
         return msgspec.json.decode(text)
     except RecursionError:
@@ -69,9 +69,9 @@ def value_of(text: bytes | msgspec.Raw) -> object:
 
 
 def events_in(record: Any, now: datetime, new_id: Callable[[], str]) -> list[Event]:
-    """The events of one decoded JSON value: one, and one more for each part that another model was billed for.
+    """The events of a decoded JSON value: one, plus one for each part billed for another model.
 
-    `new_id` makes the id of a record that has none. Raises `RefusedRecordError`.
+    `new_id` makes the id of a record without one. Raises `RefusedRecordError`.
     """
     if not isinstance(record, dict):
         raise RefusedRecordError(Skipped.NOT_AN_OBJECT)
@@ -98,7 +98,7 @@ def _call(record: Record, outcome: Outcome) -> Call:
     if usage is not None and not isinstance(usage, dict):
         raise RefusedRecordError("usage is not a JSON object")
     plain: dict[str, Any] = {name: value for name, value in record.items() if name not in ("usage", "tags")}
-    # A message around the usage has it elsewhere.
+    # A message with nested values has its usage in one of them.
     is_own = usage is not None or not any(isinstance(value, dict | list) for value in plain.values())
     if usage is not None:
         block = dict(usage)
@@ -130,7 +130,7 @@ def _call(record: Record, outcome: Outcome) -> Call:
 
 def _moment(record: Record, call: Call, now: datetime) -> datetime:
     if call.at is None:
-        # A time that is there and cannot be read would be taken for the present one.
+        # An unreadable time would be taken for the present.
         if any(record.get(name) not in (None, "") for name in TIMES):
             raise RefusedRecordError("the time is no ISO 8601 time since 2023 and no number of seconds since 1970")
         return now
@@ -206,13 +206,13 @@ def _digits(number: int) -> str:
 
 
 MOST_KEPT = 20_000
-"""Combinations of labels that are known by heart."""
+"""Combinations of labels that are cached."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)] | None
 
 
 class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """An object that has no other fields."""
+    """An object without other fields."""
 
 
 class _Lifetimes(_Plain):
@@ -263,7 +263,7 @@ class _Record(_Plain):
 
 
 class RecordReader:
-    """Reads records one by one; several threads may. Labels that it has met before cost next to nothing."""
+    """Reads records one by one; thread-safe. Labels seen before cost next to nothing."""
 
     def __init__(self) -> None:
         self._decode = msgspec.json.Decoder(_Record).decode
@@ -292,7 +292,7 @@ class RecordReader:
 
 
 def _counts(record: _Record) -> TokenCounts | None:
-    """None where tokens are missing."""
+    """The counts; None if tokens are missing."""
     usage = record.usage
     if usage is None:
         if record.input_tokens is None or record.output_tokens is None:
@@ -330,7 +330,7 @@ def _unsplit(record: _Record, counts: TokenCounts) -> int:
 
 
 def _labels(record: _Record, counts: TokenCounts) -> tuple[object, ...]:
-    """What decides about the dimensions, as it was sent."""
+    """Everything that decides the dimensions, as sent."""
     prompt = counts[0] + counts[1] + counts[2] + counts[3]
     above = 0 if prompt <= PROMPT_EDGES[0] else prompts_above(prompt)
     usage, tags = record.usage, record.tags
@@ -344,7 +344,7 @@ def _labels(record: _Record, counts: TokenCounts) -> tuple[object, ...]:
 def _event(
     record: _Record, counts: TokenCounts, dimensions: Dimensions, now: datetime, new_id: Callable[[], str]
 ) -> Event | None:
-    """None where a name, an id or a time is not as usual."""
+    """The event; None if a name, an id or a time is unusual."""
     if record.message_id is not None or record.timestamp is not None:
         if record.id is not None or record.time is not None:
             return None

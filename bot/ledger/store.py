@@ -1,4 +1,4 @@
-"""The ledger in the bot's own database: SQLite, or PostgreSQL where several copies append at once."""
+"""The ledger in the bot's own database: SQLite, or PostgreSQL if several copies append at once."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,20 +34,20 @@ from bot.pricing.tokens import TokenCounts
 from bot.usage.store_reads import Head
 
 PRUNED_AT_ONCE = 5_000
-"""Events in one transaction: whoever appends waits no longer than for so many."""
+"""Events deleted in one transaction, which bounds how long appends wait."""
 
 MOST_RECENT = 64
-"""Appends of which it is known which minutes they have changed."""
+"""Appends for which the changed minutes are kept."""
 
 MOST_PRUNED = 50_000
-"""Events in one call, which then lasts seconds at most."""
+"""Events deleted in one call, which then lasts seconds at most."""
 
 
 class Change(NamedTuple):
-    """Events to append, and the ids of those that turned out to be none.
+    """Events to append, and ids of events to withdraw.
 
-    `counted`: events that are in the sums already, as rows. `sums`: by how much sums were wrong, by minute and number
-    of the dimensions.
+    `counted`: events that are in the sums already, as rows. `sums`: corrections of sums, by minute and dimensions
+    number.
     """
 
     events: Iterable[Event]
@@ -57,24 +57,24 @@ class Change(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What became of a change. `by_hour`: by how much the sums have changed, by UTC hour and number of dimensions."""
+    """Result of a change. `by_hour`: changes of the sums, by UTC hour and dimensions number."""
 
     appended: Appended
     by_hour: ByHour
 
 
 class SqlLedger:
-    """See `Ledger`. Sums are kept by `append`, so `roll_up` has nothing to do.
+    """See `Ledger`. `append` updates the sums, so `roll_up` has nothing to do.
 
-    `hash_users`: who a user is becomes a keyed hash before it is stored, whichever way an event came. `hide_users`: it
-    is stored, and the names that others read have the hash.
+    `hash_users`: users are hashed before they are stored, however an event came. `hide_users`: users are stored, and
+    the names shown to others are hashed.
     """
 
     def __init__(self, engine: Engine, *, hash_users: bool = False, hide_users: bool = False) -> None:
         self._engine = engine
         self._hash = user_hash(user_key(engine)) if hash_users else None
         self.pseudonym = user_hash(user_key(engine)) if hide_users and not hash_users else None
-        """What stands for a user where not everybody may see who it is; None where the stored id does."""
+        """Maps a user to the shown hash; None if the stored id is shown."""
         self._names = names_of(self.pseudonym)
         self._interning = Interning(partial(without_names, hashed=self._hash) if self._hash else lambda same: same)
         self._versions = versions_of(engine)
@@ -82,7 +82,7 @@ class SqlLedger:
         self._head: tuple[object, Head] | None = None
 
     def user(self, user_id: str) -> str:
-        """What stands in the ledger for this user."""
+        """The stored form of this user."""
         return user_id if self._hash is None else self._hash(user_id)
 
     def append(self, events: Iterable[Event], received_at: datetime) -> Appended:
@@ -93,14 +93,15 @@ class SqlLedger:
     def change(
         self, plan: Callable[[Connection], Change], received_at: datetime, expected: Collection[str] = ()
     ) -> Stored:
-        """Append and withdraw what `plan` says, in one transaction with all that it reads and writes itself.
+        """Append and withdraw what `plan` returns, in one transaction with everything it reads and writes itself.
 
-        `expected`: the ids of its events, as far as they are known before.
+        `expected`: ids of its events, as far as known in advance.
         """
         with self._engine.begin() as connection:
             events, withdrawn, counted, sums = plan(connection)
             merged, responses = _merged(events)
-            # By identity: most events of a batch share few objects, and hashing one costs more than all else here.
+            # Key by identity: most events of a batch share few objects, and hashing one costs more than everything else
+            # here.
             objects = {id(event.dimensions): event.dimensions for event in merged.values()}
             numbers = self._interning.numbers(connection, set(objects.values())) if objects else {}
             by_identity = {identity: numbers[dimensions] for identity, dimensions in objects.items()}
@@ -125,17 +126,17 @@ class SqlLedger:
         return Stored(Appended(accepted, responses - accepted), changes.by_hour)
 
     def dimensions(self, numbers: Collection[int]) -> Mapping[int, Dimensions]:
-        """What these numbers of `Stored.by_hour` stand for."""
+        """Dimensions of these numbers of `Stored.by_hour`."""
         with self._engine.connect() as connection:
             return self._interning.dimensions(connection, numbers)
 
     def sessions_with_calls(self, sessions: Iterable[str]) -> set[str]:
-        """Which of these sessions have calls in the ledger, besides sums of a session."""
+        """The sessions among these with calls in the ledger, apart from session sums."""
         with self._engine.connect() as connection:
             return sessions_with_calls(connection, sessions)
 
     def touch(self, now: datetime) -> None:
-        """Know that nothing more was logged up to `now` than what is stored. Writes nothing before the first event."""
+        """Record that nothing more was logged up to `now`. Writes nothing before the first event."""
         if self.head().data.as_of is None:
             return
         with self._engine.begin() as connection:
@@ -151,7 +152,7 @@ class SqlLedger:
 
     @contextmanager
     def reading(self) -> Iterator[LedgerReader]:
-        """Reads as of one moment, whatever is written meanwhile."""
+        """A reader that sees one moment, whatever is written meanwhile."""
         with self._engine.connect() as connection:
             if self._engine.dialect.name == "postgresql":
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
@@ -161,9 +162,9 @@ class SqlLedger:
         """See `Ledger`."""
 
     def prune(self, before: datetime, at_once: int = PRUNED_AT_ONCE, most: int = MOST_PRUNED) -> int:
-        """See `Ledger`. At most `most` events, `at_once` in a transaction: the next call goes on.
+        """See `Ledger`. Deletes at most `most` events, `at_once` per transaction; the next call continues.
 
-        Also deletes sums by the minute that are too old to be read, at most about `most` of them.
+        Also deletes sums by the minute that are too old to be read, at most about `most`.
         """
         self._prune_minutes(most)
         pruned = 0
@@ -174,7 +175,7 @@ class SqlLedger:
                     .where(ledger_events.c.received_at < before)
                     .order_by(ledger_events.c.received_at)
                     .limit(at_once)
-                    # What another copy raises at this moment goes the next time.
+                    # Events that another copy raises at this moment are deleted next time.
                     .with_for_update(skip_locked=True)
                 )
                 gone = connection.execute(delete(ledger_events).where(ledger_events.c.id.in_(oldest))).rowcount
@@ -184,7 +185,7 @@ class SqlLedger:
         return pruned
 
     def _prune_minutes(self, most: int) -> None:
-        """An hour in a transaction. Nobody changes or reads them any more: those of a further day stay."""
+        """Delete one hour per transaction. Kept for a further day, so that none is still changed or read."""
         as_of, minute = self.head().data.as_of, ledger_minutes.c.minute
         if as_of is None:
             return
@@ -198,15 +199,15 @@ class SqlLedger:
                 most -= connection.execute(gone).rowcount
 
     def read(self, since: datetime, until: datetime) -> list[Row]:
-        """See `Ledger`. An hour belongs to where it begins."""
+        """See `Ledger`. An hour belongs to the stretch in which it begins."""
         return self._rows([_sums_of(table, start).where(within) for table, start, within in _divided(since, until)])
 
     def totals(self, since: datetime, until: datetime) -> dict[Dimensions, Sums]:
-        """What `read` returns, added up by its dimensions. Costs as many rows as there are sums, not events."""
+        """What `read` returns, summed by dimensions. Cost depends on the number of sums, not events."""
         found: dict[Dimensions, Sums] = {}
         for table, _, within in _divided(since, until):
             number = table.c.dimensions_id
-            # PostgreSQL adds whole numbers up to a decimal one.
+            # PostgreSQL sums integers to a decimal.
             sums = [cast(func.sum(table.c[name]), BigInteger) for name in SUMS]
             query = select(literal(since.isoformat()), number, *sums).where(within).group_by(number)
             for row in self._rows([query]):
@@ -228,7 +229,7 @@ class SqlLedger:
             ]
 
     def version(self) -> int:
-        """Rises with every change of the sums, whichever copy makes it."""
+        """Rises with every change of the sums, by any copy."""
         return state_of(self._versions.current(self._engine).get(LEDGER)).version
 
     def _rows(self, queries: list[Select[Any]]) -> list[Row]:
@@ -246,8 +247,8 @@ class SqlLedger:
 
 
 def _merged(events: Iterable[Event]) -> tuple[dict[str, Event], int]:
-    """Events by the id that is stored, of several states of one the first with the largest counts; and how many of all
-    were responses, not parts of one.
+    """Events by stored id, merged over several states (first state, largest counts); and how many of all were
+    responses, not parts.
     """
     merged: dict[str, Event] = {}
     responses = 0
@@ -264,7 +265,7 @@ def _merged(events: Iterable[Event]) -> tuple[dict[str, Event], int]:
 
 
 def _divided(since: datetime, until: datetime) -> list[tuple[Table, ColumnElement[Any], ColumnElement[bool]]]:
-    """The tables of which a stretch is put together, each with its start and condition: whole UTC days, and hours."""
+    """The tables that make up a stretch, each with its start and condition: whole UTC days, and hours."""
     first_day, last_day = ceil_day(since), floor_day(until)
     hour, day = ledger_hours.c.hour, ledger_days.c.day
     if first_day >= last_day:
@@ -279,7 +280,7 @@ def _sums_of(table: Any, start: ColumnElement[Any]) -> Select[Any]:
 
 
 def _moment(start: Any) -> datetime:
-    """The start of an hour, a day or a minute, as the database has it."""
+    """Start of an hour, a day or a minute from its database value."""
     if isinstance(start, str):
         return datetime.fromisoformat(start).replace(tzinfo=UTC)
     if isinstance(start, datetime):

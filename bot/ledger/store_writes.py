@@ -1,4 +1,4 @@
-"""Events into the tables, with their sums: few statements for a batch, however many events it has.
+"""Write events and their sums: few statements per batch, however many events it has.
 
 On PostgreSQL several copies of the bot append at once. Each takes its locks in one order: dimensions by digest, new
 events by id, known events by id, minutes, hours, days, the version.
@@ -18,7 +18,7 @@ from bot.ledger.model import Event, Outcome, clean_or_none, largest, prompts_abo
 from bot.pricing.tokens import TokenCounts
 
 ByHour = Mapping[tuple[datetime, int], Sequence[int]]
-"""Sums by UTC hour and number of the dimensions, in the order of `SUMS`."""
+"""Sums by UTC hour and dimensions number, in the order of `SUMS`."""
 
 Numbers = tuple[int, ...]
 """The six counts and the requests of an event; in sums, errors and rate-limited ones too."""
@@ -51,7 +51,7 @@ MINUTES_KEPT = 3 * DAY
 
 
 class Changes:
-    """By how much sums change in one transaction; those of minutes only since `minutes_from`."""
+    """Changes of sums in one transaction; by minute only since `minutes_from`."""
 
     def __init__(self, minutes_from: datetime) -> None:
         self._minutes_from = minutes_from
@@ -59,7 +59,7 @@ class Changes:
         self.by_hour: ByHour = {}
 
     def count(self, at: datetime, dimensions_id: int, numbers: Numbers, outcome: str) -> None:
-        """Count an event, or by how much it has grown; negative numbers take it off."""
+        """Count an event or its growth; negative numbers subtract."""
         key = (at.replace(second=0, microsecond=0), dimensions_id)
         if outcome == Outcome.OK:
             numbers = (*numbers, 0, 0)
@@ -74,11 +74,11 @@ class Changes:
             found.append(numbers)
 
     def add(self, minute: datetime, dimensions_id: int, sums: Numbers) -> None:
-        """Change the sums of a minute by these, in the order of `SUMS`."""
+        """Add these to the sums of a minute, in the order of `SUMS`."""
         self._changes.setdefault((minute, dimensions_id), []).append(sums)
 
     def store(self, connection: Connection) -> None:
-        """Bring the sums up to date, once all is counted."""
+        """Write the collected changes of the sums."""
         minutes = {key: _summed(changes) for key, changes in self._changes.items()}
         hours: dict[tuple[Any, int], list[Numbers]] = {}
         days: dict[tuple[Any, int], list[Numbers]] = {}
@@ -95,7 +95,7 @@ class Changes:
 
     @property
     def minutes(self) -> dict[datetime, frozenset[datetime]]:
-        """The minutes of each hour that have changed."""
+        """The changed minutes of each hour."""
         found: dict[datetime, set[datetime]] = {}
         for minute, _ in self._changes:
             found.setdefault(floor_hour(minute), set()).add(minute)
@@ -113,9 +113,9 @@ def append_events(
     received_at: datetime,
     changes: Changes,
 ) -> frozenset[str]:
-    """Store events by their ids, and count them. `dimensions`: numbers by the identity of the object.
+    """Store events by id, and count them. `dimensions`: numbers by the identity of the object.
 
-    Returns the ids that were not known.
+    Returns the new ids.
     """
     rows = _rows(connection, events, dimensions, received_at)
     if connection.dialect.name == "postgresql":
@@ -142,7 +142,7 @@ def append_events(
 
 
 def withdraw_events(connection: Connection, ids: Iterable[str], changes: Changes) -> None:
-    """Delete events that turned out to be none, and take them off the sums. Ids that are not known are nothing."""
+    """Delete events and subtract them from the sums. Unknown ids are ignored."""
     rest = "ORDER BY id FOR UPDATE" if connection.dialect.name == "postgresql" else ""
     found = _known(connection, ids, rest)
     if found:
@@ -153,7 +153,7 @@ def withdraw_events(connection: Connection, ids: Iterable[str], changes: Changes
 
 
 def put_back_events(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Store events that count already, in the order of `EVENT_COLUMNS`. Those that are there stay as they are."""
+    """Store events that count already, in the order of `EVENT_COLUMNS`. Existing ones are unchanged."""
     time = _bound(ledger_events.c.at, connection)
     bound = [(event_id, time(at), time(received), *rest) for event_id, at, received, *rest in sorted(rows)]
     if not bound:
@@ -229,7 +229,7 @@ def _raise(connection: Connection, grown: Grown, changes: Changes) -> None:
 
 
 def _numbers_at_prompt(connection: Connection, grown: Grown) -> dict[str, int]:
-    """By id the dimensions that each has once it is raised: others where its prompt has passed an edge of the price."""
+    """Dimensions of each raised event by id; changed if its prompt has passed a price edge."""
     numbers = {event_id: dimensions_id for event_id, (_, dimensions_id, *_) in grown.items()}
     prompts = {
         event_id: TokenCounts(*after[:6]).prompt_tokens
@@ -270,7 +270,7 @@ def _places(columns: Sequence[str]) -> str:
 
 
 def _bound(column: Any, connection: Connection) -> Callable[[Any], Any]:
-    """How a time is given to the driver."""
+    """Converter of times to the driver's form."""
     dialect = connection.dialect
     if dialect.name == "sqlite" and isinstance(column.type, UTCDateTime):
         return _sqlite_time
@@ -279,7 +279,7 @@ def _bound(column: Any, connection: Connection) -> Callable[[Any], Any]:
 
 
 def _sqlite_time(moment: datetime) -> str:
-    """As SQLAlchemy writes it, in a tenth of the time."""
+    """As SQLAlchemy formats it, ten times as fast."""
     return (moment if moment.tzinfo is UTC else moment.astimezone(UTC)).isoformat(" ", "microseconds")[:26]
 
 

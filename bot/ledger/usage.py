@@ -1,10 +1,9 @@
-"""Logged usage in the shapes of stored usage, for a snapshot of it, and from when to when the ledger knows usage.
+"""Logged usage in the shapes of stored usage, for snapshots, and the range of hours that the ledger knows.
 
-All hours from the first event's to the present are known, quiet ones too. On PostgreSQL the row of the state is locked
-before those of the hours, by everybody.
+All hours from the first event's to the present are known, since quiet ones count as zero. On PostgreSQL the row of the
+state is always locked before those of the hours.
 
-A row's workspace is its feature (empty without one), its key the text of its `Labels`. All hours since the first event
-are known, up to the present: that nothing was logged is known too.
+A row's workspace is its feature (empty without one), its key the text of its `Labels`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from bot.usage.store_reads import ROWS_AT_ONCE, Head, HourRead, Names, Version
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """`version` rises with every change of the sums or of what is known. `as_of`: the age of what is known.
+    """`version` rises with every change of the sums or of the known hours. `as_of`: age of the data.
 
     `first`, `last`: the known hours, both included. All None before the first event.
     """
@@ -40,7 +39,7 @@ class LedgerState:
 
 
 def state_of(value: Any) -> LedgerState:
-    """Read from the state's JSON."""
+    """Parse the state's JSON."""
     if not value:
         return LedgerState()
     version, *moments = value
@@ -49,7 +48,7 @@ def state_of(value: Any) -> LedgerState:
 
 
 def note_changes(connection: Connection, changed: Iterable[datetime], now: datetime) -> LedgerState:
-    """Count the change of these hours, and know everything up to `now`, in the transaction of the change."""
+    """Record the change of these hours, and that everything up to `now` is known, in the transaction of the change."""
     before = state_of(locked(connection, LEDGER, None))
     hours = set(changed)
     if before.first is None and not hours:
@@ -79,18 +78,18 @@ def _hours(starts_at: datetime, ends_at: datetime) -> Iterable[datetime]:
 
 
 Recent = Mapping[int, Mapping[datetime, frozenset[datetime]]]
-"""By version of the ledger, which minutes of which hours this process has changed."""
+"""By version of the ledger, the minutes of each hour that this process has changed."""
 
 
 class _Features(dict[str, str]):
-    """A feature's name is the feature."""
+    """A feature is its own name."""
 
     def get(self, feature: str, default: Any = None) -> Any:
         return feature or "no feature"
 
 
 class _Callers(dict[str, str]):
-    """What people read for a text of labels. `pseudonym`: who a user is stays hidden behind a hash."""
+    """Display names of texts of labels. `pseudonym`: hash shown instead of a user."""
 
     def __init__(self, pseudonym: Callable[[str], str] | None) -> None:
         super().__init__()
@@ -105,7 +104,7 @@ class _Callers(dict[str, str]):
 
 
 def names_of(pseudonym: Callable[[str], str] | None) -> Names:
-    """The names of everything that is logged. `pseudonym`: for a user's; None where users are named."""
+    """Names of everything that is logged. `pseudonym`: of users; None if users are named."""
     return Names(_Features(), _Callers(pseudonym), {}, datetime.min.replace(tzinfo=UTC), logged=True)
 
 
@@ -161,14 +160,14 @@ class LedgerReader:
         return sorted({_row(dimensions)[:3] for dimensions in found.values()})
 
     def billed_rows(self, first: date) -> list[BilledRow]:
-        """None: a bill knows nothing of features."""
+        """Always empty: bills do not know features."""
         return []
 
     def names(self) -> Names:
         return self._names
 
     def _minutes(self, since: int, until: int) -> dict[datetime, frozenset[datetime]] | None:
-        """What this process has changed itself; None where another one has changed something as well."""
+        """Minutes changed by this process; None if another process has changed something too."""
         found: dict[datetime, frozenset[datetime]] = {}
         for version in range(since + 1, until + 1):
             changed = self._recent.get(version)
@@ -192,7 +191,7 @@ class LedgerReader:
 
 
 def head_of(known: LedgerState) -> Head:
-    """The ledger's state in the shape of that of stored usage."""
+    """The ledger's state in the shape of stored usage's."""
     read_at = None if known.as_of is None else "always"
     return Head(DataState(as_of=known.as_of), Version(usage=known.version), read_at)
 

@@ -1,4 +1,4 @@
-"""Changes of the fallback mode: as people ask for them, as they are kept, and when they end. Pure."""
+"""Changes of the fallback mode: how they are requested and stored, and when they end. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from bot.typed_text import split_reason, words_in
 
 @dataclass(frozen=True, slots=True)
 class ModeChange:
-    """One change. `written_at`: when every target held it; `write_error`: why one does not, in sentences.
+    """One change. `written_at`: when all targets had it; `write_error`: why one does not, in sentences.
 
-    `until`: when somebody wants it to end; `warned_at`: when its end was announced.
+    `until`: requested end; `warned_at`: when its end was announced.
     """
 
     id: int
@@ -35,7 +35,7 @@ class ModeChange:
 
 @dataclass(frozen=True, slots=True)
 class AutoSwitch:
-    """Whether the chain steps down by itself, as somebody has said in chat."""
+    """Whether the chain steps down automatically, as set in chat."""
 
     on: bool
     by: str
@@ -57,10 +57,10 @@ AUTO_KEY = "fallback_auto"
 AUTO_SWITCH = TypeAdapter(AutoSwitch)
 
 NO_CHANGE = 0
-"""Stands for the id of the newest change before there is one."""
+"""Id of the newest change before there is one."""
 
 LOOK_BACK = 50
-"""Changes that are looked at for what has led to the present mode."""
+"""Changes searched for what led to the present mode."""
 
 
 LONGEST_WARNING = timedelta(minutes=15)
@@ -91,7 +91,9 @@ class End:
 
 
 def period_end(budgets: Sequence[Budget], moment: datetime) -> datetime | None:
-    """The end of the period around `moment`: of the organization's first budget, or of the first; None without any."""
+    """End of the period around `moment`, of the organization's first budget or else the first budget; None without
+    any.
+    """
     if not budgets:
         return None
     widest = min(budgets, key=lambda budget: budget.scope.kind is not ScopeKind.ORGANIZATION)
@@ -99,7 +101,7 @@ def period_end(budgets: Sequence[Budget], moment: datetime) -> datetime | None:
 
 
 def end_of(mode: str, until: datetime | None, ends_period: datetime | None) -> End | None:
-    """`until`: what somebody has asked for. `ends_period`: the end of the period in which the mode was switched on."""
+    """`until`: requested end. `ends_period`: end of the period in which the mode was switched on."""
     if mode == NORMAL:
         return None
     if until is not None:
@@ -126,16 +128,16 @@ _DURATION = re.compile(
 _ONE = re.compile(r"\ban?\s+(?=week|day|hour)", re.IGNORECASE)
 _AND = re.compile(r"\s+and\s+|,", re.IGNORECASE)
 _NO_MODES = ("mode", "to", "the")
-"""Said beside a mode, as in `on to minimal mode`."""
+"""Words typed beside a mode, as in `on to minimal mode`."""
 
 
 class DurationError(ValueError):
-    """Words that are no time, or a time out of bounds; the text is one sentence with the remedy."""
+    """Not a time, or a time out of bounds; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class SwitchWords:
-    """`mode` is empty where none is named, `reason` where none is given, `lasts` None without `for`."""
+    """`mode` is empty if none is named, `reason` if none is given, `lasts` None without `for`."""
 
     mode: str
     lasts: timedelta | None
@@ -143,7 +145,7 @@ class SwitchWords:
 
 
 def switch_words(words: str) -> SwitchWords:
-    """`[MODE] [for TIME] [because WORDS…]`, what follows because being taken as it is. Raises `DurationError`."""
+    """Parse `[MODE] [for TIME] [because WORDS…]`; the words after because are kept as typed. Raises `DurationError`."""
     before, reason = split_reason(words)
     listed = words_in(before)
     lowered = [word.lower() for word in listed]
@@ -153,7 +155,7 @@ def switch_words(words: str) -> SwitchWords:
 
 
 def duration(text: str) -> timedelta:
-    """`2h`, `90m`, `3d`, `1h30m`, `2 hours`, `2hrs.`: 5 minutes to 31 days. Raises `DurationError`."""
+    """Parse `2h`, `90m`, `3d`, `1h30m`, `2 hours`, `2hrs.`: 5 minutes to 31 days. Raises `DurationError`."""
     text = " ".join(words_in(text))
     match = _DURATION.fullmatch("".join(_AND.sub(" ", _ONE.sub("1 ", text)).split()))
     if match is None or not any(match.groups()):

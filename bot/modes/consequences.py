@@ -1,9 +1,9 @@
-"""What a mode means for services: which models it leaves them, and what a cheaper model costs besides. Pure.
+"""Effects of a mode on services: which models they may use, and what a cheaper model costs otherwise. Pure.
 
 `claude_cost_client.ceiling` decides the same inside the applications; `tests/contract/test_client.py` compares the two.
 
-Sources: platform.claude.com, model pages, prompt caching and model deprecations, read until September 2026; the lengths
-and dates themselves are in the rate card, which says when it was checked.
+Sources: platform.claude.com, model pages, prompt caching and model deprecations, read until September 2026; lengths and
+dates are in the rate card, which says when it was checked.
 """
 
 import re
@@ -21,7 +21,7 @@ from bot.pricing.tokens import TokenCounts
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """The most expensive model that services may use. `model` is None where the mode sets none.
+    """The most expensive model that services may use. `model`: None if the mode sets none.
 
     `mode_chain`: the mode's own chain, from the ceiling down. `whole_chain`: the team's chain, most expensive first.
     """
@@ -31,10 +31,10 @@ class Ceiling:
     whole_chain: tuple[str, ...]
 
     def permits(self, model: str, card: RateCard) -> bool:
-        """Whether a model is the ceiling or no more expensive than it, in whatever spelling either of them is written.
+        """Whether a model is the ceiling or no more expensive, in any spelling.
 
-        The team's chains decide first. For a model that is in neither, the newest list prices do: it stays if neither
-        its input nor its output costs more. A model that is not in the rate card counts as more expensive.
+        The team's chains decide first. For a model in neither, the newest list prices do: it stays if neither its input
+        nor its output costs more. A model that is not in the rate card counts as more expensive.
         """
         if self.model is None:
             return True
@@ -48,9 +48,9 @@ class Ceiling:
 
 
 def ceiling_from(variables: Mapping[str, str], whole_chain: Sequence[str]) -> Ceiling:
-    """The ceiling that a mode's variables set. `whole_chain`: the team's model ids, the most expensive first."""
+    """The ceiling that a mode's variables set. `whole_chain`: the team's model ids, most expensive first."""
     if variables.get(MODE_VARIABLE, NORMAL) == NORMAL:
-        # Services use their own default, whatever else is set.
+        # Services use their own default then, whatever else is set.
         return Ceiling(None, (), tuple(whole_chain))
     words = (part.strip() for part in variables.get(CHAIN_VARIABLE, "").split(","))
     return Ceiling(
@@ -59,7 +59,7 @@ def ceiling_from(variables: Mapping[str, str], whole_chain: Sequence[str]) -> Ce
 
 
 def _key(model: str, card: RateCard) -> str:
-    """One text for all spellings of a model; a bare family is its newest model."""
+    """The same text for all spellings of a model; a bare family is its newest model."""
     family = card.index.family(model)
     if family is not None:
         return card.index.newest(family)
@@ -75,20 +75,20 @@ def _costs_no_more(own: str, ceiling: str, card: RateCard) -> bool:
 
 
 SOON = timedelta(days=60)
-"""A retirement that is nearer than this is worth a line."""
+"""A retirement nearer than this is shown."""
 
 OTHER_OPTIONS_FROM = 5
-"""From this generation on, thinking and tool_choice take other options."""
+"""From this generation on, thinking and tool_choice have other options."""
 
 
 @dataclass(frozen=True, slots=True)
 class Consequences:
-    """Models by the names that people know; what does not apply is empty.
+    """Effects with display names of models; fields that do not apply are empty.
 
-    `model`: the one that is moved to. `retokenized`: models that move and whose text is about 30 % more tokens there.
-    `cached_tokens`: what moving models read from their caches in 24 hours, which start cold. `cached_from`: the
-    shortest prompt there that is cached, where a moving model that caches takes shorter ones. `options`: moving models
-    whose thinking and tool_choice options are others. `retires`: its last day, or the first on which that may be.
+    `model`: the one to move to. `retokenized`: moving models whose text has about 30 % more tokens there.
+    `cached_tokens`: what moving models read from their caches in 24 hours, which start cold. `cached_from`: shortest
+    cacheable prompt there, if a moving model that caches accepts shorter ones. `options`: moving models whose thinking
+    and tool_choice options differ. `retires`: its last day, or the earliest possible one.
     """
 
     model: str
@@ -101,7 +101,7 @@ class Consequences:
 
 
 def consequences(ceiling: str, usage: Sequence[RecentUsage], card: RateCard, on: date) -> Consequences | None:
-    """For the usage of 24 hours, under this ceiling on this day; None where the rate card does not know the model."""
+    """Effects for the usage of 24 hours under this ceiling on this day; None if the model is not in the rate card."""
     target = card.find(ceiling)
     if target is None:
         return None
@@ -121,9 +121,9 @@ def consequences(ceiling: str, usage: Sequence[RecentUsage], card: RateCard, on:
 
 
 def unrestrained_until(changes: Sequence[tuple[datetime, bool]], now: datetime) -> datetime | None:
-    """The end of the newest 24 hours in which no mode held the team back; None where that is now.
+    """End of the newest 24 hours in which no mode restricted the team; None for now.
 
-    `changes`: every change of the mode, the oldest first: when it was, and whether the mode sets a ceiling.
+    `changes`: every change of the mode, oldest first: its time, and whether the mode sets a ceiling.
     """
     ends = [*(at for at, _ in changes), now][1:]
     stretches = [(at, end) for (at, held), end in zip(changes, ends, strict=True) if held]

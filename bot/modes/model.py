@@ -1,4 +1,6 @@
-"""What a notice says of the fallback mode: a change, its end, a request for approval, and whether it took effect."""
+"""Payloads of notices about the fallback mode: a change, its end, a request for approval, and whether it took
+effect.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +21,7 @@ VOID_BECAUSE = (MODE_CHANGED, NO_SUCH_MODE, OTHER_VARIABLES)
 
 
 class ProposalStatus(StrEnum):
-    """`void`: what it was bound to has changed since."""
+    """`void`: what it was based on has changed since."""
 
     OPEN = "open"
     DONE = "done"
@@ -30,11 +32,11 @@ class ProposalStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModeAnnouncement:
-    """A change of the fallback mode. `written`: the notice that a target, which had failed at first, follows now.
+    """A change of the fallback mode. `written`: the notice that a target follows now after failing at first.
 
-    `until`: when it ends, where somebody has said so; `returns_at`: when it ends because its period does. `costs`: None
-    where that is not known. `approved_by`: the further people who had to agree. `previous_until`: for the way back.
-    `automatic`: the chain has stepped by itself.
+    `until`: requested end; `returns_at`: end because its period ends. `costs`: None if unknown. `approved_by`: the
+    further people who had to agree. `previous_until`: end of the previous mode, for the way back. `automatic`: the
+    chain has stepped by itself.
     """
 
     kind: Literal["mode"] = "mode"
@@ -56,7 +58,7 @@ class ModeAnnouncement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModeEnding:
-    """A fallback mode will return to normal by itself soon. `because`: a clause."""
+    """A fallback mode will soon return to normal. `because`: a clause."""
 
     kind: Literal["mode_end"] = "mode_end"
     mode: str
@@ -66,10 +68,10 @@ class ModeEnding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A change of the fallback mode that waits for further admins, at one step of its life.
+    """A change of the fallback mode that waits for further admins, at one step.
 
-    `lasts`: how long the mode is to be on; None until somebody says otherwise. `closed_by`: who rejected it, or whose
-    approval was the last; None where time or another change did it. `why`: one clause about a void one.
+    `lasts`: requested duration; None until changed. `closed_by`: who rejected it, or gave the last approval; None for
+    time or another change. `why`: one clause about a void one.
     """
 
     kind: Literal["proposal"] = "proposal"
@@ -96,7 +98,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedCaller:
-    """A caller of a model above a mode's ceiling. Names are for people; ids distinguish equal names."""
+    """A caller of a model above a mode's ceiling. Names are for display; ids distinguish equal names."""
 
     model: str
     workspace_id: str
@@ -108,9 +110,9 @@ class NamedCaller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationReport:
-    """What usage shows of a change of the mode, reported in the announcement's thread. Fields as in `Verification`.
+    """What usage shows of a mode change, reported in the announcement's thread. Fields as in `Verification`.
 
-    `callers`: the largest; `more_callers`: how many there are beside them. `last`: the change is not watched any more.
+    `callers`: the largest; `more_callers`: number of further ones. `last`: the change is no longer watched.
     """
 
     kind: Literal["proof"] = "proof"

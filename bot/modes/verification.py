@@ -1,8 +1,8 @@
-"""Whether a change of the fallback mode took effect, by whose calls are above its ceiling, and when that is reported.
+"""Whether a mode change took effect, whose calls are above its ceiling, and when to report that.
 
-Pure. The share is one of dollars: budgets count them, and a model that is used for long prompts and short answers would
-hardly show among output tokens. What is above the ceiling is decided by the rule that services have (`Ceiling`), so
-that nobody is blamed for a model that the mode lets stay. Time counts as the data knows it, never as the clock does.
+Pure. The share is of USD: budgets count them, and a model with long prompts and short answers would hardly show among
+output tokens. The rule of services (`Ceiling`) decides what is above the ceiling, so that nobody is blamed for a model
+that the mode permits. Time is the age of the data, never the clock.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,26 +24,28 @@ MINUTE = timedelta(minutes=1)
 ZERO = Decimal(0)
 
 RIGHT = Decimal("0.05")
-"""Share of dollars above the ceiling that counts as none: a job that ends, somebody who tries something out."""
+"""Share of USD above the ceiling that still counts as none: a job that ends, somebody who tries something out."""
 
 WINDOW = 5
-"""Minutes that are looked at together; a single minute may hold one large request and nothing else."""
+"""Minutes judged together; a single minute may hold one large request and nothing else."""
 
 HOLDS = 10
-"""Minutes for which every window has to be right. A lull between two bursts confirms nothing."""
+"""Minutes in which every window has to be right. A lull between two bursts confirms nothing."""
 
 DEADLINE = timedelta(minutes=30)
-"""Data of this long after the change and still wrong: now somebody should look. Restarts are mostly done by then."""
+"""Age of the change after which it should have taken effect: if not, somebody should look. Restarts are mostly done by
+then.
+"""
 
 HARDLY = Decimal("0.8")
-"""A share that is still this part of what it was before has hardly fallen."""
+"""A share still above this part of what it was before has hardly fallen."""
 
 STRETCHES = (HOLDS, 30, 60)
-"""Minutes back from the end of the data in which the callers are looked for; the next where one holds no usage."""
+"""Minutes back from the end of the data in which callers are searched; the next one is used if one has no usage."""
 
 
 class VerificationState(StrEnum):
-    """What usage shows. `waiting`: not enough of it yet. `idle`: no usage since, so that nothing can be said."""
+    """What usage shows. `waiting`: not enough usage yet. `idle`: no usage since, so nothing can be said."""
 
     WAITING = "waiting"
     IDLE = "idle"
@@ -54,7 +56,7 @@ class VerificationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VerificationTarget:
-    """A change that is watched: the mode's name, its ceiling, and when it was switched on."""
+    """A watched change: the mode's name, its ceiling, and when it was switched on."""
 
     mode: str
     ceiling: Ceiling
@@ -63,7 +65,7 @@ class VerificationTarget:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls what; the key is None for usage without one."""
+    """A caller; the key is None for usage without one."""
 
     model: str
     workspace_id: str
@@ -80,9 +82,9 @@ class Calling:
 
 @dataclass(frozen=True, slots=True)
 class UsageSum:
-    """Dollars of a stretch of time, of all usage and of models above the ceiling, and the tokens of all usage.
+    """USD of a stretch, of all usage and of models above the ceiling, and the tokens of all usage.
 
-    `tokens`: of all kinds, input from and into caches included. `usd` has web searches in it, which are no tokens.
+    `tokens`: of all kinds, cached input included. `usd` includes web searches, which have no tokens.
     """
 
     usd: Decimal
@@ -92,12 +94,14 @@ class UsageSum:
 
     @property
     def share(self) -> Decimal | None:
-        """Of models above the ceiling, 0 to 1; None without usage."""
+        """Share of models above the ceiling, 0 to 1; None without usage."""
         return self.above_usd / self.usd if self.usd else None
 
     @property
     def usd_per_mtok(self) -> Decimal | None:
-        """USD per million tokens, which the amount of usage and so the time of day leave alone; None without tokens."""
+        """USD per million tokens, which does not depend on the amount of usage or the time of day; None without
+        tokens.
+        """
         return self.usd * MTOK / self.tokens if self.tokens else None
 
     @property
@@ -111,11 +115,11 @@ class UsageSum:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """`above`: what people call the models above the ceiling that were seen, the most expensive sum first.
+    """`above`: names of the models seen above the ceiling, most expensive first.
 
-    `before`: the hour before the change, and the part of the change's hour before it; None where nothing is known of
-    it. `after`: the newest usage that says something. `took`: from the change until the share was right, None where it
-    is not or where that is not known to the minute. `callers`: who still calls such models, the largest first.
+    `before`: the hour before the change plus the part of the change's hour before it; None if unknown. `after`: the
+    newest meaningful usage. `took`: time from the change until the share was right, None if it is not or if that is not
+    known to the minute. `callers`: current callers of such models, largest first.
     """
 
     state: VerificationState
@@ -139,12 +143,12 @@ class _Priced:
 
 
 def per_hour(usd: Decimal, span: timedelta) -> Decimal:
-    """Dollars of a stretch as a rate. `span` is above zero."""
+    """USD per hour. `span` is above zero."""
     return usd * (HOUR // timedelta.resolution) / (span // timedelta.resolution)
 
 
 def needed_since(target: VerificationTarget) -> datetime:
-    """From when on `verify` needs usage."""
+    """Start of the usage that `verify` needs."""
     return floor_hour(target.since) - HOUR
 
 
@@ -155,10 +159,10 @@ def verify(
     as_of: datetime,
     card: RateCard,
 ) -> Verification | None:
-    """What usage shows of a change. None for a mode without a ceiling, such as `normal`: no usage could be wrong there.
+    """What usage shows of a change. None for a mode without a ceiling, such as `normal`: no usage could be wrong.
 
-    `rows` and `hours`: usage of the organization and which hours are known, both from `needed_since` on. Recent hours
-    have to be kept by the minute; of older ones only the part before the change is looked at.
+    `rows` and `hours`: usage of the organization and its known hours, both from `needed_since` on. Recent hours have to
+    be kept by the minute; of older ones only the part before the change is used.
     """
     if target.ceiling.model is None:
         return None
@@ -220,7 +224,7 @@ def _priced(ceiling: Ceiling, rows: Iterable[UsageRow], card: RateCard) -> list[
 
 
 def _known_id(model_id: str, card: RateCard) -> str:
-    """The id that price tables have for it; for an unknown model that of the one which it is priced as."""
+    """Its id in the price table; for an unknown model the id of the one it is priced as."""
     return card.resolve(model_id, card.checked_on).model.id
 
 
@@ -244,7 +248,7 @@ def _before(since: datetime, priced: Sequence[_Priced], hours: Mapping[datetime,
 def _minutes_since(
     since: datetime, priced: Sequence[_Priced], hours: Mapping[datetime, HourState], as_of: datetime
 ) -> tuple[datetime, list[_Minute]]:
-    """The whole minutes from the change on, as far as the data goes without a gap and by the minute; and the first."""
+    """The first whole minute after the change, and all minutes from it until the first gap in the data."""
     until = _floor_minute(as_of)
     first = until
     hour = floor_hour(until - MINUTE)
@@ -260,7 +264,7 @@ def _minutes_since(
 
 
 def _right_from(minutes: Sequence[_Minute]) -> int:
-    """The first minute from which on every window is right; the number of minutes where the last window is not."""
+    """The first minute from which every window is right; the number of minutes if the last window is not."""
     sums = list(
         accumulate((_sum(minute, MINUTE) for minute in minutes), _plus, initial=UsageSum(ZERO, ZERO, 0, timedelta()))
     )
@@ -283,7 +287,7 @@ def _callers(minutes: Sequence[_Minute]) -> tuple[Calling, ...]:
 
 
 def _names(ceiling: Ceiling, priced: Sequence[_Priced], card: RateCard) -> tuple[str, ...]:
-    """Families, as people say them; the model's own name where another of its family may stay."""
+    """Families as display names; the model's own name if another model of its family may stay."""
     may_stay = {_family(each.row.model, card) for each in priced if not each.above}
     may_stay.add(_family(ceiling.model or "", card))
     sums: dict[str, Decimal] = {}
@@ -335,20 +339,20 @@ def _floor_minute(moment: datetime) -> datetime:
 
 
 AGAIN = HOUR
-"""Least time between two reports of what is still wrong."""
+"""Least time between two reports that it is still wrong."""
 
 WATCHED_FOR = DAY
-"""Who has not followed by then will not by being named once more."""
+"""How long a change is watched; naming callers again later does not help."""
 
 MOST_REPORTS = 5
-"""Reports about one change, the last one included."""
+"""Most reports about one change, including the last one."""
 
 MOST_CALLERS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One report. `callers`: those that it named. `last`: nothing is watched after it."""
+    """One report. `callers`: those that it named. `last`: watching ends with it."""
 
     state: VerificationState
     callers: frozenset[Caller]
@@ -359,10 +363,10 @@ class Report:
 def report_due(
     found: Verification, target: VerificationTarget, reported: Sequence[Report], dismissed: bool, now: datetime
 ) -> Report | None:
-    """The report to make now, None for none. `reported`: of this change, the oldest first.
+    """The report to make now, None for none. `reported`: of this change, oldest first.
 
-    The first one as soon as there is something to say; while it is not right at most one an hour, and only of something
-    new; one when it is right or when it is not watched any more, and nothing after that.
+    First, as soon as there is something to say; while it is not right, at most one an hour, and only with news; one
+    when it is right or no longer watched, and nothing after that.
     """
     if dismissed or (reported and reported[-1].last):
         return None

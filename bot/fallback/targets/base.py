@@ -1,4 +1,4 @@
-"""A target: a place to which a mode's variables are written, and what is known of it."""
+"""Targets: places to which a mode's variables are written, and their state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Protocol
 
 
 class TargetError(Exception):
-    """A target cannot be read or written; the text is one sentence that names it, with the remedy."""
+    """A target cannot be read or written; the message is one sentence that names it, with the remedy."""
 
 
 class Target(Protocol):
-    """One place. Synchronous; whoever calls it has a thread for that.
+    """One place. Synchronous; callers use a thread.
 
-    `name` identifies it, for people and in the store. `follows`: one sentence that says when those
-    who read it follow. `variables` are those of the mode, its name among them.
+    `name`: for display and in the store. `follows`: one sentence on when its readers follow. `variables`: those of the
+    mode, including its name.
     """
 
     @property
@@ -24,24 +24,24 @@ class Target(Protocol):
     def follows(self) -> str: ...
 
     def holds(self, variables: Mapping[str, str]) -> bool:
-        """Whether it says exactly this already. Raises `TargetError`."""
+        """Whether it has exactly this already. Raises `TargetError`."""
         ...
 
     def write(self, variables: Mapping[str, str]) -> None:
-        """Make it say exactly this, as a whole or not at all. Raises `TargetError`."""
+        """Write exactly this, as a whole or not at all. Raises `TargetError`."""
         ...
 
     def doubts(self, variables: Mapping[str, str]) -> tuple[str, ...]:
-        """Sentences about what may keep readers from following though it is written. Raises `TargetError`."""
+        """Sentences about what may keep readers from following although it is written. Raises `TargetError`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """What became of a target. `change_id`: the change of the mode that it was brought to last; None before the first.
+    """State of a target. `change_id`: the last mode change it was brought to; None before the first.
 
-    `variables`: what was written last, None as long as nothing was. `written_at`: since when it holds the mode, None
-    while it does not, for the reason of `error`. `repaired_at`: when it was last put right after others had changed it.
+    `variables`: last written, None if none were. `written_at`: since when it has the mode, None while it does not
+    because of `error`. `repaired_at`: when a change by others was last repaired.
     """
 
     target: str
@@ -54,7 +54,7 @@ class TargetState:
 
 @dataclass(frozen=True, slots=True)
 class TargetView:
-    """A target for people: what is known of it under the mode that is wanted, and what makes one doubt."""
+    """A target for display: its state under the wanted mode, and doubts about its readers."""
 
     name: str
     follows: str

@@ -34,10 +34,10 @@ from bot.listed import comma_list
 
 
 def write_in_place(path: Path, content: bytes) -> None:
-    """Overwrite an existing file under a lock, and put the old content back where that fails. Raises OSError."""
+    """Overwrite an existing file under a lock, and restore the old content on failure. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        with suppress(OSError):  # of file systems without locks
+        with suppress(OSError):  # File systems without locks.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         old = _all(descriptor)
         try:
@@ -51,7 +51,7 @@ def write_in_place(path: Path, content: bytes) -> None:
 
 
 def is_mount_point(path: Path) -> bool:
-    """Whether something is mounted at exactly this path. Linux only; False where that cannot be known."""
+    """Whether something is mounted at exactly this path. Linux only; False if that cannot be determined."""
     try:
         mounts = Path("/proc/self/mountinfo").read_bytes()
     except OSError:
@@ -81,17 +81,17 @@ def _overwrite(descriptor: int, content: bytes) -> None:
 __all__ = ["BEGIN", "END", "EnvFile", "EnvFileError", "EnvFileState"]
 
 NEW_FILE_MODE = 0o600
-"""Of a file that the bot makes. One that is there keeps its own rights, so that services of other users may read it."""
+"""Mode of a file that the bot creates. An existing file keeps its own, so that services of other users may read it."""
 
 IN_PLACE = tr_noop("the file is written in place, since it alone is mounted or its directory cannot be written")
 CANNOT_REPLACE = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
 
 LEFT_BEHIND_SECONDS = 60
-"""A temporary copy that is older belongs to a writer that was killed, unless it is still locked."""
+"""A temporary copy older than this belongs to a writer that was killed, unless it is still locked."""
 
 
 class EnvFileError(TargetError):
-    """The file cannot be read or written; the text is one sentence with the remedy."""
+    """The file cannot be read or written; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class EnvFileState:
 
 
 class EnvFile:
-    """One env file. A symlink is followed, so that what it points to is replaced and the link stays."""
+    """One env file. A symlink is followed: its target is replaced and the link stays."""
 
     follows = tr_noop(
         "A file switches nothing by itself: a service that reads it follows when it restarts or reloads its "
@@ -115,21 +115,21 @@ class EnvFile:
 
     @property
     def name(self) -> str:
-        """The path, which is absolute in settings."""
+        """The path, absolute in settings."""
         return str(self.path)
 
     def holds(self, variables: Mapping[str, str]) -> bool:
-        """Whether the file's block already says exactly this. Raises `EnvFileError`."""
+        """Whether the file's block already has exactly this. Raises `EnvFileError`."""
         return self._text().block == block_of(variables)
 
     def read(self, variables: Mapping[str, str]) -> EnvFileState:
-        """The block, and which of `variables` lines outside of it set too. Raises `EnvFileError`."""
+        """The block, and those of `variables` that lines outside of it set too. Raises `EnvFileError`."""
         text = self._text()
         outside = [name for name in variables if sets(text.before, name) or sets(text.after, name)]
         return EnvFileState(text.block, tuple(outside))
 
     def doubts(self, variables: Mapping[str, str]) -> tuple[str, ...]:
-        """A sentence for each thing that may keep a service from reading what is written. Raises `EnvFileError`."""
+        """A sentence for each reason why a service may not read what is written. Raises `EnvFileError`."""
         found = []
         outside = self.read(variables).outside
         if outside:
@@ -173,8 +173,8 @@ class EnvFile:
     def write(self, variables: Mapping[str, str]) -> None:
         """Replace the block, or add one at the end. A reader sees the old file or the new one, never a part.
 
-        Keeps the mode bits and, where it may, the owner. Where the file cannot be replaced, because it alone is mounted
-        or its directory cannot be written, it is written in place. Raises `EnvFileError`.
+        Keeps the mode bits and, if permitted, the owner. If the file cannot be replaced, because it is itself mounted
+        or its directory is read-only, it is written in place. Raises `EnvFileError`.
         """
         whole = self._text().with_block(variables)
         path = Path(os.path.realpath(self.path))
@@ -203,17 +203,17 @@ class EnvFile:
             ) from error
 
     def in_place(self) -> bool:
-        """Whether the file can be written and not replaced."""
+        """Whether the file can be written but not replaced."""
         path = Path(os.path.realpath(self.path))
         if not os.access(path, os.W_OK):
             return False
         return is_mount_point(path) or not os.access(path.parent, os.W_OK | os.X_OK)
 
     def remove_leftovers(self, now: float) -> int:
-        """Remove the temporary copies that killed writers have left beside the file; returns how many.
+        """Remove temporary copies left beside the file by killed writers; returns how many.
 
-        `now`: seconds of the epoch. Only files of the bot's own name and user go, that are old and that no living
-        writer has locked.
+        `now`: seconds since the epoch. Only removes old files of the bot's own name and user that no living writer has
+        locked.
         """
         path = Path(os.path.realpath(self.path))
         pattern = re.compile(re.escape(_temporary_prefix(path)) + r"[a-z0-9_]{8}\.tmp")
@@ -241,7 +241,7 @@ class EnvFile:
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a regular file. A pipe or a device, which might never answer, is a ValueError."""
+    """The bytes of a regular file. A pipe or a device, which might block forever, is a ValueError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         kind = os.fstat(descriptor).st_mode
@@ -258,8 +258,8 @@ def _replace(path: Path, content: bytes) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_temporary_prefix(path), suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            # Marks the writer as alive for clean-ups; released when the process ends.
-            with suppress(OSError):  # of file systems without locks
+            # Shows clean-ups that the writer is alive; released when the process ends.
+            with suppress(OSError):  # File systems without locks.
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX)
             file.write(content)
             file.flush()
@@ -307,7 +307,7 @@ def _keep_rights(path: Path, descriptor: int) -> None:
         try:
             os.fchown(descriptor, old.st_uid, old.st_gid)
         except PermissionError:
-            # Only root may give a file away; the group at least may often be kept.
+            # Only root may change the owner; changing only the group often works.
             _keep_group(descriptor, old.st_gid)
 
 

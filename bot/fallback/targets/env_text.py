@@ -1,4 +1,4 @@
-"""The text of an env file: the managed block between two markers, and values as every reader understands them. Pure."""
+"""The text of an env file: the managed block between two markers, with values that every reader understands. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ BEGIN = b"# >>> claude-cost: managed by the bot, do not edit >>>"
 END = b"# <<< claude-cost <<<"
 
 BOM = b"\xef\xbb\xbf"
-"""What editors on Windows put before the first line; it belongs to no line."""
+"""Byte order mark that Windows editors write before the first line; not part of any line."""
 
-# In an assignment a shell expands no pattern and no braces, so that these need no quotes: those stay in the value for
-# `docker run --env-file`. A tilde is expanded at the beginning and after a colon, a # begins a comment after a space.
+# A shell expands no patterns and no braces in an assignment, so these need no quotes, which `docker run --env-file`
+# would keep in the value. A tilde is expanded at the beginning and after a colon, a # begins a comment after a space.
 _PLAIN = re.compile(r"(?![#~])(?:[A-Za-z0-9_./:@,+%=\[\]{}*?!^#-]|(?<=[A-Za-z0-9_.-])~|[^\x00-\x7f])*")
 
 _UTF_16 = re.compile(
     rb"\xff\xfe(?:\0\0|(?:[\t\r\n -~]\0){2})|\0\0\xfe\xff|\xfe\xff(?:\0[\t\r\n -~]){2}"
     rb"|(?:[\t\r\n -~]\0){4}|(?:\0[\t\r\n -~]){4}"
 )
-"""How it, or UTF-32, writes the first ASCII characters, with or without its byte order mark."""
+"""First ASCII characters in UTF-16 or UTF-32, with or without byte order mark."""
 
 DOCKER = "docker run --env-file"
 DOTENV = "python-dotenv"
@@ -35,7 +35,7 @@ class EnvText:
     after: bytes
 
     def with_block(self, variables: Mapping[str, str]) -> bytes:
-        """The whole text with this block in the place of the old one, or at the end."""
+        """The whole text with this block in place of the old one, or at the end."""
         before = self.before
         if before and not before.endswith(b"\n") and not (b"\n" + before).endswith(b"\n" + BOM):
             before += b"\n"
@@ -43,7 +43,7 @@ class EnvText:
 
 
 def read_env_text(content: bytes) -> EnvText:
-    """Raises ValueError with a clause that says what to do where the block cannot be found for certain."""
+    """Parse. Raises ValueError with a clause and remedy if the block cannot be found reliably."""
     if _UTF_16.match(content):
         raise ValueError(tr_lazy("is written in UTF-16, which no reader of env files understands: save it as UTF-8"))
     lines = re.findall(rb"[^\n]*\n|[^\n]+", content)
@@ -69,7 +69,7 @@ def block_of(variables: Mapping[str, str]) -> bytes:
 
 
 def not_read_by(value: str) -> tuple[str, ...]:
-    """The readers that get another value than this, because shells need it in quotes."""
+    """Readers that would get another value than this, because shells need quotes."""
     if _PLAIN.fullmatch(value):
         return ()
     return (DOCKER, DOTENV) if re.search(r"[$`]", value) else (DOCKER,)
@@ -82,7 +82,7 @@ def sets(content: bytes, name: str) -> bool:
 
 
 def unfinished_line(before: bytes) -> tuple[int, str] | None:
-    """The line that makes a shell read the block as a part of it, and what it lacks; None where there is none."""
+    """The line that makes a shell read the block as part of it, and what it lacks; None if there is none."""
     text = before.removeprefix(BOM).decode("utf-8", "surrogateescape")
     if text and not text.endswith("\n"):
         text += "\n"
@@ -93,7 +93,7 @@ def unfinished_line(before: bytes) -> tuple[int, str] | None:
         step = 1
         if character == "\\" and quote != "'":
             joined = text[position + 1] == "\n"
-            # The marker that comes next is a comment still where a word may begin.
+            # The marker that follows is still a comment if a word may begin there.
             if joined and position + 2 == len(text) and not quote and not word_begins:
                 return line, tr_noop("ends with a backslash")
             line += joined

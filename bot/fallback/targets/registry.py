@@ -1,4 +1,4 @@
-"""The targets that settings name. A further one is a file beside `env_file.py`, and a line here."""
+"""The targets named in settings. A further one is a file beside `env_file.py`, and a line here."""
 
 import logging
 from pathlib import Path
@@ -11,12 +11,14 @@ log = logging.getLogger(__name__)
 
 
 def targets_from(fallback_file: Path) -> list[Target]:
-    """Every place to which the variables of a mode are written."""
+    """All places to which the variables of a mode are written."""
     return [EnvFile(fallback_file)]
 
 
 def tidy_targets(fallback_file: Path, now: float) -> None:
-    """Remove what killed writers have left beside the targets. `now`: seconds of the epoch, as file systems have it."""
+    """Remove what killed writers have left beside the targets. `now`: seconds since the epoch, as file systems have
+    it.
+    """
     removed = EnvFile(fallback_file).remove_leftovers(now)
     if removed:
         log.info("%s of killed writers removed beside %s", count(removed, "temporary file"), fallback_file)

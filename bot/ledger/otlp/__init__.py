@@ -1,1 +1,1 @@
-"""OTLP bodies (traces, metrics, logs) → events of the ledger. Nothing here opens a socket or a file."""
+"""Events of the ledger from OTLP bodies (traces, metrics, logs). Nothing here opens a socket or a file."""

@@ -1,13 +1,12 @@
-"""Attributes of a resource and a call → its model, counts and terms, and its feature, user, session and tags.
+"""Read attributes of a resource and a call: model, counts, terms, feature, user, session and tags.
 
-`gen_ai.usage.input_tokens` is the whole prompt by convention, and so is the prompt count of OpenInference (from 0.1.14
-on) and of OpenLLMetry (in every version that knows of caches); what went through a cache is taken off. An emitter that
-leaves cached tokens out is recognised by its own figures: its input is smaller than the cached part, or its total is
-the sum of all parts.
+`gen_ai.usage.input_tokens` is the whole prompt by convention, and so is the prompt count of OpenInference (from 0.1.14)
+and of OpenLLMetry (every version that knows caches); cached tokens are subtracted. An emitter that leaves cached tokens
+out is recognised by its own figures: its input is smaller than the cached part, or its total is the sum of all parts.
 
-A tag is an attribute of the resource that the team itself has set (`OTEL_RESOURCE_ATTRIBUTES=team=search`). What
-OpenTelemetry's conventions and detectors set is none, since it tells machines and processes apart: there would be a
-sum for each of them.
+A tag is an attribute of the resource that the team itself has set (`OTEL_RESOURCE_ATTRIBUTES=team=search`). Attributes
+set by OpenTelemetry's conventions and detectors are not tags, since they distinguish machines and processes: there
+would be a sum for each.
 """
 
 from collections.abc import Iterable
@@ -39,7 +38,7 @@ from bot.usage.logs.records import SYNTHETIC_MODEL, call_in
 
 
 class Passed(StrEnum):
-    """Why something that counts tokens is in no sum, although nothing is wrong with it."""
+    """Why something that counts tokens is not summed, although nothing is wrong with it."""
 
     NOT_CLAUDE = "not a Claude model"
     BILLED_ELSEWHERE = "Claude on a cloud platform, which bills it"
@@ -54,7 +53,7 @@ PLATFORMS = (
     *("aws", "amazon", "bedrock", "gcp", "google", "vertex", "azure", "az."),
     *("openrouter", "databricks", "snowflake"),
 )
-"""How the names of providers begin that bill Claude themselves."""
+"""Prefixes of providers that bill Claude themselves."""
 
 SDK_SCOPE = "com.anthropic.sdk."
 CLAUDE_CODE_SCOPE = "com.anthropic.claude_code"
@@ -66,7 +65,7 @@ SUMMING = frozenset(
         *("workflow", "task"),
     }
 )
-"""Operations and kinds of spans that are no call of a model, in lower case."""
+"""Operations and kinds of spans that are not calls of a model, in lower case."""
 
 
 def is_claude_code(source: Source) -> bool:
@@ -76,12 +75,12 @@ def is_claude_code(source: Source) -> bool:
 
 
 def is_sum(attributes: Attributes) -> bool:
-    """Whether a span is of an agent, a chain or a tool, and repeats what the calls in it have counted."""
+    """Whether a span is of an agent, a chain or a tool, which repeats the counts of its calls."""
     return (said(attributes, Meaning.OPERATION) or "").lower() in SUMMING
 
 
 def passed(source: Source, attributes: Attributes, model: str | None, card: KnowsModels) -> Passed | None:
-    """Why a call is none that Anthropic bills, or None where it is one."""
+    """Why Anthropic does not bill a call; None if it does."""
     provider = (said(attributes, Meaning.PROVIDER) or "").lower()
     if provider.startswith(PLATFORMS) or _is_platform_client(source.scope):
         return Passed.BILLED_ELSEWHERE
@@ -100,9 +99,9 @@ def passed(source: Source, attributes: Attributes, model: str | None, card: Know
 
 
 def call_of(source: Source, attributes: Attributes, model: str | None) -> Call | None:
-    """What a span or a record counts; None where it counts no tokens. Raises `UnusableError` for impossible counts.
+    """What a span or a record counts; None without tokens. Raises `UnusableError` for impossible counts.
 
-    The model is empty where none is named.
+    The model is empty if none is named.
     """
     if is_claude_code(source) and (counts := _claude_code_counts(attributes)) is not None:
         return Call(model or "", counts[0], _terms(attributes), unsplit=counts[1])
@@ -134,7 +133,7 @@ def call_of(source: Source, attributes: Attributes, model: str | None) -> Call |
 
 
 def uncached(input_tokens: int, cached: int, output: int, total: int | None) -> int:
-    """What of `input_tokens` went through no cache, whichever of the two conventions the emitter follows."""
+    """The part of `input_tokens` that is not cached, whichever of the two conventions the emitter follows."""
     if input_tokens < cached or (cached and total == input_tokens + cached + output):
         return input_tokens
     return input_tokens - cached
@@ -166,14 +165,14 @@ def _claude_code_counts(attributes: Attributes) -> tuple[TokenCounts, int] | Non
 
 
 def _compaction(attributes: Attributes, model: str) -> tuple[Part, ...]:
-    """What compacting took, which is billed besides the call's own counts."""
+    """Tokens of a compaction, billed on top of the call's own counts."""
     fresh = count(attributes, ALIASES[Meaning.COMPACTION_INPUT]) or 0
     output = count(attributes, ALIASES[Meaning.COMPACTION_OUTPUT]) or 0
     return (Part(model, TokenCounts(uncached_input_tokens=fresh, output_tokens=output)),) if fresh or output else ()
 
 
 def _recorded_response(source: Source, attributes: Attributes) -> Call | None:
-    """The whole response where OpenInference has recorded it: with its id, lifetimes of caches, tier and iterations."""
+    """The whole response, if OpenInference has recorded it: with its id, lifetimes of caches, tier and iterations."""
     if not source.scope.endswith("instrumentation.anthropic"):
         return None
     for name in ALIASES[Meaning.RESPONSE]:
@@ -218,7 +217,7 @@ OF_CONVENTIONS = frozenset(
         *("url", "user", "user_agent", "vcs", "webengine", "wsl", "zone", "anthropic", "claude_cost"),
     }
 )
-"""First words of names that OpenTelemetry, its detectors and the instrumentations set themselves."""
+"""First words of attribute names that OpenTelemetry, its detectors and the instrumentations set."""
 
 ALLOWED = {
     "deployment.environment.name": "environment",
@@ -227,12 +226,12 @@ ALLOWED = {
     "k8s.namespace.name": "k8s_namespace",
     "vcs.repository.name": "repository",
 }
-"""Of these, the ones that take few values, and what the tag is called."""
+"""Those with few values, and the name of their tag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """What is known of who made a call, and of how it ended."""
+    """Who made a call, and how it ended."""
 
     feature: str | None = None
     user_id: str | None = None
@@ -245,7 +244,7 @@ class Sender:
 
 
 def labels_of(source: Source, attributes: Attributes, outcome: Outcome = Outcome.OK) -> Sender:
-    """What a call says of itself, then what its resource says."""
+    """Labels of a call, completed by those of its resource."""
     resource = source.resource
 
     def either(meaning: Meaning) -> str | None:
@@ -264,7 +263,7 @@ def labels_of(source: Source, attributes: Attributes, outcome: Outcome = Outcome
 
 
 def _service(resource: Attributes) -> str | None:
-    """SDKs make up `unknown_service:python` where nobody has named the service."""
+    """The service name, ignoring `unknown_service:python`, which SDKs use by default."""
     name = text(resource, ("service.name",))
     return None if name is None or name.startswith("unknown_service") else name
 

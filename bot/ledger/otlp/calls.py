@@ -1,7 +1,7 @@
-"""Spans and log records of calls → what may become events: one candidate for each call that was reported.
+"""Candidates for events from spans and log records: one for each reported call.
 
-Spans with the same id the ledger counts once, also across requests, and keeps the largest of each count. Within one
-request the one that says most is kept instead.
+The ledger counts spans with the same id once, also across requests, and keeps the largest of each count. Within one
+request the most detailed one is kept instead.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from bot.usage.logs.moments import moment_in
 from bot.usage.logs.usage_block import Skipped, UnusableError
 
 LIMITED = ("ratelimit", "rate_limit", "rate limit", "error code: 429")
-"""What an error's type, its exception or its message says of a call that was over a rate limit; besides 429 itself."""
+"""Words of an error's type, exception or message for a call over a rate limit, apart from 429 itself."""
 
 REQUEST_EVENTS = ("api_request", "claude_code.api_request")
 ERROR_EVENTS = ("api_error", "claude_code.api_error")
@@ -32,10 +32,10 @@ INFERENCE_EVENT = "gen_ai.client.inference.operation.details"
 
 @dataclass
 class Counted:
-    """What became of the parts of a request that are no events.
+    """Counts of the parts of a request that are not events.
 
-    `refused`: by reason, what says of itself that it used Claude and cannot be counted. `passed`: what counts
-    elsewhere or is not billed by Anthropic.
+    `refused`: by reason, parts that used Claude by their own account and cannot be counted. `passed`: parts that count
+    elsewhere or are not billed by Anthropic.
     """
 
     refused: Counter[str] = field(default_factory=Counter)
@@ -44,7 +44,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One reported call. `id`: what proves a repeat; None where the report has no id of the response or the request.
+    """One reported call. `id`: identifies repeats; None if the report has no id of the response or the request.
 
     Times in nanoseconds. `place`: ids of trace, span and parent.
     """
@@ -61,7 +61,7 @@ class Candidate:
 
 
 def of_spans(spans: Iterable[Span], card: KnowsModels, counted: Counted) -> Iterator[Candidate]:
-    """The spans that report a call which Anthropic bills."""
+    """Spans of calls that Anthropic bills."""
     for span in spans:
         try:
             candidate = _of_span(span, card, counted)
@@ -73,7 +73,7 @@ def of_spans(spans: Iterable[Span], card: KnowsModels, counted: Counted) -> Iter
 
 
 def of_records(records: Iterable[LogRecord], card: KnowsModels, counted: Counted) -> Iterator[Candidate]:
-    """The log records that report a call: Claude Code's, and the inference events of GenAI instrumentations."""
+    """Log records of calls: Claude Code's, and the inference events of GenAI instrumentations."""
     for record in records:
         if record.name not in (*REQUEST_EVENTS, *ERROR_EVENTS, INFERENCE_EVENT):
             continue
@@ -87,12 +87,12 @@ def of_records(records: Iterable[LogRecord], card: KnowsModels, counted: Counted
 
 
 def time_of(candidate: Candidate, received_at: datetime) -> datetime:
-    """When a call ended; when it was reported where the report has no time."""
+    """When a call ended; when it was reported if the report has no time."""
     return moment(candidate.ended_ns or candidate.started_ns, received_at)
 
 
 def events_of(candidate: Candidate, received_at: datetime) -> list[Event]:
-    """A call as events: itself, and what was billed besides."""
+    """A call as events: itself, and its further billed parts."""
     labels = candidate.labels
     call = replace(candidate.call, feature=labels.feature, user=labels.user_id, session=labels.session)
     beside = RecordLabels(labels.tags, labels.workspace, labels.key, labels.outcome, labels.request_id)
@@ -129,7 +129,7 @@ def _of_record(record: LogRecord, card: KnowsModels, counted: Counted) -> Candid
 def _billed(
     source: Source, attributes: Attributes, outcome: Outcome, card: KnowsModels, counted: Counted
 ) -> Call | None:
-    """The call that attributes report, where Anthropic bills it; a failed call has no tokens."""
+    """The call that attributes report, if Anthropic bills it; a failed call has no tokens."""
     model = said(attributes, Meaning.MODEL)
     call = call_of(source, attributes, model)
     if call is None:
@@ -173,32 +173,32 @@ def _outcome(attributes: Attributes, failed: bool, more: Iterable[str]) -> Outco
 
 
 def _written_time(attributes: Attributes) -> int:
-    """Nanoseconds of the time that a record has among its attributes, 0 without one."""
+    """Time among a record's attributes, in nanoseconds; 0 without one."""
     at = moment_in(attributes.get("event.timestamp"))
     return 0 if at is None else int(at.timestamp() * 1_000_000) * 1000
 
 
 def _digest(source: Source, at_ns: int, attributes: Attributes) -> str:
-    """Names a report that has no id: the same report sent again has the same name."""
+    """Id for a report without one: the same report sent again has the same id."""
     whole = (sorted(source.resource.items()), source.scope, at_ns, sorted(attributes.items()))
     return hashlib.sha256(json.dumps(whole, default=str).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 DEEPEST = 64
-"""Generations of spans between a call and a span around it."""
+"""Most generations of spans between a call and a span around it."""
 
 MOST_OPEN = 64
-"""Calls with equal counts that run at once in one service, among which the second report of a call is looked for."""
+"""Most calls with equal counts that run at once in one service, among which second reports of a call are searched."""
 
 OFFICIAL = "com.anthropic."
-"""How the instrumentations of Anthropic itself are called."""
+"""Prefix of Anthropic's own instrumentations."""
 
 Parents = Mapping[tuple[str, str], str]
-"""The parent of a span, by the ids of its trace and itself."""
+"""Parent of a span, by the ids of its trace and itself."""
 
 
 def noting_parents(spans: Iterable[Span], parents: dict[tuple[str, str], str]) -> Iterator[Span]:
-    """The same spans; `parents` learns of each that has one."""
+    """Pass spans through and add each one's parent to `parents`."""
     for span in spans:
         if span.parent_id:
             parents[span.trace_id, span.span_id] = span.parent_id
@@ -206,7 +206,7 @@ def noting_parents(spans: Iterable[Span], parents: dict[tuple[str, str], str]) -
 
 
 def once(candidates: Sequence[Candidate], parents: Parents) -> list[Candidate]:
-    """The calls, each once."""
+    """The calls without duplicates."""
     return _without_second_reports(_without_wrappers(_best_of_each_id(candidates), parents))
 
 
@@ -258,8 +258,8 @@ def _nearest_around(
 def _without_second_reports(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Without reports of a call by a second instrumentation of the same process.
 
-    They have equal counts and overlap in time, and at most one of them has the id of the response. Each report takes
-    away one of each other instrumentation, so that calls in parallel stay as many as they are.
+    They have equal counts and overlap in time, and at most one of them has the id of the response. Each report removes
+    one of each other instrumentation, so that parallel calls keep their number.
     """
     alike: defaultdict[object, list[Candidate]] = defaultdict(list)
     resources: dict[int, object] = {}

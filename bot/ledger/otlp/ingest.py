@@ -1,4 +1,4 @@
-"""One OTLP request → events in the ledger, and what to answer."""
+"""Store the events of one OTLP request in the ledger, and decide the answer."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -33,11 +33,11 @@ from bot.pricing.model_names import KnowsModels
 from bot.usage.logs.usage_block import UnusableError
 
 SEEN_AGAIN_NS = 60_000_000_000
-"""A sender that goes on sending is noted again only after so long."""
+"""How long after a sender was last stored it is stored again."""
 
 
 class Taken(NamedTuple):
-    """What became of a request. `rejected`: spans, records or points that should have counted. `sentence`: why."""
+    """Result of a request. `rejected`: spans, records or points that should have counted. `sentence`: why."""
 
     accepted: int
     duplicates: int
@@ -58,7 +58,7 @@ class _Reported:
 class OtlpIngest:
     """Synchronous; asynchronous callers use a thread. `card`: which models are Claude's.
 
-    `stored_user`: what stands in the database for a user, whose id it may have to keep out.
+    `stored_user`: the stored form of a user id, perhaps a hash.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class OtlpIngest:
         self._one_at_a_time = Lock()
 
     def take(self, signal: Signal, body: bytes, received_at: datetime, *, is_json: bool) -> Taken:
-        """Store what a request reports, durable when this returns. Raises `UnreadableBodyError` or `BodyError`."""
+        """Store what a request reports, durable on return. Raises `UnreadableBodyError` or `BodyError`."""
         request = read_request(signal, body, is_json=is_json)
         counted = Counted()
         if signal == "metrics":
@@ -81,7 +81,7 @@ class OtlpIngest:
         return Taken(accepted, duplicates, counted.refused.total(), _sentence(signal, counted), +counted.passed)
 
     def prune(self, before: datetime) -> int:
-        """Forget senders that were not heard of since; returns how many."""
+        """Delete senders not seen since; returns how many."""
         return self._store.prune(before)
 
     def _take_calls(self, signal: Signal, request: Any, received_at: datetime, counted: Counted) -> tuple[int, int]:
@@ -106,7 +106,7 @@ class OtlpIngest:
             known = self._store.senders({sender for one in reported for sender in one.senders})
             counting = [one for one in reported if not _is_in_metrics(one, known)]
             counted.passed[Passed.IN_METRICS.value] += len(reported) - len(counting)
-            # Before the events: a metric that arrives after a crash in between must not count the same calls.
+            # Store before the events: a metric that arrives after a crash in between must not count the same calls.
             self._store.keep_senders(_periods_with(counting, known), received_at)
             events = [event for one in counting for event in events_of(one.candidate, received_at)]
             return self._append(events, received_at)
@@ -121,7 +121,7 @@ class OtlpIngest:
             grown, new = growths(named, states, counted)
             counting, events = self._counting(without_former(grown, points), received_at, counted)
             taken = self._append(events, received_at)
-            # After the events: until a state is kept, the same growth has the same id.
+            # Store after the events: until a state is stored, the same growth has the same id.
             self._store.keep_senders(counting, received_at)
             self._store.keep_series(new, received_at)
         return taken
@@ -157,7 +157,7 @@ class OtlpIngest:
 
 
 def _is_in_metrics(one: _Reported, known: Known) -> bool:
-    """A call that failed is in no metric of tokens."""
+    """A failed call is in no metric of tokens."""
     return any(one.candidate.call.counts) and is_counted_by_metrics(one.senders, one.at_ns, known)
 
 

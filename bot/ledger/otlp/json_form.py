@@ -1,7 +1,7 @@
 """The JSON form of OTLP: the shapes of the three requests, with the fields that the ledger reads.
 
-Unknown fields are passed over, null is a missing field, and 64-bit numbers may be text (proto3 JSON mapping).
-Source: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
+Unknown fields are ignored, null is a missing field, and 64-bit numbers may be text (proto3 JSON mapping). Source:
+https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from bot.ledger.otlp.model import UnreadableBodyError
 
 
 class AnyValue(Struct, rename="camel", gc=False):
-    """The value of an attribute. Lists and objects are passed over."""
+    """The value of an attribute. Lists and objects are ignored."""
 
     string_value: str | None = None
     int_value: int | None = None
@@ -29,7 +29,7 @@ class KeyValue(Struct, gc=False):
 
 
 class Resource(Struct):
-    """Who sends."""
+    """The sender."""
 
     attributes: list[KeyValue] | None = None
 
@@ -167,19 +167,19 @@ class ResourceMetrics(Struct, rename="camel"):
 
 
 class Traces(Struct, rename="camel"):
-    """What is posted to `/v1/traces`."""
+    """Body of `/v1/traces`."""
 
     resource_spans: list[ResourceSpans] | None = None
 
 
 class Logs(Struct, rename="camel"):
-    """What is posted to `/v1/logs`."""
+    """Body of `/v1/logs`."""
 
     resource_logs: list[ResourceLogs] | None = None
 
 
 class Metrics(Struct, rename="camel"):
-    """What is posted to `/v1/metrics`."""
+    """Body of `/v1/metrics`."""
 
     resource_metrics: list[ResourceMetrics] | None = None
 

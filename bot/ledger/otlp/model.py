@@ -1,4 +1,4 @@
-"""What OTLP bodies hold, as far as the ledger reads them: spans, log records, points of metrics."""
+"""The parts of OTLP bodies that the ledger reads: spans, log records, points of metrics."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -14,11 +14,11 @@ Attributes = Mapping[str, Value]
 
 
 class UnreadableBodyError(Exception):
-    """The body is no OTLP; the text is one sentence."""
+    """The body is not OTLP; the message is one sentence."""
 
 
 class Source(NamedTuple):
-    """Who sent something: the attributes of its resource, the instrumentation, and its version."""
+    """The sender: attributes of its resource, the instrumentation, and its version."""
 
     resource: Attributes
     scope: str
@@ -45,7 +45,7 @@ class Span(NamedTuple):
 
 
 class LogRecord(NamedTuple):
-    """A log record. `name`: what kind of event it is."""
+    """A log record. `name`: the kind of event."""
 
     source: Source
     name: str
@@ -56,14 +56,14 @@ class LogRecord(NamedTuple):
 
 
 class Temporality(Enum):
-    """What the value of a point is counted from: the point before, or the start of the series."""
+    """What the value of a point counts from: the point before, or the start of the series."""
 
     DELTA = 1
     CUMULATIVE = 2
 
 
 class Point(NamedTuple):
-    """One point of a sum, or of a histogram, whose `value` is then the sum of so many `values`."""
+    """A point of a sum, or of a histogram, whose `value` is the sum of `values` values."""
 
     source: Source
     metric: str
@@ -76,7 +76,7 @@ class Point(NamedTuple):
 
 
 def moment(nanoseconds: int, received_at: datetime) -> datetime:
-    """Aware UTC; `received_at` where the sender gave no time, or one that cannot be."""
+    """Aware UTC; `received_at` if the sender gave no time, or an impossible one."""
     try:
         at = EPOCH + timedelta(microseconds=nanoseconds // 1000)
     except OverflowError:
@@ -85,5 +85,5 @@ def moment(nanoseconds: int, received_at: datetime) -> datetime:
 
 
 def nanoseconds(at: datetime) -> int:
-    """Since 1970."""
+    """Nanoseconds since 1970."""
     return (at - EPOCH) // timedelta(microseconds=1) * 1000

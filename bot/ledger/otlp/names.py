@@ -1,6 +1,6 @@
-"""The names under which emitters write the same thing: one table, in order of preference, each name with its source.
+"""Names under which emitters report the same thing: one table, in order of preference, each name with its source.
 
-The first name that a span has is the one that counts, so a span that carries old and new names counts once.
+The first name that a span has counts, so a span with old and new names counts once.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ LONGEST_NAME = 200
 
 
 class Meaning(Enum):
-    """What an attribute says. `INPUT` is the whole prompt, cached tokens included; `UNCACHED` leaves them out."""
+    """Meaning of an attribute. `INPUT` is the whole prompt, cached tokens included; `UNCACHED` leaves them out."""
 
     INPUT = auto()
     UNCACHED = auto()
@@ -187,13 +187,13 @@ CLAUDE_CODE_COUNTS: Mapping[Meaning, Mapping[str, str]] = {
     Meaning.CACHE_WRITE: {"cache_creation_tokens": CODE},
     Meaning.OUTPUT: {"output_tokens": CODE},
 }
-"""In Claude Code's own spans and events, where input leaves out cached tokens as in the API's usage block."""
+"""Claude Code's own spans and events, whose input leaves out cached tokens as in the API's usage block."""
 
 CLAUDE_CODE_USERS = ("user.email", "user.account_uuid", "user.account_id", "user.id")
-"""A person before an installation, which is what `user.id` means there."""
+"""A person before an installation, which is what `user.id` means in Claude Code."""
 
 TAG_PREFIX = "claude_cost.tag."
-"""On a span or a record: a tag of this call alone."""
+"""Prefix of attributes of a span or record that are tags of this call alone."""
 
 ATTRIBUTE_TAGS = {
     "gen_ai.agent.name": "agent",
@@ -201,7 +201,7 @@ ATTRIBUTE_TAGS = {
     "skill.name": "skill",
     "query_source": "query_source",
 }
-"""Attributes that are tags because they take few values."""
+"""Attributes that are tags because they have few values."""
 
 _SINGLE = {"event.name", "event.sequence", "event.timestamp"}
 _READ = (
@@ -217,7 +217,7 @@ def is_read(name: str) -> bool:
 
 
 def text(attributes: Attributes, names: Iterable[str]) -> str | None:
-    """The first of these attributes that says something, in at most 200 characters; numbers are written out."""
+    """The first non-empty of these attributes, at most 200 characters; numbers become text."""
     for name in names:
         value = attributes.get(name)
         if value is None or isinstance(value, bool):
@@ -228,12 +228,12 @@ def text(attributes: Attributes, names: Iterable[str]) -> str | None:
 
 
 def said(attributes: Attributes, meaning: Meaning) -> str | None:
-    """What the attributes say about something."""
+    """Value of the attribute with this meaning."""
     return text(attributes, ALIASES[meaning])
 
 
 def count(attributes: Attributes, names: Iterable[str]) -> int | None:
-    """The first of these counts that is there. Raises `UnusableError` for one that is none."""
+    """The first present count. Raises `UnusableError` for one that is not a count."""
     for name in names:
         value = attributes.get(name)
         if value is not None:

@@ -31,7 +31,7 @@ def read_protobuf(signal: str, body: bytes) -> Any:
 
 
 def answer_protobuf(signal: str, rejected: int, sentence: str) -> bytes:
-    """The answer to a request that was taken, at least in part."""
+    """The answer to a request that was at least partly accepted."""
     answer: Any
     if signal == "traces":
         answer = ExportTraceServiceResponse()

@@ -1,7 +1,7 @@
-"""Requests of either form → spans, log records and points.
+"""Spans, log records and points from requests of either form.
 
-Both forms have the same names, so one walk reads both. Of spans and log records only the attributes that the ledger
-asks for are kept; of points all are, since they tell one series from another.
+Both forms have the same names, so one walk reads both. Spans and log records keep only the attributes that the ledger
+needs; points keep all, since they distinguish series.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,16 +17,16 @@ from bot.ledger.otlp.names import is_read
 Signal = Literal["traces", "logs", "metrics"]
 
 MOST_ATTRIBUTES = 256
-"""Of one resource or point; further ones are passed over."""
+"""Most attributes of a resource or point; further ones are ignored."""
 MOST_ITEMS = 20_000
-"""Resources, instrumentations, spans, log records, metrics or points in one request."""
+"""Most resources, instrumentations, spans, log records, metrics or points in one request."""
 MOST_PAIRS = 10_000
-"""Attributes of one span or record that are looked at."""
+"""Most attributes read of one span or record."""
 MOST_BRACES = 600_000
-"""Objects in a body of JSON: twice what 8 MB of real spans have."""
+"""Most objects in a JSON body: twice what 8 MB of real spans have."""
 LONGEST_KEY = 256
 LONGEST_VALUE = 1_000_000
-"""Characters of a text, such as a whole response; a longer one is passed over."""
+"""Longest text in characters, such as a whole response; longer ones are ignored."""
 LONGEST_ID = 64
 FAILED = {2, "2", "STATUS_CODE_ERROR"}
 TEMPORALITIES = {
@@ -51,12 +51,12 @@ def read_request(signal: Signal, body: bytes, *, is_json: bool) -> Any:
 
 
 def too_many() -> BodyError:
-    """What refuses a request with too many parts, of which each costs more than its bytes."""
+    """The error for a request with too many parts, each of which costs more than its bytes."""
     return BodyError(413, f"The request has more than {MOST_ITEMS:,} parts: send fewer at a time.")
 
 
 class _Room:
-    """For how many parts of one request there is room, whatever parts they are."""
+    """Remaining number of parts of one request, of any kind."""
 
     def __init__(self) -> None:
         self._left = MOST_ITEMS
@@ -169,7 +169,7 @@ def _all(pairs: Any) -> Attributes:
 
 
 def _value(value: Any) -> Value | None:
-    """A text, number or truth value; None for lists and objects, of which the ledger reads none."""
+    """A text, number or boolean; None for lists and objects."""
     if value is None:
         return None
     if hasattr(value, "WhichOneof"):
@@ -193,7 +193,7 @@ def _number(point: Any) -> float | None:
 
 
 def _finite(value: Any) -> float | None:
-    """JSON writes numbers that are none as text."""
+    """Parse a number; JSON writes NaN and infinity as text."""
     if isinstance(value, str):
         try:
             value = float(value[:LONGEST_ID])
@@ -201,7 +201,7 @@ def _finite(value: Any) -> float | None:
             return None
     if value is None or (isinstance(value, float) and not isfinite(value)):
         return None
-    # Whole numbers stay exact.
+    # Keep whole numbers exact.
     return value  # type: ignore[no-any-return]
 
 

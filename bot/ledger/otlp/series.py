@@ -1,15 +1,15 @@
-"""Points of token metrics → events, where metrics count and not spans. Pure; states are kept elsewhere.
+"""Events from points of token metrics, if metrics count and not spans. Pure; states are stored elsewhere.
 
-Spans and events say more, so they win: once a sender has sent one, its metrics are left out until it has sent none for
-a day. What metrics have counted before the first span arrived stays, and spans of that time are left out: whichever
-came first, nothing counts twice.
+Spans and events are more detailed, so they win: once a sender has sent one, its metrics are ignored until it has sent
+none for a day. What metrics counted before the first span stays, and spans of that time are ignored: whichever came
+first, nothing counts twice.
 
 A sender is a session, a user or a service: whatever the metrics distinguish. Spans and events count for all three.
 
-A series is what agrees in resource, instrumentation, metric, attributes and start time: a process that starts anew
-begins a new one, and two processes that call themselves the same do not disturb each other. What a series grows by is
-an event whose id names the state that it grew from: the same growth reported again is the same event, and a later
-report of it a larger state of that event.
+A series has one resource, instrumentation, metric, set of attributes and start time: a restarted process begins a new
+one, and two processes with the same name do not interfere. The growth of a series is an event whose id names the state
+that it grew from: the same growth reported again is the same event, and a later report of it a larger state of that
+event.
 """
 
 import hashlib
@@ -35,20 +35,20 @@ DAY_NS = 86_400_000_000_000
 
 
 class Way(Enum):
-    """In which way a sender reports calls."""
+    """How a sender reports calls."""
 
     CALLS = "calls"
     METRICS = "metrics"
 
 
 class Period(NamedTuple):
-    """From when to when a sender has reported in one way, without a gap of a day. Nanoseconds since 1970."""
+    """Time in which a sender has reported in one way, without a gap of a day. Nanoseconds since 1970."""
 
     first_ns: int
     last_ns: int
 
     def with_time(self, first_ns: int, last_ns: int) -> "Period":
-        """The period with a further report; one after a gap begins a new one, one long before changes nothing."""
+        """The period with a further report; one after a gap begins a new period, one long before changes nothing."""
         if first_ns > self.last_ns + DAY_NS:
             return Period(first_ns, last_ns)
         if last_ns < self.first_ns - DAY_NS:
@@ -57,14 +57,14 @@ class Period(NamedTuple):
 
 
 StoredUser = Callable[[str], str]
-"""What stands in the database for a user."""
+"""The stored form of a user id."""
 
 Known = Mapping[tuple[str, Way], Period]
-"""By the digest of a sender and the way."""
+"""Periods by digest of a sender and way of reporting."""
 
 
 def senders_of_call(source: Source, attributes: Attributes, stored_user: StoredUser) -> tuple[str, ...]:
-    """Digests of the service, the users and the session that a span or an event belongs to."""
+    """Digests of the service, the users and the session of a span or an event."""
     service = _service(source)
     session = _either(source, attributes, ALIASES[Meaning.SESSION])
     users = {_either(source, attributes, (name,)) for name in _user_names(source)} - {None}
@@ -92,7 +92,7 @@ def is_counted_by_metrics(senders: Iterable[str], at_ns: int, known: Known) -> b
 
 
 def is_counted_by_calls(sender: str, until_ns: int, known: Known) -> bool:
-    """Whether spans or events of a sender count what its metrics say of the time until `until_ns`."""
+    """Whether spans or events of a sender already count what its metrics report until `until_ns`."""
     period = known.get((sender, Way.CALLS))
     return period is not None and period.first_ns <= until_ns <= period.last_ns + DAY_NS
 
@@ -150,12 +150,12 @@ METRICS = frozenset({*BY_NAME, *TYPES})
 
 HOUR_NS = 3_600_000_000_000
 EXPORT_NS = 60_000_000_000
-"""The usual time between two exports, for points that do not say since when they count."""
+"""Usual time between two exports, for points without a start time."""
 LATEST_NS = 2**63 - 1
 
 
 class SeriesState(NamedTuple):
-    """The last point of a cumulative series: time in nanoseconds, value, and of how many values that is the sum."""
+    """Last point of a cumulative series: time in nanoseconds, value, and the number of values in it."""
 
     at_ns: int
     value: int
@@ -164,7 +164,7 @@ class SeriesState(NamedTuple):
 
 @dataclass
 class Growth:
-    """What the series of one caller and model have grown by within an hour. Times in nanoseconds."""
+    """Growth of the series of one caller and model within an hour. Times in nanoseconds."""
 
     source: Source
     attributes: Attributes
@@ -177,12 +177,12 @@ class Growth:
 
     @property
     def id(self) -> str:
-        """The same for the same growth, however often it is reported."""
+        """Id of the growth, the same however often it is reported."""
         return "otlp-" + hashlib.sha256("\n".join(sorted(self.marks.values())).encode()).hexdigest()
 
     @property
     def counts(self) -> TokenCounts:
-        """Tokens by the API's names. A metric says nothing of the lifetime of caches."""
+        """Tokens by the API's names. Metrics do not tell lifetimes of caches."""
         read, written, output = self.tokens["cache_read"], self.tokens["cache_write"], self.tokens["output"]
         fresh = self.tokens["input"]
         if self.family != CLAUDE_CODE_METRIC:
@@ -191,7 +191,7 @@ class Growth:
 
 
 def digest_of(point: Point) -> str:
-    """Names the series of a point."""
+    """Digest of the series of a point."""
     whole_name = (
         sorted(point.source.resource.items()),
         point.source.scope,
@@ -203,7 +203,7 @@ def digest_of(point: Point) -> str:
 
 
 def kind_of_tokens(point: Point) -> str | None:
-    """Input, output, cache_read or cache_write; None for tokens that are part of others, such as reasoning."""
+    """input, output, cache_read or cache_write; None for tokens that are part of others, such as reasoning."""
     named = BY_NAME.get(point.metric)
     if named is not None:
         return named
@@ -214,7 +214,9 @@ def kind_of_tokens(point: Point) -> str | None:
 def growths(
     points: Iterable[tuple[str, Point]], states: Mapping[str, SeriesState], counted: Counted
 ) -> tuple[list[Growth], dict[str, SeriesState]]:
-    """What points with the digests of their series add to what is known, and the new states of cumulative series."""
+    """Growths of points (with the digests of their series) over the known states, and the new states of cumulative
+    series.
+    """
     new = dict(states)
     found: dict[object, Growth] = {}
     seen: set[str] = set()
@@ -241,20 +243,20 @@ def growths(
 
 
 def without_former(growths_found: list[Growth], points: Iterable[Point]) -> list[Growth]:
-    """Without the former metric where a service sends the newer ones too: both count the same calls."""
+    """Without the old metric if a service sends the newer ones too: both count the same calls."""
     newer = {_sender(point.source) for point in points if point.metric in BY_NAME}
     return [one for one in growths_found if one.family != FORMER_METRIC or _sender(one.source) not in newer]
 
 
 def reason_to_pass(growth: Growth, card: KnowsModels) -> Passed | None:
-    """Why a growth is none that Anthropic bills."""
+    """Why Anthropic does not bill a growth; None if it does."""
     if is_sum(growth.attributes):
         return Passed.SUM_OF_CALLS
     return passed(growth.source, growth.attributes, said(growth.attributes, Meaning.MODEL), card)
 
 
 def event_of(growth: Growth, received_at: datetime) -> Event:
-    """The event. Raises `UnusableError` where no model is named."""
+    """The event of a growth. Raises `UnusableError` if no model is named."""
     model = said(growth.attributes, Meaning.MODEL)
     if model is None:
         raise UnusableError(Skipped.NO_MODEL)
@@ -282,7 +284,7 @@ def event_of(growth: Growth, received_at: datetime) -> Event:
 def _grown(
     digest: str, point: Point, states: dict[str, SeriesState], seen: set[str]
 ) -> tuple[int, int, int, str] | None:
-    """Tokens, number of values, since when, and the name of the state that the point grew from; None for a repeat."""
+    """Tokens, number of values, start, and the name of the state that the point grew from; None for a repeat."""
     if not 0 <= point.at_ns <= LATEST_NS or not 0 <= point.started_ns <= LATEST_NS:
         raise UnusableError(Skipped.NOT_WHOLE)
     begun = point.started_ns or max(0, point.at_ns - EXPORT_NS)
@@ -303,7 +305,7 @@ def _grown(
     if last is None:
         before = SeriesState(0, 0, 0)
     elif total < last.value:
-        # The sender began anew and kept its start time.
+        # The sender restarted and kept its start time.
         before = SeriesState(last.at_ns, 0, 0)
     else:
         before = last

@@ -1,4 +1,4 @@
-"""The tables of what is known of senders of OTLP: the last points of series, and who reports in which way."""
+"""Stores what is known of OTLP senders: the last points of series, and who reports in which way."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -21,7 +21,7 @@ class OtlpStore:
         self._engine = engine
 
     def series(self, digests: Collection[str]) -> dict[str, SeriesState]:
-        """The states of those of these series that are known."""
+        """The known states of these series."""
         table = ledger_series.c
         found: dict[str, SeriesState] = {}
         with self._engine.connect() as connection:
@@ -31,7 +31,7 @@ class OtlpStore:
         return found
 
     def keep_series(self, states: Mapping[str, SeriesState], now: datetime) -> None:
-        """Keep new states; an older one than is known changes nothing."""
+        """Store new states; a state older than the known one changes nothing."""
         rows = [{"digest": one, **states[one]._asdict(), "seen_at": now} for one in sorted(states)]
         if not rows:
             return
@@ -45,7 +45,7 @@ class OtlpStore:
             connection.execute(statement, rows)
 
     def senders(self, digests: Collection[str]) -> Known:
-        """What is known of these senders."""
+        """Known periods of these senders."""
         table = ledger_senders.c
         found: dict[tuple[str, Way], Period] = {}
         with self._engine.connect() as connection:
@@ -55,7 +55,7 @@ class OtlpStore:
         return found
 
     def keep_senders(self, periods: Known, now: datetime) -> None:
-        """Keep periods of senders."""
+        """Store periods of senders."""
         rows = [
             {"digest": digest, "kind": way.value, **period._asdict(), "seen_at": now}
             for (digest, way), period in sorted(periods.items(), key=lambda item: (item[0][0], item[0][1].value))
@@ -71,7 +71,7 @@ class OtlpStore:
             connection.execute(statement, rows)
 
     def prune(self, before: datetime) -> int:
-        """Forget series and senders that were not heard of since; returns how many."""
+        """Delete series and senders not seen since; returns how many."""
         gone = 0
         with self._engine.begin() as connection:
             for table in (ledger_series, ledger_senders):

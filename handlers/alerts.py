@@ -1,4 +1,4 @@
-"""Acknowledging and snoozing an alert, which anybody in the channel may; `/claude-cost alerts` and `test-alert`."""
+"""Acknowledge and snooze alerts, open to anybody in the channel; `/claude-cost alerts` and `test-alert`."""
 
 import re
 from datetime import timedelta
@@ -73,7 +73,7 @@ def _not_open(handled: Handled) -> str:
 
 
 async def alerts_command(services: Services, request: Request) -> Message:
-    """`alerts`: what is open, each with the link to its message, and what the buttons there do."""
+    """`alerts`: the open alerts, each with the link to its message, and what the buttons there do."""
     return await services.threads.commands(_open, services)
 
 
@@ -85,7 +85,7 @@ def _open(services: Services) -> Message:
 
 
 async def test_alert_command(services: Services, request: Request) -> Message:
-    """`test-alert`: a message that goes the way of every alert, where the user may; otherwise why not."""
+    """`test-alert`: send a message along the way of every alert, if the user may; otherwise say why not."""
     permission = await services.admins.may_switch(request.person, tr_noop("send a test alert"))
     if permission.refusal is not None:
         return refused(services, request.person, permission, TEST_ALERT, "", command_ask(TEST_ALERT))

@@ -1,4 +1,4 @@
-"""`/claude-cost budget`: every budget, and setting, raising or removing one, with the history of what was changed.
+"""`/claude-cost budget`: list, set, raise or remove budgets, and their history of changes.
 
 Nothing is set or removed before a click confirms it.
 """
@@ -56,7 +56,7 @@ from handlers.render.status import share_of_limit
 from handlers.requests import Click, Request, dated, on_click
 
 ASKED_BACK = 30 * DAY
-"""Who spent nothing for so long is not known to a budget."""
+"""A scope without spend for this long is unknown to budgets."""
 
 ACTIONS = ("list", "set", "try", "suggest", "raise", "remove", "history")
 USE = tr_noop(
@@ -64,7 +64,7 @@ USE = tr_noop(
     "`budget raise NAME to=USD until=2d`, `budget remove NAME` or `budget history`"
 )
 NO_CHANGE = 0
-"""An id that no change has, for a made-up button."""
+"""Id of no change, for a forged button."""
 
 
 async def budget_command(services: Services, request: Request) -> Message:
@@ -86,7 +86,7 @@ async def budget_command(services: Services, request: Request) -> Message:
         return Message([*said(sentence(str(error))).parts, *ways])
     if action == "list" or not any(block["type"] == "actions" for block in message.blocks):
         return message
-    # Whoever may not change it reads so before the preview, which then has no button.
+    # Somebody without permission reads the refusal before the preview, which then has no button.
     permission = await services.admins.may_switch(request.person, tr_noop("change budgets"))
     if permission.refusal is None:
         return message
@@ -101,13 +101,13 @@ def _form(services: Services) -> Message:
 
 
 def _raises(services: Services) -> Message:
-    """A button for every budget that can be raised, the nearest to its limit first."""
+    """A button for every budget that can be raised, nearest to its limit first."""
     sums = sorted(services.review.spending(services.clock()).sums(), key=share_of_limit, reverse=True)
     return raise_choices(sums)
 
 
 def _ways_on(services: Services, action: str, rest: str) -> list[Part]:
-    """The button of the form behind a name alone; what is wrong with typed values, the sentence says."""
+    """The button of the form if only a name was typed; otherwise the sentence explains what is wrong."""
     if "=" in rest:
         return []
     name = cleaned(first_word(rest)[0])
@@ -118,8 +118,7 @@ def _ways_on(services: Services, action: str, rest: str) -> list[Part]:
 
 
 async def _asked_of_anthropic(services: Services, words: str) -> AttributedNames | None:
-    """To whom Anthropic has attributed spend lately, where the words name a product, group, agent or actor that is not
-    stored."""
+    """Recipients of Anthropic's recent attribution, if the words name an unknown product, group, agent or actor."""
     name, values = split_budget_words(words)
     scope = budget_of(name, values, services.budgets.find(name)).scope
     if scope.kind not in ATTRIBUTED:
@@ -177,7 +176,7 @@ async def _confirmed(services: Services, click: Click) -> Message:
         change = _removed if removes else _set
         text = await services.threads.commands(change, services, click.person.id, click.value)
     except BudgetWordsError as error:
-        # The button is of another version, or made up.
+        # The button is of another version, or forged.
         text = sentence(tr("Nothing was changed: {why}", why=error))
     return await dated(services, said(text))
 
@@ -317,7 +316,7 @@ def _standing(services: Services, budget: Budget) -> Standing:
 
 
 def _doubts(services: Services, budget: Budget) -> list[str]:
-    """What is not known of a budget that could be set."""
+    """Warnings about a budget that could be set."""
     doubts = []
     snapshot = (services.attributed if budget.scope.kind in ATTRIBUTED else services.snapshots).current()
     as_of = snapshot.as_of

@@ -1,4 +1,4 @@
-"""The form behind `budget set`: opened without words, it leads to the same preview as typed words."""
+"""The form behind `budget set`: opened if no words are typed, it leads to the same preview as typed words."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +40,7 @@ from handlers.requests import (
 
 
 async def may_fill_in(services: Services, words: str) -> bool:
-    """Whether what stands after `budget set` is nothing, or the name of a budget that there is not yet."""
+    """Whether the words after `budget set` are empty, or the name of a new budget."""
     name = cleaned(words)
     if NAME_RULE.fullmatch(name) is None:
         return not name
@@ -49,7 +49,7 @@ async def may_fill_in(services: Services, words: str) -> bool:
 
 
 async def open_budget_form(services: Services, body: Mapping[str, Any], client: AsyncWebClient, name: str = "") -> None:
-    """Open the form; where the names take long to read, it offers the organization alone."""
+    """Open the form; if reading the names takes long, it only offers the organization."""
     known = await in_time(services.threads.commands(_known, services))
     channel = str(body.get("channel_id") or as_object(body.get("channel")).get("id") or "")
     form = budget_form(
@@ -71,7 +71,7 @@ def _known(services: Services) -> Known:
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
-    """Listen to the submitted form. Rights are checked with the preview, and again at its button."""
+    """Listen to the submitted form. Permissions are checked with the preview, and again at its button."""
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
         filled = filled_budget(body["view"]["state"])

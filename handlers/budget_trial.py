@@ -18,14 +18,14 @@ from handlers.render.budget_trial import Proposed, no_history, suggestions_messa
 from handlers.render.parts import said
 
 _SCOPE = re.compile(rf"(?<!\S)(?=organization(?:\s|$)|(?:{'|'.join(kind for kind in ScopeKind)}):)")
-"""A scope that lacks its `scope=`."""
+"""A scope without `scope=`."""
 
 LONGEST_NAME = 60
 MOST_OF_A_NAME = 999
 
 
 def try_answer(services: Services, words: str, hidden: str | None) -> Message:
-    """`budget try NAME [KEY=VALUE…]`: a budget in force, as it is or changed, or one that is not there yet.
+    """`budget try NAME [KEY=VALUE…]`: a budget in force, as it is or changed, or a new one.
 
     Raises `BudgetWordsError`.
     """
@@ -84,7 +84,7 @@ def _snapshot(services: Services, scope: Scope) -> Snapshot:
 
 
 def _resolved(services: Services, scope: Scope, hidden: str | None) -> Scope | Message:
-    """The scope with the id that usage is stored under, or why nothing of it can be said.
+    """The scope with the id that usage is stored under, or why nothing can be said of it.
 
     `hidden`: why this person may not see what single users spend.
     """
@@ -107,7 +107,7 @@ def _button(services: Services, budget: Budget) -> Block:
 
 
 def _budget(services: Services, scope: Scope, zone: ZoneInfo, suggestion: Suggestion) -> Budget:
-    """The budget of chat with this scope and period as it would be, or else a new one."""
+    """The chat budget with this scope and period, changed by the suggestion, or else a new one."""
     kept = [one.budget for one in services.budgets.kept() if services.budgets.configured(one.budget.name) is None]
     same = next((each for each in kept if each.scope == scope and each.period is suggestion.period), None)
     soft, hard = suggestion.soft_usd, suggestion.hard_usd

@@ -1,4 +1,4 @@
-"""`/claude-cost`: one table of subcommands, from which parsing, help and the table of docs/commands.md come."""
+"""`/claude-cost`: one table of subcommands, the source of parsing, help and the table of docs/commands.md."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -41,18 +41,18 @@ OWN_NAMES = ("claude-cost", "claudecost")
 SPELLINGS = {"testalert": TEST_ALERT, "test-alerts": TEST_ALERT}
 TEST = "test"
 NEARLY = 0.8
-"""How similar to a command a single word is that is a slip rather than a question."""
+"""Similarity to a command from which a single word counts as a typo rather than a question."""
 WORDS_LIMIT = 400
-"""Characters of a command that is shown."""
+"""Longest shown command, in characters."""
 ASKS_FOR_HELP = ("help", "h", "")
-"""After a command, without their dashes and question marks."""
+"""Requests for help after a command, without dashes and question marks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subcommand:
-    """A row of the table. `usage` is what follows the name, `meaning` one clause, `examples` what help adds.
+    """A row of the table. `usage`: what follows the name. `meaning`: one clause. `examples`: added by help.
 
-    `says_age`: whether the answer itself says how old its data or prices are, or has none; the others get a line.
+    `says_age`: the answer itself says how old its data or prices are, or has none; other answers get a line.
     """
 
     name: str
@@ -208,9 +208,9 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
 
 
 async def answer(services: Services, person: Person, text: str, channel: str = "") -> Message:
-    """The answer to `/claude-cost TEXT`, in whatever way a phone or Slack has changed what was typed.
+    """The answer to `/claude-cost TEXT`, tolerant of what a phone or Slack changed in the text.
 
-    `channel`: the id of the channel where it was typed.
+    `channel`: id of the channel where it was typed.
     """
     name, typed = split_command(text)
     row = _row(name or "help")
@@ -248,7 +248,9 @@ async def answer_question(services: Services, person: Person, words: str, asked:
 
 
 def _meant(name: str, text: str) -> str | None:
-    """The command that a sentence asks for; None for a single word that is nearly a command, or that says nothing."""
+    """The command that a sentence asks for; None for a single word that is nearly a command, and for other
+    sentences.
+    """
     alone = not first_word(first_word(text)[1])[0]
     if alone and nearest(name, [row.name for row in SUBCOMMANDS], NEARLY):
         return None
@@ -256,9 +258,9 @@ def _meant(name: str, text: str) -> str | None:
 
 
 def split_command(text: str) -> tuple[str, str]:
-    """The subcommand, or the word that is none, and what follows it, as typed.
+    """The subcommand, or an unknown word, and what follows it, as typed.
 
-    `/claude-cost` before it is ignored, and `test - alert` is `test-alert`.
+    A leading `/claude-cost` is ignored, and `test - alert` is `test-alert`.
     """
     first, rest = first_word(text)
     while first.lower() in OWN_NAMES:

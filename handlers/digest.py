@@ -1,4 +1,4 @@
-"""`/claude-cost digest`: the digest of any days, for whoever asks; the scheduled ones come by themselves."""
+"""`/claude-cost digest`: a digest of any days on request; scheduled digests are posted automatically."""
 
 from bot.budgets.budget import PeriodKind
 from bot.budgets.report_words import PERIODS, ReportWords, ReportWordsError, report_words
@@ -21,11 +21,11 @@ KINDS = {
     "this month": PeriodKind.MONTH,
     "last month": PeriodKind.MONTH,
 }
-"""By what a report calls its period."""
+"""Kind of period by its name in reports."""
 
 
 async def digest_command(services: Services, request: Request) -> Message:
-    """`digest [today | yesterday | week | month | last week | last month]`: today when left out; its settings too."""
+    """`digest [today | yesterday | week | month | last week | last month]`: today by default; also its settings."""
     settings = settings_action(request.typed)
     if settings is not None:
         return await settings_command(services, request, *settings)

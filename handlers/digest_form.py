@@ -51,7 +51,7 @@ ERROR_LIMIT = 300
 async def open_digest_form(
     services: Services, body: Mapping[str, Any], client: AsyncWebClient, value: str = NEW
 ) -> None:
-    """Open the form. `value`: the key of the digest that it changes, or `NEW`."""
+    """Open the form. `value`: key of the digest to change, or `NEW`."""
     person, book = person_of(body), services.digest_book
     reading = services.threads.commands(_known, services)
     known = await in_time(asyncio.gather(abouts(services, person), reading))
@@ -80,21 +80,21 @@ async def open_digest_form(
 
 
 def _known(services: Services) -> tuple[Sequence[Scheduled], ZoneInfo]:
-    """The digests in force, and the zone in which most people here are likely to be."""
+    """The digests in force, and the most likely zone of people here."""
     found = services.digest_book.in_force()
     zones = [each.rule.zone for each in found] or [each.zone for each in services.budgets.in_force()]
     return found, zones[-1] if zones else UTC_ZONE
 
 
 def _free(services: Services, start: DigestRule) -> DigestRule:
-    """As often as the TOML file does not do already."""
+    """`start` with a frequency that the TOML file does not already use."""
     book = services.digest_book
     choices = (replace(start, every=every) for every in (start.every, PeriodKind.DAY, PeriodKind.MONTH))
     return next((each for each in choices if not book.is_configured(each)), start)
 
 
 def _channel_of(body: Mapping[str, Any]) -> str | None:
-    """Where the form was opened; None outside of a channel."""
+    """Channel in which the form was opened; None outside of a channel."""
     channel = str(body.get("channel_id") or as_object(body.get("channel")).get("id") or "")
     return channel if channel.startswith(("C", "G")) else None
 
@@ -117,13 +117,13 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
     async def on_submit(ack: AsyncAck, body: dict[str, Any], client: AsyncWebClient) -> None:
         async with answering(services, in_flight, body):
-            # Slack waits three seconds here: the database is asked afterwards.
+            # Slack waits three seconds here, so query the database afterwards.
             filled = filled_digest(filled_fields(body["view"]["state"]))
             carry = carried(body["view"])
             mistakes = dict(filled.mistakes)
             named = None
             try:
-                # Budgets were offered by name; what is not in force any more is found out below.
+                # Budgets were offered by name; one that is no longer in force is noticed below.
                 name = filled.about.removeprefix("budget:")
                 named = about(filled.rule, filled.about, [name], services.budgets.teams)
             except DigestWordsError as error:

@@ -1,6 +1,6 @@
-"""Setting digests from chat: typed, or by the form that a button or `digest settings` opens.
+"""Set digests from chat: typed, or by the form that a button or `digest settings` opens.
 
-Admins may set any, owners those of their teams and budgets. Rights are checked at each change.
+Admins may set any, owners those of their teams and budgets. Permissions are checked at each change.
 """
 
 import asyncio
@@ -49,11 +49,11 @@ OFF = ("off", "stop", "remove", "停止")
 SET_DIGESTS = tr_noop("set digests")
 ERROR_LIMIT = 300
 NO_CHANGE = 0
-"""An id that no change has, for a made-up button."""
+"""Id of no change, for a forged button."""
 
 
 def settings_action(typed: str) -> tuple[str, str] | None:
-    """What is to be done with the settings, and the words after it; None where the words are about something else."""
+    """The action on settings, and the words after it; None if the words are about something else."""
     word, rest = first_word(typed)
     for action, names in (("settings", SETTINGS), ("list", LIST), ("on", ON), ("off", OFF)):
         if word.lower() in names:
@@ -68,7 +68,7 @@ def asks_for_form(typed: str) -> bool:
 
 
 async def settings_command(services: Services, request: Request, action: str, rest: str) -> Message:
-    """`digest [settings | list | on … | off …]`. Where no form can open, `settings` lists them."""
+    """`digest [settings | list | on … | off …]`. If no form can open, `settings` lists them."""
     try:
         if action == "on":
             return await _on(services, request, digest_wish(rest))
@@ -98,7 +98,7 @@ async def _on(services: Services, request: Request, wish: Wish) -> Message:
 
 
 def _asked(services: Services, wish: Wish, channel: str) -> DigestRule:
-    """How often is left out where the channel has one digest about the same: that one is meant.
+    """The rule that was typed. Without a frequency, the channel's only digest on the same subject is meant.
 
     Raises `DigestWordsError`.
     """
@@ -113,7 +113,7 @@ def _asked(services: Services, wish: Wish, channel: str) -> DigestRule:
 
 
 def _about(services: Services, rule: DigestRule, typed: str) -> DigestRule:
-    """Raises `DigestWordsError`."""
+    """The rule with the typed subject. Raises `DigestWordsError`."""
     names = [budget.name for budget in services.budgets.in_force()]
     return about(rule, typed, names, services.budgets.teams)
 
@@ -152,7 +152,7 @@ async def _off(services: Services, request: Request, wish: Wish) -> Message:
 
 
 async def wanted(services: Services, person: Person, rule: DigestRule, instead_of: str = "") -> Message:
-    """Set a digest, where this person may; what it takes the place of is theirs to change too."""
+    """Set a digest if this person may, and may also change the one that it replaces."""
     book = services.digest_book
     before = await services.threads.commands(book.find, instead_of) if instead_of else None
     for each in (rule, *([] if before is None else [before.rule])):
@@ -173,7 +173,7 @@ async def wanted(services: Services, person: Person, rule: DigestRule, instead_o
 
 
 async def _refusal(services: Services, person: Person, rule: DigestRule) -> str | None:
-    """Why this person may not set such a digest; None where they may. A refusal is in the audit trail."""
+    """Why this person may not set such a digest; None if allowed. Refusals go to the audit trail."""
     permission = await may_set(services, person, rule)
     if permission.refusal is None:
         return None
@@ -208,7 +208,7 @@ def _owners(services: Services, rule: DigestRule) -> tuple[str, ...]:
 
 
 async def _hides(services: Services, person: Person, rule: DigestRule) -> str | None:
-    """Why a channel may not read it: it would say what a single user spends."""
+    """Why a channel may not see it: it would show what a single user spends."""
     scope = rule.scope
     if rule.budget is not None:
         budget = await services.threads.commands(services.budgets.effective, rule.budget)
@@ -222,7 +222,7 @@ async def _hides(services: Services, person: Person, rule: DigestRule) -> str | 
 
 
 def _counts_nothing(services: Services, rule: DigestRule) -> str | None:
-    """Why there is nothing that it could be about; None where there is, or where that is not known yet."""
+    """Why its subject matches nothing; None if it matches or that is not known yet."""
     if rule.budget is not None and services.budgets.effective(rule.budget) is None:
         return tr("There is no budget {budget} any more.", budget=shown(rule.budget))
     try:
@@ -234,7 +234,7 @@ def _counts_nothing(services: Services, rule: DigestRule) -> str | None:
 
 
 async def _is_outside(services: Services, channel: str | None) -> bool:
-    """Whether the bot is not in the channel, as far as Slack says so."""
+    """Whether the bot is not in the channel, as far as Slack tells."""
     if channel is None:
         return False
     try:
@@ -245,7 +245,7 @@ async def _is_outside(services: Services, channel: str | None) -> bool:
 
 
 async def abouts(services: Services, person: Person) -> Abouts:
-    """What this person may set digests about."""
+    """The subjects of digests that this person may set."""
     admins = services.admins
     budgets = await services.threads.commands(services.budgets.in_force)
     teams = services.budgets.teams

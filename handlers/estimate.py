@@ -1,4 +1,4 @@
-"""`/claude-cost estimate`: typed words, the form, what was kept, and sharing a result with the channel."""
+"""`/claude-cost estimate`: typed words, the form, saved estimates, and sharing a result with the channel."""
 
 import asyncio
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ from handlers.requests import (
 )
 
 FORM_SHORTCUT, PROMPT_SHORTCUT = "estimate_workload", "estimate_prompt"
-"""Of the whole app, and of a message; the manifest names them."""
+"""Global shortcut and message shortcut, as named in the manifest."""
 
 
 async def estimate_command(services: Services, request: Request) -> Message:
@@ -109,9 +109,9 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 async def open_form(services: Services, body: Mapping[str, Any], client: AsyncWebClient, prompt: str = "") -> None:
     """Open the form for a command, a click or a shortcut, filled in with the person's last estimate.
 
-    `prompt`: the text of a message, which is counted instead of the input tokens.
+    `prompt`: text of a message to count instead of the input tokens.
     """
-    # Without it the form is empty.
+    # If this fails, the form is empty.
     last = await in_time(services.threads.commands(_last, services, person_of(body).id))
     if prompt and last is not None:
         last = last._replace(input_tokens=0, cached_tokens=0, text=None)
@@ -122,7 +122,7 @@ async def open_form(services: Services, body: Mapping[str, Any], client: AsyncWe
         text = tr("The form could not be opened. Type the workload, as in {example}.", example=f"`estimate {EXAMPLE}`")
         await reply(services, body, _priced(services, text))
         return
-    # Known by the time the form is filled in.
+    # Start now; it is done when the form is filled in.
     await services.rate_limits.measured()
 
 
@@ -145,7 +145,7 @@ async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], cl
     if prompt is None or not services.counter.counts:
         if prompt is not None:
             workload = _sized(workload, prompt)
-        # Slack waits three seconds here, so neither the database nor anybody else is asked before.
+        # Slack waits three seconds here, so ask neither the database nor another service before.
         result = estimate(workload, services.card, _today(services), services.rate_limits.known)
         known = Besides(display_lines(result.monthly_usd, services.display))
         await ack(response_action="update", view=result_view(result, known, words_of(workload), carried))
@@ -156,7 +156,7 @@ async def _submitted(services: Services, ack: AsyncAck, body: dict[str, Any], cl
         if lines != known:
             await update_view(client, view["id"], result_view(result, lines, words_of(workload), carried))
         return
-    # Counting takes longer than Slack waits for an answer, and what is shown then must not be overtaken by the answer.
+    # Counting takes longer than Slack waits for an answer, which must not overwrite what is shown then.
     await ack(response_action="update", view=counting_view(carried))
     workload, _ = await asyncio.gather(_counted(services, workload, prompt), asyncio.sleep(SETTLES_SECONDS))
     result = await _estimated(services, workload)
@@ -203,13 +203,13 @@ async def _share(services: Services, body: dict[str, Any], client: AsyncWebClien
 
 
 def _remember(services: Services, user: str, workload: Workload) -> None:
-    """What the form is filled in with next time; no answer waits for it."""
+    """Store the workload to fill in the form next time, without delaying the answer."""
     words = words_of(workload._replace(name=None))
     services.later("the last estimate is not remembered", services.estimates.remember, user, words)
 
 
 def _besides(services: Services, user: str, result: Estimate, bound: Bound) -> Besides:
-    """What else there is to say about an estimate, once it is kept if it has a name."""
+    """Further lines of an estimate, which is saved first if it has a name."""
     workload = result.workload
     monthly = {route.model.id: result.usd_on(route.model) for route in workload.routes}
     review = services.review.usage
@@ -217,7 +217,7 @@ def _besides(services: Services, user: str, result: Estimate, bound: Bound) -> B
     now = services.clock()
     budgets = touched(review.budgets, monthly, services.card)
     found = planned(budgets, review.spend_of(budgets, now, Detail.ENDS), monthly, services.card, now)
-    # The budget that it brings furthest.
+    # The budget closest to its limit with it.
     plans = sorted(found, key=lambda plan: (plan.total_usd or plan.whole_usd) / plan.limit_usd, reverse=True)
     lines += [planned_in_short(plan) for plan in plans[:1]]
     lines += keep(services, user, result, bound)
@@ -229,7 +229,7 @@ def _last(services: Services, user: str) -> Workload | None:
     try:
         return None if words is None else parse_workload(words, services.card)
     except WordsError:
-        # Words of an older version may not be understood any more; the form is then empty.
+        # This version may not understand stored words of an older one; the form is then empty.
         return None
 
 

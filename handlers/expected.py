@@ -1,4 +1,4 @@
-"""Spend that is expected: at an alert, by anybody in the channel; and `/claude-cost calendar`, which admins change."""
+"""Expected spend: set at an alert by anybody in the channel; and `/claude-cost calendar`, which admins change."""
 
 import re
 from datetime import UTC, datetime, time, timedelta
@@ -56,7 +56,7 @@ from handlers.requests import (
 ACTIONS = ("list", "add", "remove")
 USE = tr_noop("use `calendar list`, `calendar add NAME every fri 22:00 for 6h` or `calendar remove NAME`")
 NO_ROW = 0
-"""An id that no row has, for a made-up button."""
+"""Id of no row, for a forged button."""
 
 
 async def calendar_command(services: Services, request: Request) -> Message:
@@ -77,7 +77,7 @@ async def calendar_command(services: Services, request: Request) -> Message:
 
 
 async def _changed(services: Services, person: Person, action: str, rest: str) -> Message:
-    # Words that cannot be used are refused first: whoever asks an admin then has the right ones.
+    # Reject invalid words first, so that a request to an admin has valid ones.
     entry = parse_entry(rest, services.clock().date()) if action == "add" else None
     permission = await services.admins.may_switch(person, tr_noop("change the calendar"))
     if permission.refusal is not None:
@@ -89,7 +89,7 @@ async def _changed(services: Services, person: Person, action: str, rest: str) -
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
-    """Listen to the button below an alert, to its form, and to the button that takes it back."""
+    """Listen to the button below an alert, to its form, and to the button that withdraws it."""
 
     async def on_open(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
@@ -112,7 +112,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 
 def until_of(choice: str, zone: ZoneInfo, now: datetime) -> datetime | None:
-    """When a choice of the form ends: a day ends at midnight in the budget's zone. None for one that is made up."""
+    """When a choice of the form ends: a day ends at midnight in the budget's zone. None for a forged choice."""
     if choice in LENGTHS:
         return now + LENGTHS[choice]
     if choice not in DAYS:
@@ -173,7 +173,7 @@ def _removed(services: Services, by: str, words: str) -> Message:
     name, rest = split_name(words)
     known = [one.entry.name for one in services.calendar.plans(services.clock()).kept]
     if rest and f"{name} {rest}" in known:
-        # A name may hold the words that begin a rule.
+        # A name may contain the words that begin a rule.
         name = f"{name} {rest}"
     found = next((each for each in known if each.lower() == name.lower()), name)
     if not name:

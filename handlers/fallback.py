@@ -1,6 +1,6 @@
-"""The fallback mode in Slack: the command, buttons and form. Rights are checked here, at the moment of the change.
+"""The fallback mode in Slack: the command, buttons and form. Permissions are checked at the moment of the change.
 
-Buttons never expire in old messages, so each click looks up the present state and checks rights again.
+Buttons never expire in old messages, so each click looks up the current state and checks permissions again.
 """
 
 import asyncio
@@ -111,13 +111,12 @@ async def switch_to(
     words: str = "",
     budget: str = "",
 ) -> Message:
-    """Switch, if this user may and there is such a mode; otherwise say why nothing was changed.
+    """Switch, if this user may and the mode exists; otherwise say why nothing was changed.
 
-    `lasts`: for how long. `until`: instead of it, for the way back to a mode that had an end; one that is past is none.
-    `drawn_for`: the mode that was in force when the button was drawn that was clicked; None for what is typed.
-    `message`: the one in which it was clicked: whoever may not switch asks those who may in the thread of an alert.
-    `words`: the command that says the same, for whoever asks an admin to type it. `budget`: whose saving the button
-    has stated, where that is not the organization's.
+    `lasts`: for how long. `until`: end time instead, for the way back to a mode that had an end; ignored if past.
+    `drawn_for`: the mode in force when the clicked button was drawn; None if typed. `message`: where it was clicked;
+    somebody without permission asks the admins in the thread of an alert. `words`: the same as a command, for an admin
+    to type. `budget`: the budget whose saving the button showed, if not the organization's.
     """
     mode = services.fallback.modes.get(name.lower())
     if mode is None:
@@ -134,13 +133,13 @@ async def switch_to(
 
 
 async def _mode_ask(services: Services, mode: str, message: Address | None) -> Ask:
-    """To ask for a mode: in the thread of the alert whose button was clicked, or else in the alert channel."""
+    """A request for a mode: in the thread of the alert whose button was clicked, or else in the alert channel."""
     alert_id = None if message is None else await services.threads.commands(services.lifecycle.alert_at, message)
     return Ask(Wanted.MODE, mode) if alert_id is None else Ask(Wanted.MODE, mode, Place.ALERT, alert_id)
 
 
 def _not_a_mode(services: Services, words: list[str]) -> str | None:
-    """Why the words after `fallback on` are refused, where they are more than a mode or a time."""
+    """Why the words after `fallback on` are rejected, if they are more than a mode or a time."""
     word = words[-1] if len(words) < 2 else words[1]
     try:
         duration(word)
@@ -204,7 +203,7 @@ def _switch(
         spend = services.review.spend_by_name([budget], now).get(budget)
         own = own_saving(spend, mode.name, before.mode.name, ends)
     after = fallback.switch(mode, user, reason, impact.savings, impact.as_of, costs=impact.costs, until=ends)
-    # At once, so that no open alert offers what is in force by now.
+    # Redraw at once, so that no open alert offers the mode in force.
     services.lifecycle.show_mode(after.mode.name, now, partial(services.review.spend_by_name, now=now))
     return switched(after, before.mode.name, before.until, impact, own)
 
@@ -240,7 +239,7 @@ async def _auto(services: Services, person: Person, words: str) -> Message:
 
 
 def _what_remains(state: ModeState) -> str:
-    """What still happens by itself once the chain does not step down any more."""
+    """What still happens automatically once the chain no longer steps down."""
     if state.ends is None:
         return tr("From now on the chain does not step down by itself. The mode changes only when an admin changes it.")
     values = {"mode": shown(state.mode.name), "time": moment(state.ends.at)}
@@ -262,7 +261,7 @@ ERROR_LIMIT = 300
 TITLE = tr_noop("Fallback mode")
 
 NO_PROPOSAL = 0
-"""An id that no proposal has, for a made-up button."""
+"""Id of no proposal, for a forged button."""
 
 NOT_DISMISSED = {
     "already": tr_noop("Nothing was changed: somebody has dismissed it already."),
@@ -289,7 +288,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
             view, permission = await asyncio.gather(
                 change_view(services, response_url_of(body) or ""), in_time(services.admins.may_switch(person))
             )
-            # Where Slack takes long to name members of a group, the form asks again when it is sent.
+            # If Slack is slow to list members of a group, the form checks again when it is submitted.
             if permission is not None and permission.refusal is not None:
                 answer = refused(services, person, permission, "mode", "form", Ask(Wanted.OTHER_MODE))
                 await reply(services, body, answer)
@@ -326,13 +325,13 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 
 async def change_view(services: Services, response_url: str) -> Block:
-    """The form that changes the mode; without what the database knows where that takes long."""
+    """The form that changes the mode; without content from the database if that takes long."""
     form = await in_time(services.threads.commands(_form, services, response_url))
     return form or _bare_form(services, response_url)
 
 
 def _as_typed(values: dict[str, str]) -> str:
-    """The command that does what the form says."""
+    """The command equivalent to the form."""
     lasts = f" for {values[LASTS]}" if values.get(LASTS) else ""
     because = f" because {values[REASON]}" if values.get(REASON) else ""
     action = "off" if values[MODE] == NORMAL else f"on {values[MODE]}"
@@ -393,12 +392,12 @@ def _form(services: Services, response_url: str) -> Block:
 
 
 def _bare_form(services: Services, response_url: str) -> Block:
-    """The form without what the database knows."""
+    """The form without content from the database."""
     return change_form(list(services.fallback.modes), "", Overview((), {}, None), response_url)
 
 
 def _mistakes(services: Services, values: dict[str, str]) -> tuple[dict[str, str], timedelta | None]:
-    """What is wrong with the words, by field, and for how long the mode is to be on."""
+    """Mistakes by field, and the duration of the mode."""
     mode, lasts = values.get(MODE, ""), None
     if values.get(LASTS):
         try:

@@ -1,6 +1,6 @@
-"""The Home tab: how spend stands, without typing. It is drawn when somebody opens it, and kept fresh while they look.
+"""The Home tab: how spend stands, without typing. Drawn when somebody opens it, and refreshed while they look.
 
-Slack does not say when somebody leaves the tab: whoever has opened it within `VIEWED_FOR` seconds counts as looking.
+Slack does not report when somebody leaves the tab: whoever opened it within `VIEWED_FOR` seconds counts as looking.
 """
 
 import asyncio
@@ -59,10 +59,10 @@ from handlers.status import with_names
 log = logging.getLogger(__name__)
 
 VIEWED_FOR = 15 * 60
-"""Seconds."""
+"""Seconds for which somebody who opened the tab counts as looking."""
 
 EVERY = 30
-"""Seconds between two looks whether anything has changed. With `MOST_VIEWERS`, below the calls that Slack allows."""
+"""Seconds between two checks for changes. With `MOST_VIEWERS`, stays below Slack's rate limit."""
 
 MOST_VIEWERS = 40
 
@@ -74,7 +74,7 @@ TITLES = {
 }
 
 REFUSED = frozenset({"invalid_blocks", "invalid_arguments", "invalid_blocks_format"})
-"""Errors of `views.publish` about what is in the view (docs.slack.dev)."""
+"""Errors of `views.publish` about the content of the view (docs.slack.dev)."""
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class Viewer:
 
 
 class HomeTabs:
-    """The tabs that people look at, in this process. Nothing is done while nobody does."""
+    """The open tabs of this process. Idle while nobody looks."""
 
     def __init__(
         self, services: Services, in_flight: InFlight, every: float = EVERY, viewed_for: float = VIEWED_FOR
@@ -130,7 +130,7 @@ class HomeTabs:
                 await self.refresh()
 
     async def refresh(self) -> None:
-        """Draw the tabs again in which something has changed."""
+        """Redraw the tabs whose content has changed."""
         contents: dict[str, HomeContent] = {}
         for viewer in list(self._viewers.values()):
             try:
@@ -142,14 +142,14 @@ class HomeTabs:
                 return
 
     async def _content(self, viewer: Viewer, known: dict[str, HomeContent]) -> HomeContent:
-        """In the viewer's language, which some of its sentences are in. `known`: by language."""
+        """Content in the viewer's language. `known`: cache by language."""
         async with self._services.languages.reader(viewer.user):
             if language() not in known:
                 known[language()] = await self._services.threads.commands(home_content, self._services)
             return known[language()]
 
     async def _publish(self, viewer: Viewer, content: HomeContent) -> bool:
-        """False where Slack asks to wait."""
+        """Publish the tab; False if Slack asks to wait."""
         native = self._services.native_blocks
         drawn = [not native.refused] if native.refused else [True, False]
         for index, with_charts in enumerate(drawn):
@@ -206,7 +206,7 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 
 async def _answer_in_view(services: Services, body: dict[str, Any], client: AsyncWebClient, action: str) -> None:
-    """A view opens at once, before a `trigger_id` is too old, and is filled afterwards."""
+    """Open a view at once, before the `trigger_id` expires, and fill it afterwards."""
     title = TITLES[action]
     waiting = text_view(tr(title), said(tr("One moment …")))
     try:
@@ -237,7 +237,7 @@ async def _answer(services: Services, person: Person, action: str) -> Block:
 
 
 def home_content(services: Services) -> HomeContent:
-    """What the tab says now. Reads the database."""
+    """Current content of the tab. Reads the database."""
     now = services.clock()
     snapshot, mode = services.snapshots.current(), services.fallback.state()
     problems = problem_lines(snapshot.data, mode, services.notices.last_error())
@@ -282,10 +282,10 @@ def _with_spend(services: Services, snapshot: Snapshot, content: HomeContent) ->
 
 
 MONTH = Budget("", ORGANIZATION, PeriodKind.MONTH, REPORTS_IN, None, None, "")
-"""The organization's month, as reports have it, whatever budgets there are."""
+"""The organization's month as in reports, independent of configured budgets."""
 
 
 def _report(services: Services, snapshot: Snapshot, asked: ReportWords) -> Report | None:
-    """What a day or a month comes to; None where nothing is known of it."""
+    """Report of a day or a month; None if nothing is known of it."""
     report = report_of(snapshot, asked.period, asked.before, GroupBy.MODEL)
     return None if report is None else with_provisional(services, snapshot, report)

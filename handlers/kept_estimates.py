@@ -1,4 +1,4 @@
-"""Estimates that are kept: `as=NAME for=SCOPE`, `estimate list`, `estimate show NAME`, `estimate drop NAME`."""
+"""Saved estimates: `as=NAME for=SCOPE`, `estimate list`, `estimate show NAME`, `estimate drop NAME`."""
 
 import re
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ KEPT_ACTIONS = ("list", "show", "drop")
 
 EXAMPLE_SCOPE = "for=feature:support"
 NONE = "none"
-"""Compares it with nobody's usage again."""
+"""Ends the comparison with usage."""
 
 _KINDS = "|".join(ScopeKind)
 _QUOTED = re.compile(
@@ -46,7 +46,7 @@ _COLUMNS: dict[ScopeKind, Dimension] = {ScopeKind.WORKSPACE: "workspace_id", Sco
 
 
 class Bound(NamedTuple):
-    """The words of a workload, and whose usage it is compared with. `given`: whether anything was said about that."""
+    """The words of a workload, and the scope that it is compared with. `given`: whether a scope was typed."""
 
     words: str
     scope: Scope | None = None
@@ -54,7 +54,7 @@ class Bound(NamedTuple):
 
 
 def split_scope(typed: str) -> Bound:
-    """Takes `for=SCOPE` out of what was typed. Raises `WordsError`."""
+    """Take `for=SCOPE` out of what was typed. Raises `WordsError`."""
     text = typed if (quoted := _QUOTED.search(typed)) else cleaned(typed)
     found = quoted or _WORD.search(text)
     if found is None:
@@ -98,13 +98,13 @@ def split_scope(typed: str) -> Bound:
 
 
 def check_bound(bound: Bound, name: str | None) -> None:
-    """Only what is kept can be compared later. Raises `WordsError`."""
+    """Raise `WordsError` for a scope without a name: only saved estimates can be compared later."""
     if bound.given and name is None:
         raise WordsError(tr("for= compares an estimate that is kept: add as=NAME, such as as=support-bot."), "as")
 
 
 def keep(services: Services, user: str, result: Estimate, bound: Bound) -> list[str]:
-    """Keep an estimate that has a name; the lines that say so. Without `for=` the one before stays bound."""
+    """Save an estimate that has a name; returns lines that say so. Without `for=` the earlier scope stays."""
     workload, store = result.workload, services.estimates
     if workload.name is None:
         return []
@@ -133,14 +133,14 @@ def keep(services: Services, user: str, result: Estimate, bound: Bound) -> list[
 
 
 def _without_user(services: Services, scope: Scope) -> Scope:
-    """Where the ledger holds hashes of users, the hash: a user's name is not stored here either."""
+    """The scope with the hash of the user, if the ledger stores hashes."""
     if scope.kind is not ScopeKind.USER or services.logged.current().is_used(scope):
         return scope
     return Scope(ScopeKind.USER, services.ledger.user(scope.value or ""))
 
 
 def kept_answer(services: Services, action: str, name: str = "", *, shows_users: bool = True) -> Message:
-    """What `list`, `show` and `drop` answer. `shows_users`: also what a single user spends beside an estimate."""
+    """Answer to `list`, `show` and `drop`. `shows_users`: also show what a single user spends beside an estimate."""
     store = services.estimates
     if action == "list":
         kept_ones = store.all()
@@ -164,7 +164,7 @@ def kept_answer(services: Services, action: str, name: str = "", *, shows_users:
     try:
         workload = parse_workload(kept.words, services.card)
     except WordsError as error:
-        # Words of an older version may not be understood any more.
+        # This version may not understand stored words of an older one.
         return priced(
             services, said(sentence(tr("{name} cannot be estimated again: {why}", name=kept.name, why=error)))
         )
@@ -182,7 +182,7 @@ def _of_user(kept: KeptEstimate) -> bool:
 
 
 def kept_refusal(action: str, rest: Sequence[str]) -> str:
-    """Why `list`, `show` or `drop` is not understood with these words."""
+    """Why `list`, `show` or `drop` cannot be used with these words."""
     if not rest:
         return tr(
             "The name is missing: type {command}; `estimate list` shows the names.", command=f"`estimate {action} NAME`"
@@ -212,9 +212,9 @@ def _compared(services: Services, kept: KeptEstimate, now: Estimate, written: Sc
 
 
 def newest_with_pace(services: Services, most: int) -> list[tuple[KeptEstimate, Decimal | None]]:
-    """The newest that are bound to usage, each with its pace, USD a month; None where that is not known.
+    """The newest estimates compared with usage, each with its pace, USD a month, None if unknown.
 
-    Without those of single users, which the Home tab keeps out for everybody.
+    Without those of single users, which the Home tab hides from everybody.
     """
     bound = [kept for kept in services.estimates.all() if kept.scope is not None and not _of_user(kept)]
     newest = sorted(bound, key=lambda kept: kept.kept_at, reverse=True)[:most]
@@ -222,7 +222,7 @@ def newest_with_pace(services: Services, most: int) -> list[tuple[KeptEstimate, 
 
 
 def _pace(services: Services, kept: KeptEstimate) -> Decimal | None:
-    """USD a month; None where too little is known."""
+    """USD a month; None if too little is known."""
     found = None if kept.scope is None else services.review.measured(parse_scope(kept.scope))
     if found is None or isinstance(found, str):
         return None
@@ -243,7 +243,7 @@ def _logged(services: Services, scope: Scope, stretch: Stretch) -> tuple[Used, .
 
 
 def _billed(services: Services, scope: Scope, stretch: Stretch) -> tuple[Used, ...]:
-    """Anthropic's usage has no requests."""
+    """Usage as counted by Anthropic, which has no requests."""
     column = _COLUMNS.get(scope.kind)
     caller = None if column is None else (column, scope.value or "")
     tokens = services.usage.tokens_of(caller, stretch.since, stretch.until)

@@ -1,4 +1,4 @@
-"""Mentions and direct messages: words, answered as `/claude-cost` answers them. No language model reads them."""
+"""Mentions and direct messages: words, answered like `/claude-cost`. No language model reads them."""
 
 import dataclasses
 import logging
@@ -23,16 +23,16 @@ from handlers.requests import answering, drawings, person_of
 log = logging.getLogger(__name__)
 
 REFUSED = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long"})
-"""Errors of `chat.postMessage` about what is in the message (docs.slack.dev)."""
+"""Errors of `chat.postMessage` about the content of the message (docs.slack.dev)."""
 
 MOST_KEPT = 1000
-"""Events that are recognised when Slack sends them again; it tries three times within an hour."""
+"""Events remembered to recognise repeats: Slack tries three times within an hour."""
 
 
 def command_of(text: str, bot_user: str = "") -> str | None:
-    """The words after `/claude-cost` that answer a sentence; None where nothing in it is known.
+    """The words after `/claude-cost` that answer a sentence; None if nothing in it is known.
 
-    A sentence that begins with a command is that command. Any other one leads only to answers, never to a change.
+    A sentence that begins with a command is that command. Any other only leads to answers, never to a change.
     """
     words = text.replace(f"<@{bot_user}>", " ") if bot_user else text
     words = re.sub(r"^\s*(?:<@[A-Z0-9]+(?:\|[^>]*)?>[\s,:、]*)+", "", words).strip()
@@ -70,14 +70,14 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 
 def _is_asked(event: Mapping[str, Any]) -> bool:
-    """Whether a person has written this to the bot: not another bot, no edit, no message of a channel."""
+    """Whether a person has written this to the bot: no bot, no edit, no ordinary channel message."""
     if event.get("bot_id") or event.get("subtype") or event.get("edited") or not event.get("user"):
         return False
     return event.get("type") == "app_mention" or _is_private(event)
 
 
 def _is_private(event: Mapping[str, Any]) -> bool:
-    """Whether nobody else reads the answer. A mention is answered where everybody reads it."""
+    """Whether only the person reads the answer. A mention is answered where everybody reads it."""
     return event.get("type") == "message" and event.get("channel_type") == "im"
 
 
@@ -112,7 +112,7 @@ def _not_understood() -> Message:
 
 
 async def _say(services: Services, client: AsyncWebClient, event: Mapping[str, Any], message: Message) -> None:
-    """Answer where the question is: in its thread, in a direct message below it."""
+    """Answer where the question is: in its thread, or in a direct message below it."""
     thread = event.get("thread_ts") or (None if event.get("channel_type") == "im" else event.get("ts"))
     place: dict[str, Any] = {"channel": str(event["channel"]), "unfurl_links": False, "unfurl_media": False}
     if thread:

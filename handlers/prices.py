@@ -40,7 +40,7 @@ async def rates_command(services: Services, request: Request) -> Message:
 
 
 async def plan_command(services: Services, request: Request) -> Message:
-    """`plan WORDS… [seats=N]`: the words of an estimate, and how many people would have a seat (1 when left out)."""
+    """`plan WORDS… [seats=N]`: the words of an estimate, and how many people would have a seat (default 1)."""
     try:
         message = said(await services.threads.commands(_compared, services, request.words))
     except WordsError as error:
@@ -69,7 +69,7 @@ def _unknown(services: Services, error: UnknownModelError) -> str:
 
 
 def _not_in_card(services: Services, error: UnknownModelError) -> str:
-    """That a model is not there, and how usage of it would be priced."""
+    """The answer for an unknown model, with how its usage would be priced."""
     word, family = code(error.word), family_in(error.word)
     if family is None:
         return tr("The rate card has no model {word}.", word=word)

@@ -1,4 +1,4 @@
-"""What a sentence asks for, as the words of a command. Nothing that it leads to changes anything."""
+"""The command that a sentence asks for. None of these commands changes anything."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ PERIODS = {
     "last month": r"(?:last|past|previous) month|先月",
     "month": r"(?:this )?month|今月",
 }
-"""The periods of a report as people write them, the longer ones first."""
+"""Periods of a report by the words people use, longer ones first."""
 
 GROUPS = {
     "feature": r"features?|機能",
@@ -39,7 +39,7 @@ TOPICS = {
     "status": r"budgets?|limits?|left|remain\w*|予算|上限|残り|残って",
     "report": r"spen[dt]\w*|costs?|pay\w*|bill\w*|usage|expensive|いくら|使っ|使用|費用|コスト|支出|請求",
 }
-"""What a question is about, in the order in which they are looked for: two lead to a form, none changes anything."""
+"""Commands by the words of a question, in the order of matching: two lead to a form, none changes anything."""
 
 COMMANDS: Mapping[str, str] = {
     "予算": "budget",
@@ -63,7 +63,7 @@ COMMANDS: Mapping[str, str] = {
     "カレンダー": "calendar",
     "診断": "doctor",
 }
-"""Japanese words that stand for a command, alone or before its other words."""
+"""Japanese words for a command, alone or before its other words."""
 
 ACTIONS: Mapping[str, str] = {
     "一覧": "list",
@@ -74,10 +74,10 @@ ACTIONS: Mapping[str, str] = {
     "試算": "try",
     "提案": "suggest",
 }
-"""Japanese words that may follow `budget`."""
+"""Japanese words for actions of `budget`."""
 
 SIZES = "in=2000 out=500"
-"""Assumed of a request where a question does not say how long one is."""
+"""Assumed size of a request if a question gives none."""
 
 _FAMILY = r"(?:opus|sonnet|haiku|fable|mythos)"
 _AMOUNT_OF_WORK = re.compile(
@@ -99,8 +99,9 @@ _ENDS = re.compile(r"(?<= )cost(?: us)?(?: (?:a|per|each) month)?$")
 
 
 def meant(sentence: str) -> str | None:
-    """The words after `/claude-cost` that answer a sentence which begins with no command; None where nothing in it is
-    known."""
+    """The words after `/claude-cost` that answer a sentence that begins with no command; None if nothing in it is
+    known.
+    """
     said = cleaned(sentence).lower()
     topic = next((topic for topic, pattern in TOPICS.items() if _has(pattern, said)), None)
     period = next((period for period, pattern in PERIODS.items() if _has(pattern, said)), None)
@@ -119,12 +120,12 @@ def meant(sentence: str) -> str | None:
 
 
 def workload_words(said: str) -> str:
-    """A question about a workload as the words of `estimate`, with `SIZES` where it says nothing of tokens."""
+    """A question about a workload as words of `estimate`, with `SIZES` if it gives no tokens."""
     words = _ENDS.sub("", _BEGINS.sub("", _ASKED.sub("", said))).strip(" 、,")
     words = _TO_MODEL.sub("", words)
     return f"estimate {words}" if _TOKENS.search(said) else f"estimate {words} {SIZES}"
 
 
 def _has(pattern: str, said: str) -> bool:
-    # Between Japanese words there are no spaces, and so no borders either.
+    # Japanese has no spaces between words, so no word borders either.
     return re.search(rf"(?<![a-z])(?:{pattern})(?![a-z])", said) is not None

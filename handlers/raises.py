@@ -1,7 +1,7 @@
-"""Raising a limit for a while: typed, by the button below an alert, and by the form that it opens.
+"""Raise a limit for a while: typed, by the button below an alert, and by the form that it opens.
 
-Admins raise at once. The owners of the budget ask, or anybody where it has none, and an admin decides at the request's
-message. Rights are checked at each click, and again when the form is sent.
+Admins raise at once. The owners of the budget ask, or anybody if it has none, and an admin decides at the request's
+message. Permissions are checked at each click, and again when the form is submitted.
 """
 
 from typing import Any
@@ -67,7 +67,7 @@ from handlers.requests import (
 )
 
 NO_RAISE = 0
-"""An id that no raise has, for a made-up button."""
+"""Id of no raise, for a forged button."""
 
 ERROR_LIMIT = 300
 
@@ -159,7 +159,7 @@ async def _open(services: Services, body: dict[str, Any], click: Click, client: 
 
 
 async def _found(services: Services, person: Person, name: str) -> tuple[Budget | None, RaiseRights]:
-    """The budget of that name as it is by now, and what the person may do about its limits."""
+    """The current budget with that name, and what the person may do about its limits."""
     budget = await services.threads.commands(services.budgets.effective, name)
     if budget is None:
         return None, RaiseRights(at_once=False)
@@ -167,7 +167,7 @@ async def _found(services: Services, person: Person, name: str) -> tuple[Budget 
 
 
 def _mistakes(services: Services, budget: Budget, kind: LimitKind, values: dict[str, str]) -> dict[str, str]:
-    """What is wrong, at its field; from what the form shows alone, since Slack waits three seconds here."""
+    """Mistakes by field, from the form alone, since Slack waits three seconds here."""
     errors = {}
     try:
         amount_of(cleaned(values.get(TO, "")), budget, kind)
@@ -185,7 +185,7 @@ def _until(values: dict[str, str]) -> str:
 
 
 async def _submitted(services: Services, person: Person, name: str, kind: LimitKind, values: dict[str, str]) -> Message:
-    # The form may be old or made up: rights are those of this moment.
+    # The form may be old or forged, so check permissions now.
     budget, rights = await _found(services, person, name)
     if budget is None or budget.limit(kind) is None:
         return budget_missing(name)

@@ -1,4 +1,4 @@
-"""From a notice to the message that is sent: one renderer for each kind, whatever the destination."""
+"""Renders notices as messages: one renderer for each kind, whatever the destination."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,9 +46,10 @@ REPORTED_ONCE = tr_noop("If this limit is crossed again in the same period, only
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What only delivery knows. `related_link`: the message of the budget's other limit. `is_stale`: whether data is.
+    """What only delivery knows. `related_link`: the message of the budget's other limit. `is_stale`: whether data is
+    stale.
 
-    `display`: the money in which a limit's sum is shown too. `targets`: where the fallback mode is written.
+    `display`: second currency for a limit's sum. `targets`: where the fallback mode is written.
     """
 
     now: datetime
@@ -60,7 +61,7 @@ class Situation:
 
 
 def _life_message(payload: LifecycleEvent, at: Situation) -> Message:
-    # Nothing is extrapolated from stale data.
+    # No forecast from stale data.
     return life_message(payload, headline(not_extrapolated(payload.about, at.now) if at.is_stale else payload.about))
 
 
@@ -89,14 +90,14 @@ RENDERERS: Mapping[type[Payload], Callable[[Any, Situation], Message]] = {
     DigestChange: lambda payload, at: digest_change_message(payload),
     Greeting: lambda payload, at: greeting_message(payload),
 }
-"""Every kind of notice, as a message of its own."""
+"""Renderer of every kind of notice."""
 
 
 class Rendering:
-    """Renders notices, as they are sent at this moment.
+    """Renders notices at the time of sending.
 
-    `targets`, `display`: as of `Situation`. `late_after`: what is sent later than this after it was decided says so.
-    `is_stale`: whether data is, without I/O. `spoken`: languages of channels. `channel`: the main one.
+    `targets`, `display`: see `Situation`. `late_after`: notices sent later than this after the decision say so.
+    `is_stale`: whether data is stale, without I/O. `spoken`: languages of channels. `channel`: the main one.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class Rendering:
         self._channel = channel
 
     def blocks(self, notice: Notice, now: datetime) -> Message:
-        """For Slack, in the language of the channel."""
+        """The message for Slack, in the language of the channel."""
         arrived = notice.channel if notice.address is None else notice.address.channel
         payload = notice.content.payload
         chosen = payload.language if isinstance(payload, Digest) else None
@@ -146,14 +147,14 @@ class Rendering:
         return message if late is None else message.below_first_line(context(late))
 
     def _details(self, content: Content, now: datetime) -> Message:
-        """What its message would have folded, had Slack taken that."""
+        """What its message would fold, if Slack rejected folds."""
         link = None if content.related is None else self._workspace.permalink(content.related)
         at = Situation(now, content, link, self._display, self._targets, self._is_stale(now))
         whole = RENDERERS[type(content.payload)](content.payload, at)
         return whole.details or whole
 
     def plain(self, notice: Notice, now: datetime) -> PlainMessage:
-        """For destinations that take plain text, in the language of posts."""
+        """The message for plain-text destinations, in the language of posts."""
         payload = notice.content.payload
         with in_language(self._spoken.default):
             message = plain_message(payload, notice.created_at, now, display=self._display, late_after=self._late_after)
@@ -164,7 +165,7 @@ class Rendering:
 
 
 def _for_its_channel(message: Message, notice: Notice) -> Message:
-    """Owners are mentioned by a new message alone, so that no edit and no reply calls them again."""
+    """Mention owners in new messages only, so that edits and replies do not notify them again."""
     more = []
     if notice.meant_for and notice.action in ("post", "update"):
         meant = all_of(list(map(channel_mention, notice.meant_for)))
@@ -175,13 +176,13 @@ def _for_its_channel(message: Message, notice: Notice) -> Message:
 
 
 def incident_message(payload: AlertPayload, related_link: str | None = None, display: Display = USD) -> Message:
-    """An incident at one step, without what people did to it."""
+    """An incident at one step, without its lifecycle."""
     at = Situation(payload.decided_at, Content(payload), related_link, display)
     return RENDERERS[type(payload)](payload, at)
 
 
 def headline(payload: AlertPayload) -> str:
-    """What the incident's message says first."""
+    """First line of the incident's message."""
     return incident_message(payload).mrkdwn.partition("\n")[0]
 
 
@@ -193,7 +194,7 @@ def plain_message(
     display: Display = USD,
     late_after: timedelta = LATE,
 ) -> PlainMessage:
-    """The message without Slack's markup, its first line the title. `now`: when it is sent."""
+    """The message without Slack's markup, its first line as title. `now`: when it is sent."""
     message = RENDERERS[type(payload)](payload, Situation(now, Content(payload), display=display))
     title, _, body = plain_text(message.text).partition("\n")
     lines = [body]
@@ -214,14 +215,14 @@ def _tone(payload: Payload) -> Tone:
 
 
 def _step(payload: AlertPayload) -> Message:
-    """The reply about a step that the figures have caused."""
+    """The reply about a step caused by figures."""
     if isinstance(payload, LimitAlert):
         return limit_step_message(payload)
     return said(headline(payload))
 
 
 def _late_line(decided_at: datetime, now: datetime, late_after: timedelta) -> str | None:
-    """What is sent later than `late_after` says so, and how it is to be read."""
+    """The line for a notice sent later than `late_after`, and how to read it."""
     delay = now - decided_at
     if delay <= late_after:
         return None

@@ -1,4 +1,4 @@
-"""`/claude-cost report`, `forecast`, `limits` and `cache`: what was spent, where it will end, and what limits it."""
+"""`/claude-cost report`, `forecast`, `limits` and `cache`: spend, its expected end, and limits."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -45,7 +45,7 @@ MOST_IN_TOP = 5
 
 
 async def report_command(services: Services, request: Request) -> Message:
-    """`report [today|…|FROM..TO] [by …]`: the month by model when left out. Days are UTC days."""
+    """`report [today|…|FROM..TO] [by …]`: by default the month by model. Days are UTC days."""
     try:
         asked = report_words(request.words, services.clock())
     except ReportWordsError as error:
@@ -63,7 +63,7 @@ async def report_command(services: Services, request: Request) -> Message:
 
 
 async def _refused(services: Services, request: Request, asked: ReportWords) -> Message | None:
-    """The refusal to show what single users spend; None where nothing is to be refused."""
+    """The refusal to show what single users spend; None if allowed."""
     by_user = asked.by in (GroupBy.USER, AttributedBy.ACTOR)
     if not by_user and not (asked.tag is not None and names_a_user(asked.tag)):
         return None
@@ -75,7 +75,7 @@ async def _refused(services: Services, request: Request, asked: ReportWords) -> 
 
 
 def no_report(error: ReportWordsError) -> Message:
-    """What is wrong with the words of a report."""
+    """The answer to invalid words of a report."""
     return said(error.sentence(code(error.word)))
 
 
@@ -86,7 +86,7 @@ async def forecast_command(services: Services, request: Request) -> Message:
 
 async def limits_command(services: Services, request: Request) -> Message:
     """`limits`: every budget with its limits and origin, the organization's rate limits or the table by tier, and how
-    near to them the logged traffic of the last day came.
+    close the logged traffic of the last day came.
     """
     measured = await services.rate_limits.measured()
     budgets = await services.threads.commands(services.budgets.in_force)
@@ -95,7 +95,7 @@ async def limits_command(services: Services, request: Request) -> Message:
 
 
 async def _attributed(services: Services, asked: ReportWords, by: AttributedBy | GroupBy) -> Message:
-    """Anthropic's own attribution; by user, where no application logs any."""
+    """Anthropic's own attribution; also for reports by user if no application logs any."""
     first, after = asked.period.starts_at, asked.period.ends_at
     try:
         if isinstance(by, AttributedBy):
@@ -130,7 +130,7 @@ def _traffic(services: Services, measured: Mapping[Pool, Limits]) -> Traffic | N
 
 
 async def top_command(services: Services, request: Request) -> Message:
-    """`top [PERIOD] [by …]`: the largest rows of a report; by feature where applications log, otherwise by key."""
+    """`top [PERIOD] [by …]`: the largest rows of a report; by feature if applications log, otherwise by key."""
     try:
         asked = report_words(request.words, services.clock())
     except ReportWordsError as error:
@@ -153,7 +153,7 @@ def _top(services: Services, asked: ReportWords, by: GroupBy) -> Message | None:
 def _report(
     services: Services, asked: ReportWords, by: GroupBy, most: int = MOST_ROWS, *, draws: bool = False
 ) -> Message | None:
-    """None for a report by user without anything logged: Anthropic may know more. `draws`: with a chart."""
+    """The report; None by user if nothing is logged: Anthropic may know more. `draws`: with a chart."""
     logged = by in LOGGED_BY
     snapshot = services.logged.current() if logged else services.snapshots.current()
     report = report_of(snapshot, asked.period, asked.before, by, asked.tag)
@@ -187,13 +187,13 @@ def _report(
 
 
 def with_provisional(services: Services, snapshot: Snapshot, report: Report) -> Report:
-    """A report of Anthropic's usage whose sum also counts what applications have logged since, as `status` does."""
+    """A report of Anthropic's usage with provisional spend in its sum, as in `status`."""
     live = services.review.usage.live.beside(snapshot)
     return replace(report, spend=live.spend(ORGANIZATION, report.period))
 
 
 def _coverage_by_key(services: Services, period: Period) -> list[str]:
-    """Nothing where no application logs."""
+    """Coverage of the logs; empty if no application logs."""
     return coverage_lines(_coverage(services, period)) if is_logged(services, period) else []
 
 
@@ -207,7 +207,7 @@ def is_logged(services: Services, period: Period) -> bool:
 
 
 def _requests(services: Services, report: Report) -> OfGroups:
-    """By row of the report, from the sums of the ledger."""
+    """Requests by row of the report, from the sums of the ledger."""
 
     def rows(since: datetime, until: datetime) -> dict[str | None, Sums]:
         return grouped(services.ledger.totals(since, until), report.by, report.tag)
@@ -277,7 +277,7 @@ def _no_budget(word: str, known: list[str]) -> Message:
 
 
 async def cache_command(services: Services, request: Request) -> Message:
-    """`cache [PERIOD] [by …]`: by feature where applications log usage, otherwise by model of Anthropic's usage."""
+    """`cache [PERIOD] [by …]`: by feature if applications log usage, otherwise by model of Anthropic's usage."""
     try:
         asked = report_words(request.words, services.clock())
     except ReportWordsError as error:

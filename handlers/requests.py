@@ -1,4 +1,4 @@
-"""Who asks, and how they are answered: every command, click and form comes in and goes out here."""
+"""Requests and their answers: every command, click and form passes through here."""
 
 import asyncio
 import json
@@ -33,16 +33,16 @@ log = logging.getLogger(__name__)
 Content = TypeVar("Content")
 
 CONTENT_SECONDS = 0.6
-"""A form opens within a second, whatever else goes on; of that, the rest is for the call that opens it."""
+"""A form must open within a second; the rest of it is for the call that opens it."""
 
 _ID = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One typed command: who typed it, and the words after the subcommand, as they were typed.
+    """One typed command: the person, and the words after the subcommand, as typed.
 
-    `channel`: the id of the channel where; empty where that is none.
+    `channel`: id of the channel; empty if there is none.
     """
 
     person: Person
@@ -51,15 +51,15 @@ class Request:
 
     @property
     def words(self) -> str:
-        """The words as they would come from a plain keyboard."""
+        """The words, normalized to a plain keyboard."""
         return cleaned(self.typed)
 
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """One clicked button. `action`: its id; `row`: the id of the row of buttons. Anything in it may be made up.
+    """One clicked button. `action`: its id; `row`: id of the row of buttons. All of it may be forged.
 
-    `message`: where it was clicked, or the message whose thread that is; None where Slack does not say.
+    `message`: where it was clicked, or the message of that thread; None if Slack does not say.
     """
 
     person: Person
@@ -70,7 +70,7 @@ class Click:
 
     @property
     def id(self) -> int | None:
-        """The value as the id of a row in the database; None where it is none."""
+        """The value as the id of a database row; None if it is not one."""
         return int(self.value) if _ID.fullmatch(self.value) else None
 
 
@@ -98,7 +98,7 @@ def on_click(
 
 @asynccontextmanager
 async def answering(services: Services, in_flight: InFlight, body: Mapping[str, Any]) -> AsyncIterator[None]:
-    """Around every listener, after its acknowledgement: counts it as work, and answers in the person's language."""
+    """Wrap every listener after its acknowledgement: count it as work, and answer in the person's language."""
     async with in_flight.work():
         with span("answer", **_traced(body)):
             async with services.languages.reader(person_of(body).id):
@@ -136,12 +136,12 @@ async def dated(services: Services, message: Message) -> Message:
 
 
 async def reply(services: Services, body: Mapping[str, Any], message: Message) -> None:
-    """Answer only the person whose request this is. Nothing is raised where Slack takes no answer any more."""
+    """Answer only the requester. Raises nothing if Slack no longer accepts an answer."""
     await _send(services, body, message, "ephemeral")
 
 
 async def say_to_channel(services: Services, body: Mapping[str, Any], message: Message) -> None:
-    """Answer everybody in the channel, also where the bot is no member of it."""
+    """Answer everybody in the channel, even if the bot is not a member."""
     await _send(services, body, message, "in_channel")
 
 
@@ -151,7 +151,7 @@ async def replace(services: Services, body: Mapping[str, Any], message: Message)
 
 
 def response_url_of(body: Mapping[str, Any]) -> str | None:
-    """The response URL of a request; a view has none of its own, and carries that of the command that opened it."""
+    """The response URL of a request; a view carries the one of the command that opened it."""
     own = body.get("response_url")
     if isinstance(own, str) and own:
         return own
@@ -166,7 +166,7 @@ def response_url_of(body: Mapping[str, Any]) -> str | None:
 
 
 async def in_time(content: Awaitable[Content]) -> Content | None:
-    """What a form shows beside its fields; None where it takes longer than `CONTENT_SECONDS`. Raises what it raises."""
+    """Further content of a form; None if it takes longer than `CONTENT_SECONDS`. Passes on its exceptions."""
     task = asyncio.ensure_future(content)
     done, _ = await asyncio.wait({task}, timeout=CONTENT_SECONDS)
     if done:
@@ -182,10 +182,9 @@ async def form_taken(
     mistakes: Callable[[], dict[str, str]],
     shows: Callable[[], Block] | None = None,
 ) -> bool:
-    """Acknowledge a submitted form; False where it stays open with what `mistakes` finds, by field.
+    """Acknowledge a submitted form; False if it stays open with the mistakes from `mistakes`, by field.
 
-    Where nothing is wrong and nothing is to be read, Slack is not even asked for the person's language before.
-    `shows`: the view that takes the form's place.
+    Without mistakes the person's language is not read from Slack first. `shows`: the view that replaces the form.
     """
     if shows is None and not mistakes():
         await ack()
@@ -202,7 +201,7 @@ async def form_taken(
 
 
 async def open_view(client: AsyncWebClient, body: Mapping[str, Any], view: Block) -> bool:
-    """Open a form for the person whose request this is; False where Slack refuses it, which the log then says."""
+    """Open a form for the requester; False, with a log line, if Slack rejects it."""
     try:
         await call(client.views_open(trigger_id=str(body.get("trigger_id")), view=view))
     except CallError as error:
@@ -212,11 +211,11 @@ async def open_view(client: AsyncWebClient, body: Mapping[str, Any], view: Block
 
 
 SETTLES_SECONDS = 0.5
-"""Slack has put an acknowledgement's view in place by then."""
+"""Seconds after which Slack has shown an acknowledgement's view."""
 
 
 async def update_view(client: AsyncWebClient, view_id: str, view: Block) -> None:
-    """Show something else in a form that is open; nothing where its reader has closed it meanwhile."""
+    """Replace the content of an open form; does nothing if its reader has closed it."""
     try:
         await call(client.views_update(view_id=view_id, view=view))
     except CallError as error:
@@ -224,27 +223,27 @@ async def update_view(client: AsyncWebClient, view_id: str, view: Block) -> None
 
 
 def register_errors(app: AsyncApp, services: Services) -> None:
-    """Answer what listeners raise with an id for the person and for the log, and never with a traceback.
+    """Answer exceptions of listeners with an id for the person and the log, never with a traceback.
 
     In HTTP mode only requests with a valid signature reach the app.
     """
 
     async def on_error(error: Exception, body: dict[str, Any], response: BoltResponse | None) -> BoltResponse | None:
         incident = _logged(error)
-        # The block that makes texts in the person's language is left by now.
+        # The block that sets the person's language has been left by now.
         async with services.languages.reader(person_of(body).id):
             await reply(services, body, said(_sentence(error, incident)))
-        # There is no response to fill in once the request was acknowledged.
+        # An acknowledged request has no response to fill in.
         return None if response is None else BoltResponse(status=200)
 
     app.error(on_error)
 
 
 def _logged(error: Exception) -> str:
-    """Put it into the log; returns the id by which it is found there."""
+    """Log the error; returns the id by which it is found in the log."""
     incident = secrets.token_hex(4)
     if isinstance(error, SQLAlchemyError):
-        # The state of the database is a fault of its own, and readiness names it too.
+        # A database failure is its own kind of fault, and readiness reports it too.
         log.error("an answer was not possible: %s", database_problem(error))
     else:
         log.error("error %s while answering", incident, exc_info=error)
@@ -252,7 +251,7 @@ def _logged(error: Exception) -> str:
 
 
 def _sentence(error: Exception, incident: str) -> str:
-    """What the person reads; the log has the rest."""
+    """The sentence for the person; the log has the rest."""
     if isinstance(error, SQLAlchemyError):
         return database_problem(error)
     return tr(
@@ -296,7 +295,7 @@ async def _send(
 
 
 def drawings(services: Services, message: Message) -> list[Message]:
-    """The message as it is tried: with charts and data tables unless the workspace is known to refuse them, then
+    """Versions of the message to try: with charts and data tables unless the workspace is known to reject them, then
     without.
     """
     older = message.in_older_blocks

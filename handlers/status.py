@@ -1,4 +1,4 @@
-"""`/claude-cost status` and `doctor`: how spend and the bot itself are doing."""
+"""`/claude-cost status` and `doctor`: the state of spend and of the bot itself."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -21,21 +21,21 @@ from handlers.render.status import status_message
 from handlers.requests import Request
 
 TRUTH_DAYS = 7
-"""How many settled days `status` compares computed against billed."""
+"""Settled days for which `status` compares computed and billed."""
 
 LINE_LIMIT = 700
-"""Characters of one finding: some name a path and quote an error."""
+"""Longest finding in characters: some name a path and quote an error."""
 
 
 async def status_command(services: Services, request: Request) -> Message:
-    """`status`: every budget, the mode, the open alerts, and how old it all is."""
+    """`status`: every budget, the mode, the open alerts, and the age of all of it."""
     return await services.threads.commands(status_of, services)
 
 
 async def doctor_command(services: Services, request: Request) -> Message:
-    """`doctor`: the command line's examination from within the running bot, with the settings of the start.
+    """`doctor`: the checks of the command line inside the running bot, with the settings of the start.
 
-    What has failed and what is less than good come first.
+    Failures and warnings come first.
     """
     checks = await services.examine()
     order = (State.FAIL, State.WARN, State.OK, State.SKIPPED)
@@ -49,7 +49,7 @@ def _line(check: Check) -> str:
 
 
 def with_names(open_alerts: Iterable[OpenAlert], names: Names) -> list[OpenAlert]:
-    """With the names of keys that are new."""
+    """The alerts with the names of new keys."""
     keys = {subject_of(id_): name for id_, name in names.keys.items()}
     return [
         replace(alert, name=keys.get(alert.identity.subject)) if alert.identity.kind is AlertKind.FIRST_SEEN else alert
@@ -58,7 +58,7 @@ def with_names(open_alerts: Iterable[OpenAlert], names: Names) -> list[OpenAlert
 
 
 def status_of(services: Services) -> Message:
-    """What `status` answers. Reads the database."""
+    """The answer to `status`. Reads the database."""
     now = services.clock()
     today = now.date()
     snapshot = services.snapshots.current()
@@ -82,6 +82,6 @@ def status_of(services: Services) -> Message:
 
 
 def _unreachable(services: Services) -> list[UnreachableChannel]:
-    """The channels of budgets in force that take nothing."""
+    """Channels of budgets in force to which the bot cannot post."""
     wanted = {budget.channel for budget in services.budgets.in_force()}
     return [each for channel, each in services.notices.unreachable().items() if channel in wanted]

@@ -1,1 +1,1 @@
-"""Rendering: pure functions from values to plain Block Kit dicts with a text twin."""
+"""Rendering: pure functions from values to plain Block Kit dicts, each with the same as text."""

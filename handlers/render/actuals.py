@@ -1,4 +1,4 @@
-"""A kept estimate beside its pace, and the inputs that are not as estimated."""
+"""A saved estimate beside its pace, and the inputs that differ from the estimate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ MOST_MODELS = 3
 MOST_DIFFERENCES = 8
 
 SHORT_FROM = 100_000
-"""Numbers below it are written out."""
+"""Smaller numbers are written out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """USD a month at what the stretch used, None where that is too little. `hidden`, `assumed`: as in `Spend`."""
+    """USD a month at the usage of the stretch, None if that is too short. `hidden`, `assumed`: as in `Spend`."""
 
     stretch: Stretch
     monthly_usd: Decimal | None
@@ -38,7 +38,7 @@ class Pace:
 
 
 def actual_message(kept: KeptEstimate, comparison: Comparison, pace: Pace, display: Display) -> Message:
-    """One sentence with the inputs that explain the difference, and what it is taken from."""
+    """One sentence with the inputs that explain the difference, and the stretch it is based on."""
     stretch, monthly = pace.stretch, comparison.monthly_usd
     line = _paced(kept, monthly, at_least=bool(pace.hidden))
     if comparison.nothing_used:
@@ -93,7 +93,7 @@ def _paced(kept: KeptEstimate, monthly: Decimal | None, *, at_least: bool) -> st
 
 
 def unknown_pace(kept: KeptEstimate, why: str) -> str:
-    """That nothing was used so far, or that the scope means nothing."""
+    """The answer if nothing was used so far, or the scope matches nothing."""
     return tr(
         "{name}: estimated {estimated} a month, pace not known yet. {why} The estimate is {words}.",
         name=code(kept.name),
@@ -153,7 +153,7 @@ def _without_requests(pace: Pace) -> str:
 
 
 def _parts(comparison: Comparison) -> list[str]:
-    """Dollars add up to the difference that the line shows, to the cent."""
+    """The parts, in dollars that add up to the difference shown, to the cent."""
     listed = comparison.differences[:MOST_DIFFERENCES]
     words = [_words(each, by_request=comparison.by_request) for each in listed]
     if comparison.monthly_usd is None or comparison.rest_usd is None:
@@ -169,7 +169,7 @@ def _parts(comparison: Comparison) -> list[str]:
 
 
 def _with_dollars(text: str, amount: Decimal) -> str:
-    """`input 640 tokens (+$170.00)`; the text alone for what changes nothing."""
+    """`input 640 tokens (+$170.00)`; without dollars if nothing changes."""
     if not cents_of(amount):
         return text
     return tr("{what} ({usd})", what=text, usd=f"{'+' if amount > 0 else ''}{usd(amount)}")
@@ -231,7 +231,7 @@ def _models(by_name: Mapping[str, Fraction]) -> str:
 
 
 def _per_cent(share: Fraction) -> str:
-    """`38%`; neither 0% nor 100% for what is not all of it."""
+    """`38%`; 0% and 100% only if exact."""
     rounded = int(share * 100 + Fraction(1, 2))
     if rounded == 0 and share:
         return tr("under 1%")
@@ -239,7 +239,7 @@ def _per_cent(share: Fraction) -> str:
 
 
 def _number(amount: Fraction) -> str:
-    """`640`, `3,333`, `12.5M`; two more digits below 10."""
+    """`640`, `3,333`, `12.5M`; two decimal places below 10."""
     if amount >= SHORT_FROM:
         return short(int(amount + Fraction(1, 2)))
     if amount >= 10 or amount.denominator == 1:

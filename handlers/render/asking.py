@@ -1,4 +1,4 @@
-"""Who may not do something, and what they ask of the admins instead."""
+"""Refusals, and what to ask the admins instead."""
 
 from bot.alerts.asks import LONGEST_WORDS, Ask
 from bot.alerts.lifecycle import AdminRequest
@@ -11,16 +11,16 @@ from handlers.render.spend import saving_line, switch_buttons
 ASK_ACTION = "ask_admin"
 
 COMMAND_LIMIT = 1800
-"""Characters of a command, escapes included."""
+"""Longest command in characters, escapes included."""
 
 
 def refusal_message(refusal: str, ask: Ask | None) -> Message:
-    """Why somebody may not do it. `ask`: what the admins can be asked for instead; None where there are none."""
+    """Why somebody may not do it. `ask`: what to ask the admins for instead; None if there are none."""
     return Message([paragraph(refusal), ask_row(ask)])
 
 
 def ask_row(ask: Ask | None) -> Part:
-    """The button that asks them; nothing where it would carry too much."""
+    """The button that asks them; empty if its value would be too long."""
     found: list[Block] = []
     if ask is not None and len(ask.words) <= LONGEST_WORDS:
         found = [button(tr("Ask an admin"), ASK_ACTION, ask.packed())]
@@ -28,7 +28,7 @@ def ask_row(ask: Ask | None) -> Part:
 
 
 def ask_message(request: AdminRequest) -> Message:
-    """For the admins: who asks for what, with the button where there is one."""
+    """Message to the admins: who asks for what, with the button if there is one."""
     values = {"user": mention(request.by), "admins": " ".join(map(mention, request.admins))}
     if request.decides:
         text = tr("{user} asks for a decision. {admins}: the buttons are in the message above this thread.", **values)

@@ -23,7 +23,7 @@ CLAUDE_CODE_COVERS = tr_noop(
 
 
 def attributed_message(found: Attributed, key: str, display: Display = USD, more: Sequence[str] = ()) -> Message:
-    """The sum first, where it comes from, then the rows. `key`: of the period. `more`: lines after the first one."""
+    """The sum and its source first, then the rows. `key`: of the period. `more`: lines after the first one."""
     if not found.rows:
         none = tr("Anthropic attributes no spend of {period} so far.", period=period_name(key, found.ends_at))
         return said(sentences([none, *more, _source(found)]))
@@ -100,7 +100,7 @@ def _headings(found: Attributed) -> list[str]:
 def _cells(
     found: Attributed, rows: Sequence[AttributedRow], left_out: Sequence[AttributedRow]
 ) -> tuple[list[list[str]], list[str]]:
-    """The rows, and lines about those that are left out."""
+    """The rows, and lines about those left out."""
     parts = [row.usd for row in rows]
     if left_out:
         parts.append(sum((row.usd for row in left_out), ZERO))
@@ -121,7 +121,7 @@ def _cells(
 
 
 def _labels(found: Attributed, rows: Sequence[AttributedRow]) -> list[str]:
-    """Names, or else ids; of several with one name, both."""
+    """Names, or else ids; both if a name is ambiguous."""
     names = Counter(row.who.name for row in found.rows)
     return [_label(row, found.by, twice=names[row.who.name] > 1) for row in rows]
 

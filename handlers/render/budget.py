@@ -1,4 +1,4 @@
-"""`/claude-cost budget`: the list, what a change would make of a budget, and the answers to a confirmation."""
+"""`/claude-cost budget`: the list, previews of changes, and answers to confirmations."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,12 +42,12 @@ SET_ACTION = "budget_set"
 REMOVE_ACTION = "budget_remove"
 
 ROOM = 9000
-"""Characters for all budgets; Slack was seen to refuse messages of some 13,200 in all."""
+"""Characters for all budgets; Slack was seen to reject messages of some 13,200 in all."""
 
 COMMAND_LIMIT = 300
 
 MOST_RAISED = 10
-"""Budgets of which one is chosen to be raised."""
+"""Most budgets offered for raising."""
 
 WITHDRAWN = tr_noop("Its open alerts are withdrawn at the next poll.")
 CONFIRM_FIRST = tr_noop("Nothing is changed until you confirm it, and only the people in CLAUDE_COST_ADMINS may.")
@@ -74,7 +74,7 @@ LIMIT_NAMES = {LimitKind.SOFT: tr_noop("soft limit"), LimitKind.HARD: tr_noop("h
 class Standing:
     """A budget in its present period, which has this key. `spend`: the last known one, None before the first poll.
 
-    `unmatched`: why its scope counts nothing, None where it counts.
+    `unmatched`: why its scope matches nothing, None if it matches.
     """
 
     period: str
@@ -83,7 +83,7 @@ class Standing:
 
     @property
     def known(self) -> BudgetSpend | None:
-        """What is spent in the present period; None where the data ends before it began."""
+        """Spend of the present period; None if the data ends before its start."""
         return self.spend if self.spend is not None and self.spend.period == self.period else None
 
 
@@ -106,7 +106,7 @@ def described(budget: Budget) -> str:
 
 
 def unmatched_line(unmatched: Unmatched) -> str:
-    """A budget that counts nothing, or of which nothing is known, and why."""
+    """A budget that counts nothing, or is unknown, and why."""
     if unmatched.unread:
         why = sentence(unmatched.sentence)
         return tr("Budget {name} has no data: {why}", name=shown(unmatched.budget.name), why=why)
@@ -116,7 +116,7 @@ def unmatched_line(unmatched: Unmatched) -> str:
 
 
 def where(budget: Budget) -> str:
-    """Where the budget is set, and how it is changed."""
+    """Where the budget is set, and how to change it."""
     if budget.origin == CHAT:
         return tr("It is set in chat: change it with `budget set {name} …`.", name=shown(budget.name))
     return tr("It is set in {origin}: change it there and restart the bot.", origin=_origin(budget))
@@ -129,7 +129,7 @@ def _origin(budget: Budget) -> str:
 
 
 def configured_refusal(budget: Budget) -> str:
-    """Why a configured budget is not changed from chat."""
+    """Why a configured budget cannot be changed from chat."""
     return tr(
         "Nothing was changed: budget {name} cannot be changed from chat. {where}",
         name=shown(budget.name),
@@ -138,7 +138,7 @@ def configured_refusal(budget: Budget) -> str:
 
 
 def ownership_lines(budget: Budget, team: Team | None) -> list[str]:
-    """Where its alerts go, whom they mention, and what its team is. `budget`: with what it takes from the team."""
+    """Channel, owners and team of its alerts. `budget`: completed by its team."""
     lines = []
     if budget.channel is not None:
         lines.append(tr("Its alerts go to {channel}.", channel=channel_mention(budget.channel)))
@@ -162,7 +162,7 @@ def ownership_lines(budget: Budget, team: Team | None) -> list[str]:
 
 
 def raise_choices(spends: Sequence[BudgetSpend]) -> Message:
-    """A button for each of the first budgets. `spends`: the nearest to its limit first."""
+    """A button for each of the first budgets. `spends`: nearest to its limit first."""
     if not spends:
         return said(tr("No budget has spend yet: type {example}.", example=f"`budget raise {RAISE_EXAMPLE}`"))
     blocks: list[Block] = []
@@ -191,7 +191,7 @@ def budget_list(
     display: Display,
     teams: Teams | None = None,
 ) -> Message:
-    """Every budget in force, as many as fit. `standing`: asked of each that is shown. `kept`: set in chat."""
+    """Every budget in force, as many as fit. `standing`: called for each one shown. `kept`: set in chat."""
     by_name = {one.budget.name: one for one in kept}
 
     def lines_of(budget: Budget) -> list[str]:
@@ -214,7 +214,7 @@ def budget_list(
 
 
 def overridden_lines(kept: Sequence[KeptBudget], budgets: Sequence[Budget]) -> list[str]:
-    """A line for each budget from chat that does not count, because a configured one has its name."""
+    """A line for each chat budget that is overridden by a configured one with its name."""
     configured = {budget.name: budget for budget in budgets if budget.origin != CHAT}
     return [
         tr(
@@ -238,9 +238,9 @@ def proposed(
     display: Display,
     ownership: Sequence[str] = (),
 ) -> Message:
-    """What a budget would be, `before` being None where it is new. `standing`: of the budget as it would be.
+    """Preview of a budget; `before` is None for a new one. `standing`: of the budget as it would be.
 
-    `doubts`: sentences about what looks wrong. `value`: what the button says. `ownership`: its `ownership_lines`.
+    `doubts`: warnings, as sentences. `value`: of the button. `ownership`: its `ownership_lines`.
     """
     values = {"name": shown(after.name), "budget": described(after)}
     if before is None:
@@ -256,7 +256,9 @@ def proposed(
 def set_button(
     before: Budget | None, after: Budget, value: str, *, label: str | None = None, doubtful: bool = False
 ) -> Block:
-    """Sets or changes a budget after a dialog. `value`: as of `proposed`. `doubtful`: it may count nothing."""
+    """Button with a dialog that sets or changes a budget. `value`: as in `proposed`. `doubtful`: it may count
+    nothing.
+    """
     name = plain(after.name, NAME_LIMIT)
     if before is None:
         title, verb = tr("Set budget {name}?", name=name), tr("Set budget")
@@ -268,7 +270,7 @@ def set_button(
 
 
 def proposed_removal(budget: Budget, standing: Standing, value: str, display: Display) -> Message:
-    """What would be removed. `value`: what the button says."""
+    """Preview of a removal. `value`: of the button."""
     text = tr("Budget {name} would be removed: {budget}.", name=shown(budget.name), budget=described(budget))
     lines = [text, *_spent(standing, display), tr(WITHDRAWN)]
     dialog = confirmation(
@@ -285,7 +287,7 @@ def proposed_removal(budget: Budget, standing: Standing, value: str, display: Di
 
 
 def another_scope(budget: Budget) -> str:
-    """The refusal to change whose spend a budget counts: its alerts would be about what it never counted."""
+    """The refusal to change a budget's scope: its alerts would be about spend that it never counted."""
     return tr(
         "Nothing was changed: budget {name} counts {scope}, and its alerts are about that. Set a budget of another "
         "name for another scope, and remove this one if it is not needed.",
@@ -295,7 +297,7 @@ def another_scope(budget: Budget) -> str:
 
 
 def unchanged(budget: Budget) -> str:
-    """The answer where the budget is so already."""
+    """The answer if nothing changes."""
     return tr(
         "Nothing was changed: budget {name} is already set so, {budget}.",
         name=shown(budget.name),
@@ -322,7 +324,7 @@ def was_removed(name: str, user: str) -> str:
 
 
 def stale(name: str, present: Budget | None) -> str:
-    """The answer to a button that shows a budget as it is not any more."""
+    """The answer to an outdated button. `present`: the current budget."""
     if present is None:
         return tr(
             "Nothing was changed: budget {name} was changed since this was shown; there is none of that name now. Type "
@@ -338,7 +340,7 @@ def stale(name: str, present: Budget | None) -> str:
 
 
 def unknown_budget(name: str, nearest: str | None) -> str:
-    """The answer where nothing can be removed."""
+    """The answer if there is no budget to remove."""
     if nearest is None:
         return tr("Nothing was changed: there is no budget {name}. `budget list` shows what there is.", name=code(name))
     return tr(
@@ -355,8 +357,9 @@ def _author(one: KeptBudget) -> str:
 
 
 def not_yours(message: Message, refusal: str, command: str, asks: Ask | None) -> Message:
-    """What a change would do, for somebody who may not make it. `refusal`: why not; `command`: what to ask for, which
-    a button does where there is somebody to ask."""
+    """Preview for somebody who may not make the change. `refusal`: why not; `command`: what to ask for, by button if
+    there is somebody to ask.
+    """
     parts = [part for part in message.parts if not any(block["type"] == "actions" for block in part.blocks)]
     ask = tr("Ask an admin to type: {command}", command=code(command, COMMAND_LIMIT))
     return Message([lead(refusal), paragraph(ask), ask_row(asks), *parts[:-1]])
@@ -407,7 +410,7 @@ PASSED = {
 
 
 def changes(before: Budget, after: Budget) -> list[str]:
-    """A line for each thing that is another one."""
+    """A line for each difference."""
     rows = [
         (tr("scope"), str(before.scope), str(after.scope)),
         (tr("period"), before.period.value, after.period.value),

@@ -34,7 +34,7 @@ from handlers.render.raises import LIMIT_NAMES
 
 UNDO_ACTION = "budget_undo"
 ROOM = 9000
-"""Characters of the history."""
+"""Longest history, in characters."""
 
 STEPS = {
     RAISED: tr_noop("{who} has raised the {limit}: {base} → {usd} until {until}"),
@@ -46,11 +46,11 @@ STEPS = {
     RaiseState.EXPIRED: tr_noop("The request to raise the {limit} to {usd} has expired"),
     RaiseState.VOID: tr_noop("The request to raise the {limit} to {usd} was closed"),
 }
-"""Steps of raises in the history."""
+"""Sentences for steps of raises in the history."""
 
 
 def change_message(change: BudgetChange) -> Message:
-    """What was changed and by whom, for the alert channel."""
+    """Who changed what, for the alert channel."""
     small = context(tr("Changed {at}", at=moment(change.at)))
     if change.undone_by is not None:
         undone = tr("{who} has undone this.", who=mention(change.undone_by))
@@ -76,7 +76,7 @@ def undo_answer(outcome: Undo, name: str) -> Message:
 
 
 def history_message(entries: Sequence[HistoryEntry], name: str | None) -> Message:
-    """Who changed what and when; the newest first."""
+    """Who changed what and when; newest first."""
     if not entries:
         if name is None:
             return said(tr("No budget was ever changed in Slack."))
@@ -110,7 +110,7 @@ def _budget(words: str | None) -> Budget | None:
     try:
         return budget_from(words)
     except BudgetWordsError:
-        # Another version has written it.
+        # Written by another version.
         return None
 
 

@@ -1,4 +1,4 @@
-"""The form that proposes a budget: its fields, what was filled in, and what is wrong with it, field by field."""
+"""The form that proposes a budget: its fields, their values, and mistakes by field."""
 
 import json
 import re
@@ -30,13 +30,13 @@ from handlers.render.parts import button, plain
 BUDGET_FORM = "budget_form"
 FORM_ACTION = "budget_form_open"
 NO_NAME = "="
-"""What the button carries where there is no name: a value is never empty."""
+"""Button value without a name, since a value cannot be empty."""
 
 NAME, SCOPE, OTHER, PERIOD, SOFT, HARD = "name", "scope", "other", "period", "soft", "hard"
 CHANNEL, OWNERS, MENTION = "channel", "owners", "mention"
 
 MOST_CHOICES = 100
-"""Options of a select, those of all its groups together."""
+"""Most options of a select, in all its groups together."""
 
 ERROR_LIMIT = 300
 SHOWN_OF_VALUE = 40
@@ -53,31 +53,31 @@ GROUPS = {
     ScopeKind.KEY: tr_noop("API keys"),
     ScopeKind.FEATURE: tr_noop("Features"),
 }
-"""What a budget may cover, as the form groups it."""
+"""Groups of scopes in the form."""
 
 _OTHER_MONEY = re.compile(r"[円¥￥万千億€£]|\b(?:yen|jpy|eur|euros?|gbp)\b", re.IGNORECASE)
 
 NAME_RULE = re.compile(r"[\w.-]{1,60}")
 
 Known = Mapping[ScopeKind, Mapping[str, str]]
-"""Names by the value of a scope, of each kind in `GROUPS` but the organization."""
+"""Names by value of a scope, for each kind in `GROUPS` but the organization."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What a submitted form holds. `owners`: user ids; None of the rest is missing, what is empty is empty."""
+    """Values of a submitted form. `owners`: user ids. Empty fields are empty, never missing."""
 
     texts: Mapping[str, str]
     owners: tuple[str, ...] = ()
     mentions: bool = True
 
     def text(self, key: str) -> str:
-        """What a field holds, as from a plain keyboard."""
+        """Value of a field, normalized to a plain keyboard."""
         return cleaned(self.texts.get(key, ""))
 
 
 def budget_form(known: Known, response_url: str, name: str = "", team: str | None = None) -> Block:
-    """The form of a new budget. `team`: the one whose budgets are talked about where the form is opened."""
+    """The form for a new budget. `team`: the team of the channel where the form is opened."""
     everything = option(str(ORGANIZATION), tr("The whole organization"))
     groups = _groups(known, everything)
     of_team = [each for group in groups for each in group["options"] if each["value"] == f"{ScopeKind.TEAM}:{team}"]
@@ -136,7 +136,7 @@ def budget_form(known: Known, response_url: str, name: str = "", team: str | Non
 
 
 def _groups(known: Known, everything: Block) -> list[Block]:
-    """As many options as a select takes; kinds with few of them are shown whole."""
+    """As many options as a select takes; kinds with few of them are complete."""
     offered = {
         kind: [(value, name) for value, name in sorted(names.items(), key=lambda item: item[1]) if _fits(kind, value)]
         for kind in GROUPS
@@ -158,17 +158,17 @@ def _groups(known: Known, everything: Block) -> list[Block]:
 
 
 def _fits(kind: ScopeKind, value: str) -> bool:
-    """Whether an option can carry it, and a command too."""
+    """Whether it fits into an option, and into a command."""
     return bool(value) and len(f"{kind}:{value}") <= VALUE_LIMIT and re.search(r"[\s,;|]", value) is None
 
 
 def form_button(name: str = "") -> Block:
-    """Opens the form, with a name for the budget."""
+    """Button that opens the form, with a name for the budget."""
     return button(tr("Set a budget"), FORM_ACTION, name if NAME_RULE.fullmatch(name) else NO_NAME)
 
 
 def filled_budget(state: Mapping[str, Any]) -> Filled:
-    """What the submitted form holds."""
+    """Values of the submitted form."""
     texts = filled_fields(state)
     chosen = (state["values"].get(OWNERS) or {}).get(FIELD) or {}
     owners = tuple(map(str, chosen.get("selected_users") or ()))
@@ -177,7 +177,7 @@ def filled_budget(state: Mapping[str, Any]) -> Filled:
 
 
 def words_of(filled: Filled) -> str:
-    """What would be typed after `budget set`. The form has no mistakes."""
+    """The equivalent words after `budget set`. The form has no mistakes."""
     values = {
         "scope": filled.text(OTHER) or filled.text(SCOPE),
         "period": filled.text(PERIOD),
@@ -191,7 +191,7 @@ def words_of(filled: Filled) -> str:
 
 
 def mistakes(filled: Filled) -> dict[str, str]:
-    """Every mistake, at its field and in the field's words."""
+    """All mistakes by field, in the field's words."""
     found: dict[str, str] = {}
     if NAME_RULE.fullmatch(filled.text(NAME)) is None:
         found[NAME] = tr(
@@ -226,7 +226,7 @@ def _not_an_amount(typed: str) -> str:
 
 
 def _amount(typed: str) -> Decimal:
-    """Raises `ValueError`."""
+    """A typed amount, USD. Raises `ValueError`."""
     bare = re.sub(r"\s*(?:\$|usd|dollars?|ドル)\s*$", "", typed, flags=re.IGNORECASE)
     return usd_amount(bare.replace(" ", ""))
 

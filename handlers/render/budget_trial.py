@@ -1,4 +1,4 @@
-"""`/claude-cost budget try` and `budget suggest`: alerts that would have come, and limits with the reason for them."""
+"""`/claude-cost budget try` and `budget suggest`: alerts that would have been posted, and limits with their reasons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,19 +59,19 @@ class Proposed:
 
 
 def no_history(scope: str) -> str:
-    """The answer where nothing is stored."""
+    """The answer if no usage is stored."""
     return tr("No data yet: no usage of {scope} is stored that a budget could be tried on.", scope=shown(scope))
 
 
 def unknown_scope(scope: str, why: str) -> str:
-    """The answer where the scope matches nothing."""
+    """The answer if the scope matches nothing."""
     return tr("{scope} would count nothing: {why}", scope=shown(scope), why=sentence(why))
 
 
 def trial_message(
     budget: Budget, replay: Replay, notes: Sequence[str], elements: Sequence[Block], now: datetime
 ) -> Message:
-    """What would have come when. `notes`: sentences about setting it."""
+    """Which alerts would have been posted when. `notes`: sentences about setting it."""
     alerts = replay.alerts
     first = ntr(
         "Budget {name} would have sent {number} alert in {stretch}",
@@ -95,7 +95,7 @@ def trial_message(
 
 
 def suggestions_message(scope: str, found: Sequence[Proposed], pace: Pace) -> Message:
-    """A proposal for each kind of period."""
+    """A suggestion for each kind of period."""
     if not found:
         return Message(
             [
@@ -122,7 +122,7 @@ def suggestions_message(scope: str, found: Sequence[Proposed], pace: Pace) -> Me
 
 
 def counts_line(replay: Replay) -> str:
-    """How many alerts of each level."""
+    """Number of alerts by level."""
     return tr(
         "Soft limit: {soft}, hard limit: {hard}, forecast: {forecast}, spike: {spike}, marks on the way: {marks}.",
         soft=replay.count(LimitKind.SOFT),

@@ -1,7 +1,7 @@
-"""Native charts and tables as Slack takes them: plain blocks within its limits, each with the same as text.
+"""Native charts and tables of Slack: plain blocks within its limits, each with the same as text.
 
-Sources: docs.slack.dev, data visualization block and data table block. Bars of one category stand beside each other
-and areas lie before each other, the first at the back: neither chart stacks, so that every value is the part's own.
+Sources: docs.slack.dev, data visualization block and data table block. Bars of one category stand side by side and
+areas overlap, the first at the back: neither chart stacks, so every value is the part's own.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,29 +18,31 @@ from bot.messages import Block, Part
 from handlers.render.parts import CELL_LIMIT, plain, shown
 
 MOST_SERIES = 6
-"""Some of Slack's clients and pages say twelve; six is what all of them take."""
+"""Most series. Some of Slack's clients and pages say twelve; all of them take six."""
 
 MOST_POINTS = 20
 NAME_LIMIT = 20
-"""Characters of a series' name and of a category."""
+"""Longest name of a series or category, in characters."""
 
 TITLE_LIMIT = AXIS_LIMIT = 50
 PAGE_SIZE = 15
 CAPTION_LIMIT = 150
 
 FEW_POINTS = 7
-"""Up to so many, bars of several series are wide enough for a phone."""
+"""Most points at which bars of several series are wide enough for a phone."""
 
 TABLE_TEXT = 9_000
 """Characters of all cells together; Slack takes 10,000."""
 
 TABLE_ROWS = 100
-"""With the headings (docs.slack.dev, table block); a data table may have one more."""
+"""Most rows with headings (docs.slack.dev, table block); a data table may have one more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """`values`: one for each category. `said`: whether they are in words too; otherwise something else says them."""
+    """`values`: one for each category. `said`: whether the text lists them; otherwise they are in the text
+    elsewhere.
+    """
 
     name: str
     values: Sequence[Decimal]
@@ -60,10 +62,10 @@ def chart(
     x_label: str = "",
     y_label: str = "",
 ) -> Part:
-    """A chart and its figures in words, a line for each series; nothing where there is nothing to draw.
+    """A chart with its figures as text, a line for each series; empty without data.
 
-    `written`: a value in words. `kind`: bars for few categories or one series, areas otherwise, where left out. Of more
-    than `MOST_SERIES` series or `MOST_POINTS` categories only the first are drawn: callers sum up the rest.
+    `written`: formats a value. `kind`: by default bars for few categories or one series, else areas. Draws at most
+    `MOST_SERIES` series and `MOST_POINTS` categories: callers sum up the rest.
     """
     if not series or not categories:
         return Part()
@@ -101,9 +103,7 @@ def _points(labels: Sequence[str], values: Sequence[Decimal]) -> list[Block]:
 
 
 def unique(names: Iterable[str]) -> list[str]:
-    """Each on one line of at most `NAME_LIMIT` characters, no two alike: the second of two that are cut to the same is
-    numbered.
-    """
+    """Names on one line of at most `NAME_LIMIT` characters, made unique by numbers."""
     found: dict[str, None] = {}
     for name in names:
         short = plain(name, NAME_LIMIT)
@@ -143,17 +143,17 @@ def month_label(day: date) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """`value`: what the column is sorted by; None for words."""
+    """A cell. `value`: sort key; None for words."""
 
     text: str
     value: Decimal | None = None
 
 
 def data_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Cell]], lines: Sequence[str]) -> Part:
-    """A table that readers sort by its columns; where Slack does not take it, the plain one. `lines`: the rows in words
+    """A table that readers can sort by its columns; a plain one if Slack rejects it. `lines`: the rows as text
     (mrkdwn).
 
-    Slack sorts a column by number where all of its cells have one, otherwise by the alphabet.
+    Slack sorts a column by number if all of its cells have one, otherwise alphabetically.
     """
     if not rows:
         return Part()

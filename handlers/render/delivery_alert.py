@@ -1,4 +1,4 @@
-"""A destination that takes no alerts, reported at the others."""
+"""Alert about a failing destination, reported at the others."""
 
 from bot.alerts.delivery import DeliveryAlert
 from bot.alerts.incident import Status
@@ -10,7 +10,7 @@ from handlers.render.parts import context, moment, paragraph, sentence, shown
 
 
 def delivery_message(alert: DeliveryAlert) -> Message:
-    """What does not arrive where, since when and why; or that it does again. Reported at the other destinations."""
+    """What does not arrive where, since when and why; or its recovery. Reported at the other destinations."""
     values = {"name": shown(alert.destination), "since": moment(alert.since)}
     if alert.status is Status.OPEN:
         first = tr("No alerts reach {name}: {count} waiting", count=f"{alert.count:,}", **values)
@@ -29,5 +29,5 @@ def delivery_message(alert: DeliveryAlert) -> Message:
 
 
 def delivery_line(alert: OpenAlert) -> str:
-    """What is open, in a list."""
+    """The open alert in a list."""
     return tr("{destination} takes no alerts", destination=shown(alert.identity.subject))

@@ -1,4 +1,4 @@
-"""A digest as a message: the sum and how sure it is, where it went, the budgets, what changed, what would save."""
+"""A digest as a message: the sum and how final it is, its rows, the budgets, changes, and possible savings."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -36,13 +36,13 @@ TITLES: Mapping[str, str] = {
 }
 
 LIST_ROOM = 2_600
-"""Characters of one list, of the 13,200 that Slack takes in a message."""
+"""Characters of one list, out of the 13,200 that Slack takes in a message."""
 
 ROWS_ARE: Mapping[str, str] = {"model": tr_noop("Model"), "feature": tr_noop("Feature")}
 
 
 def digest_message(digest: Digest, display: Display = USD) -> Message:
-    """For a channel, or for whoever asked."""
+    """The digest, for a channel or on request."""
     first, *rest = _lead(digest)
     title = tr("So far") if digest.running else tr(TITLES[digest.every])
     return Message(
@@ -62,7 +62,7 @@ def digest_message(digest: Digest, display: Display = USD) -> Message:
 
 
 def _few(lines: Sequence[str]) -> list[str]:
-    """As many as leave room for the rest of the message; the others are counted."""
+    """As many lines as leave room for the rest of the message; the others are counted."""
     shown_ones = [line for [line] in fitting(([line] for line in lines), LIST_ROOM)]
     more = len(lines) - len(shown_ones)
     return [*shown_ones, tr("and {number} more", number=more)] if more else shown_ones
@@ -96,7 +96,7 @@ def _lead(digest: Digest) -> Iterator[str]:
 
 
 def _sure(digest: Digest) -> Iterator[str]:
-    """Whether the sum can still change."""
+    """Lines on whether the sum can still change."""
     if digest.running:
         yield tr("These days still run: this is as of {moment}.", moment=moment(digest.as_of))
     elif digest.logged or (digest.scope is not None and parse_scope(digest.scope).kind in LOGGED):

@@ -1,4 +1,4 @@
-"""The form that sets a digest: its fields, what was filled in, and what is wrong with it, field by field."""
+"""The form that sets a digest: its fields, their values, and mistakes by field."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ FORM_ROOM = 2_000
 """Characters of a list in the form."""
 
 MOST_CHOICES = 100
-"""Options of a select (docs.slack.dev, select menu element)."""
+"""Most options of a select (docs.slack.dev, select menu element)."""
 
 FREQUENCIES = {
     PeriodKind.DAY: tr_noop("Every day"),
@@ -38,7 +38,7 @@ FREQUENCIES = {
 
 @dataclass(frozen=True, slots=True)
 class Abouts:
-    """What somebody may set digests about: the organization, and names of teams and budgets."""
+    """Possible subjects of digests for a person: the organization, and names of teams and budgets."""
 
     everything: bool
     teams: Sequence[str]
@@ -46,24 +46,24 @@ class Abouts:
 
     @property
     def any(self) -> bool:
-        """Whether there is anything."""
+        """Whether there is any subject."""
         return self.everything or bool(self.teams) or bool(self.budgets)
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What the form carries: where its answer goes, and the key of the digest that it changes; empty for a new one."""
+    """State carried by the form: where its answer goes, and the key of the digest to change; empty for a new one."""
 
     response_url: str
     key: str = ""
 
     def packed(self) -> str:
-        """As private metadata."""
+        """The state as private metadata."""
         return json.dumps({"response_url": self.response_url, "key": self.key})
 
 
 def carried(view: Mapping[str, Any]) -> Carried:
-    """Of a submitted form; empty where it is made up."""
+    """State of a submitted form; empty if forged."""
     try:
         packed = json.loads(str(view.get("private_metadata") or ""))
         return Carried(str(packed.get("response_url") or ""), str(packed.get("key") or ""))
@@ -72,7 +72,7 @@ def carried(view: Mapping[str, Any]) -> Carried:
 
 
 def digest_form(start: DigestRule, carry: Carried, abouts: Abouts, found: Sequence[Scheduled], main: str) -> Block:
-    """The form, filled in with `start`. `found`: the digests in force, which it lists."""
+    """The form, filled in with `start`. `found`: digests in force, which it lists."""
     changes = bool(carry.key)
     lines = [f"• {described(each.rule, main)}" for each in found if each.since is not None]
     of_file = [f"• {described(each.rule, main)}" for each in found if each.since is None]
@@ -164,7 +164,7 @@ def _about_select(start: DigestRule, abouts: Abouts) -> Block:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What a submitted form says: the rule but what it is about, what that is, and mistakes by field."""
+    """Values of a submitted form: the rule without subject, the subject, and mistakes by field."""
 
     rule: DigestRule
     about: str
@@ -172,7 +172,7 @@ class Filled:
 
 
 def filled_digest(values: Mapping[str, str]) -> Filled:
-    """Every mistake at its field. `values`: of `filled_fields`."""
+    """Parse the values, with all mistakes by field. `values`: from `filled_fields`."""
     mistakes: dict[str, str] = {}
     rule = DigestRule(PeriodKind.WEEK, at=NINE)
     every = next((kind for kind in PeriodKind if kind.value == values.get(EVERY)), None)
@@ -207,6 +207,6 @@ def filled_digest(values: Mapping[str, str]) -> Filled:
 
 
 def form_not_opened() -> Message:
-    """The answer where Slack opens no form."""
+    """The answer if Slack opens no form."""
     example = "`/claude-cost digest on weekly at=09:00 zone=Asia/Tokyo`"
     return said(tr("The form could not be opened. Type it instead, as in {example}.", example=example))

@@ -1,4 +1,4 @@
-"""Settings of digests: what is in force, the form, the announcement of a change, and answers."""
+"""Settings of digests: the list in force, the form's button, announcements of changes, and answers."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -33,17 +33,17 @@ STOP_ACTION = "digest_stop"
 UNDO_ACTION = "digest_undo"
 
 NEW = "new"
-"""The value of a button that opens the empty form."""
+"""Value of a button that opens the empty form."""
 
 
 ROOM = 5_000
 """Characters of the digests that a message lists."""
 
 MOST_ROWS = 10
-"""Digests that a list shows with buttons of their own."""
+"""Most digests of a list with their own buttons."""
 
 LONGEST_BUTTON = 2_000
-"""Characters of a button's value (docs.slack.dev, button element)."""
+"""Longest value of a button, in characters (docs.slack.dev, button element)."""
 
 NONE: Mapping[str, str] = {}
 
@@ -63,13 +63,13 @@ HERE = {
     PeriodKind.WEEK: tr_noop("Every {day} at {at} ({zone}), about {about}"),
     PeriodKind.MONTH: tr_noop("On the 1st of every month at {at} ({zone}), about {about}"),
 }
-"""In the channel where that is said."""
+"""Sentences shown in the digest's own channel."""
 
 
 def described(rule: DigestRule, main: str | None) -> str:
     """`Every Monday at 09:00 (Asia/Tokyo) in #search, about team search`.
 
-    `main`: the id of the alert channel; None where it is said in the digest's channel.
+    `main`: id of the alert channel; None if shown in the digest's channel.
     """
     values = {
         "day": tr(WEEKDAYS[rule.on]),
@@ -85,7 +85,7 @@ def described(rule: DigestRule, main: str | None) -> str:
 
 
 def about_name(rule: DigestRule) -> str:
-    """What a digest is about, as people say it."""
+    """Display name of a digest's subject."""
     if rule.budget is not None:
         return tr("budget {name}", name=shown(rule.budget))
     if rule.scope is None:
@@ -98,7 +98,7 @@ def about_name(rule: DigestRule) -> str:
 def digests_message(
     found: Sequence[Scheduled], nexts: Mapping[str, datetime], main: str, nothing: Mapping[str, str] = NONE
 ) -> Message:
-    """Every digest in force. `nexts`: when each comes next, by its key. `nothing`: why some are about nothing."""
+    """Every digest in force. `nexts`: next time by key. `nothing`: why the subject of some matches nothing."""
     add = buttons([button(tr("Add a digest"), SETTINGS_ACTION, NEW)], "digests:add")
     if not found:
         text = tr("No digest is posted yet. For one here, type {example}.", example="`/claude-cost digest on weekly`")
@@ -189,13 +189,13 @@ def stopped_answer(stopped: Sequence[Changed], refused: Sequence[tuple[DigestRul
 
 
 def nothing_to_stop(channel: str) -> Message:
-    """The answer where there is no such digest."""
+    """The answer if there is no such digest."""
     text = tr("No such digest is set for {channel}. `digest list` shows them all.", channel=channel_mention(channel))
     return said(text)
 
 
 def not_in_channel_note(channel: str) -> str:
-    """What to do where the bot cannot post."""
+    """What to do if the bot cannot post."""
     return tr(
         "The bot is not in {channel}: type `/invite @claude-cost` there. Until then the digest goes to the alert "
         "channel.",
@@ -204,13 +204,13 @@ def not_in_channel_note(channel: str) -> str:
 
 
 def which_channel() -> Message:
-    """The answer where a digest has no channel to go to."""
+    """The answer if a digest has no channel."""
     example = code("digest on weekly channel=#search")
     return said(tr("Type it in the channel that the digest is for, or name one, as in {example}.", example=example))
 
 
 def change_message(change: DigestChange) -> Message:
-    """What was changed and by whom, for the digest's channel."""
+    """Who changed what, for the digest's channel."""
     who = mention(change.by)
     before, after = _rule(change.before), _rule(change.after)
     if change.before is None:
@@ -242,10 +242,10 @@ def _rule(words: str | None) -> DigestRule | None:
     try:
         return None if words is None else rule_from(words)
     except DigestWordsError:
-        # Another version has written it.
+        # Written by another version.
         return None
 
 
 def settings_button(value: str) -> Block:
-    """Opens the form: filled in with a digest by its key, or empty."""
+    """Button that opens the form: filled in with a digest by its key, or empty."""
     return button(tr("Digest settings"), SETTINGS_ACTION, value[:LONGEST_BUTTON] or NEW)

@@ -1,4 +1,4 @@
-"""Computed against billed: a drift as a message, and the lines that reports and status have of it."""
+"""Computed against billed: a drift as a message, and lines about it in reports and status."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -25,7 +25,7 @@ CAUSES: Mapping[DriftCause, str] = {
 
 
 def truth_lines(days: Sequence[DayDrift], report_read_at: datetime | None) -> list[str]:
-    """Both sums of the settled days, what makes them differ, and when the bill was read."""
+    """Both sums of the settled days, why they differ, and when the bill was read."""
     read = tr("not read yet") if report_read_at is None else tr("read {time}", time=moment(report_read_at))
     if not days:
         return [tr("Computed against billed: no settled day to compare yet; cost report {read}.", read=read)]
@@ -60,7 +60,7 @@ def _day(day: date, now: datetime | None) -> str:
 
 
 def unexplained(rest: Decimal, billed: Decimal) -> str:
-    """What known causes leave of a difference."""
+    """The part of a difference that known causes leave unexplained."""
     if is_nothing(rest):
         return tr("nothing unexplained")
     if billed <= 0:
@@ -69,14 +69,14 @@ def unexplained(rest: Decimal, billed: Decimal) -> str:
 
 
 def differences(computed: Decimal, billed: Decimal, parts: Sequence[Decimal]) -> list[Decimal]:
-    """The parts of the difference as shown: with the computed sum they add up to the billed one."""
+    """The parts of the difference, rounded so that they add up from the computed to the billed sum as shown."""
     cents, whole = cents_of(billed) - cents_of(computed), sum(parts, Decimal(0))
-    # Both sums are rounded, so that their difference may be a cent off.
+    # Both sums are rounded, so their difference may be a cent off.
     return in_cents(cents if abs(cents - cents_of(whole)) <= 1 else cents_of(whole), parts)
 
 
 def cause_line(cause: DriftCause, amount: Decimal) -> str:
-    """What one cause makes."""
+    """The effect of one cause."""
     return f"• {tr(CAUSES[cause], usd=usd(amount))}"
 
 
@@ -105,7 +105,7 @@ CLOSED = tr_noop(
 
 
 def drift_message(alert: DriftAlert) -> Message:
-    """A settled day on which the two sums differ, or do not any more."""
+    """A settled day on which the two sums differ, or no longer do."""
     resolved, closed = alert.status is Status.RESOLVED, alert.status is Status.CLOSED
     over, drift = resolved or closed, alert.drift
     causes, models = drift.causes, drift.models if drift.by_model else ()
@@ -145,7 +145,7 @@ def _first(alert: DriftAlert, rest: str) -> str:
 
 
 def _mostly(models: Sequence[ModelDrift]) -> list[str]:
-    """The model of which most is unexplained."""
+    """The model with the largest unexplained part."""
     worst = max(models, key=lambda model: abs(model.unexplained_usd), default=None)
     if worst is None or is_nothing(worst.unexplained_usd):
         return []
@@ -153,7 +153,7 @@ def _mostly(models: Sequence[ModelDrift]) -> list[str]:
 
 
 def drift_line(alert: OpenAlert) -> str:
-    """What is open, in a list."""
+    """The open alert in a list."""
     return tr("computed and billed differ for {day}", day=shown(period_name(alert.identity.key, alert.since)))
 
 

@@ -1,4 +1,4 @@
-"""An estimate as a message: what cannot work, the number, what would be cheaper, the lines; and those that are kept."""
+"""An estimate as a message: what cannot work, the number, cheaper options, the lines; and saved estimates."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ MOST_KEPT = 20
 
 
 MOST_WAYS = 2
-"""To save that are shown at once; the others are folded."""
+"""Most ways to save shown at once; the others are folded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Besides:
-    """Lines (mrkdwn) about budgets and what was kept: what is shown at once, and what is folded."""
+    """Lines (mrkdwn) about budgets and saving: shown at once, and folded."""
 
     shown: Sequence[str] = ()
     folded: Sequence[str] = ()
@@ -71,7 +71,7 @@ def estimate_message(estimate: Estimate, besides: Besides = Besides()) -> Messag
 
 
 def _without_titles(lines: Sequence[str]) -> list[str]:
-    """Without a title below which nothing is left."""
+    """Drop titles without lines below them."""
     below = [*lines[1:], ""]
     return [line for line, after in zip(lines, below, strict=True) if line.startswith(" ") or after.startswith(" ")]
 
@@ -84,7 +84,7 @@ def _line_in_words(cells: Sequence[str]) -> str:
 
 
 def planned_in_short(plan: Planned) -> str:
-    """What begins now does to the running period, in one line."""
+    """Effect on the running period if it begins now, in one line."""
     name, limit = shown(plan.budget), usd(plan.limit_usd)
     if plan.total_usd is None or plan.expected_usd is None:
         share = percent(plan.whole_usd, plan.limit_usd)
@@ -104,11 +104,11 @@ ADDED: dict[str, str] = {
     "week": tr_noop("begun now, {usd} more in this week: expected end {before} → {after}, {share} of {limit}."),
     "month": tr_noop("begun now, {usd} more in this month: expected end {before} → {after}, {share} of {limit}."),
 }
-"""By the kind of period."""
+"""Sentences by kind of period."""
 
 
 def planned_line(plan: Planned) -> str:
-    """What a whole period of it takes of the limit, and where the running period would end with it."""
+    """Share of the limit that a whole period of it takes, and where the running period would end with it."""
     limit = usd(plan.limit_usd)
     raised = raised_note(plan.raised, plan.raised[-1].kind) if plan.raised else []
     whole = tr(
@@ -129,7 +129,7 @@ def _expected_end(plan: Planned) -> str:
             "its expected end is not extrapolated, since the data is {age} old.",
             age=span(plan.stale_at - plan.as_of),
         )
-    # The expected end is shown elsewhere too, so that what is added takes the odd cent.
+    # The expected end is shown elsewhere too, so rounding goes to the added sum.
     cents = cents_of(plan.total_usd) - cents_of(plan.expected_usd)
     [added] = in_cents(cents, [plan.added_usd])
     return tr(
@@ -143,7 +143,7 @@ def _expected_end(plan: Planned) -> str:
 
 
 def kept_list(kept: Sequence[KeptEstimate], pace: Callable[[KeptEstimate], Decimal | None]) -> list[str]:
-    """One line for each; the newest `MOST_KEPT` where there are more. `pace`: USD a month of what it is bound to."""
+    """One line each, at most the newest `MOST_KEPT`. `pace`: USD a month of the usage it is compared with."""
     if not kept:
         return [
             tr("No estimate is kept: add as=NAME to one, as in `estimate sonnet requests=1k in=2000 out=500 as=demo`.")
@@ -173,7 +173,7 @@ def _kept_cost(kept: KeptEstimate, pace: Callable[[KeptEstimate], Decimal | None
 
 
 def bound_line(kept: KeptEstimate, doubt: str | None) -> list[str]:
-    """Whose usage it is compared with, if anybody's. `doubt`: why there is none of it, one sentence."""
+    """The scope that it is compared with, if any. `doubt`: why there is no usage of it, one sentence."""
     why = [] if doubt is None else [sentence(doubt)]
     if kept.scope is None:
         return [sentences([tr("It is compared with no usage."), *why])] if why else []
@@ -182,7 +182,7 @@ def bound_line(kept: KeptEstimate, doubt: str | None) -> list[str]:
 
 
 def kept_line(kept: KeptEstimate, replaced: KeptEstimate | None) -> str:
-    """That an estimate is kept now, and what it replaced."""
+    """The line for an estimate that was saved, and what it replaced."""
     line = tr(
         "Kept as {name}, with the prices checked on {day}.", name=code(kept.name), day=kept.rates_checked.isoformat()
     )
@@ -193,12 +193,12 @@ def kept_line(kept: KeptEstimate, replaced: KeptEstimate | None) -> str:
 
 
 def dropped(kept: KeptEstimate) -> str:
-    """That it is forgotten, with the words that bring it back."""
+    """The line for a removed estimate, with the words that restore it."""
     return tr("{name} is dropped. It was {words}.", name=code(kept.name), words=code(kept.words, WORDS_LIMIT))
 
 
 def kept_message(kept: KeptEstimate, now: Estimate) -> Message:
-    """What it cost when it was kept, and what it costs today."""
+    """Its cost when it was saved, and today."""
     then = tr(
         "{name}, kept by {who} on {when}: {usd} a month at the prices checked on {day}.",
         name=code(kept.name),

@@ -28,7 +28,7 @@ MORE = "more"
 FIELDS = ("requests", "in", PROMPT, "out", "cached", "hit", "ttl", "batch", MORE)
 
 STAND_INS: Mapping[str, str] = {"requests": "1", "in": "900000", "out": "1", "cached": "1", "hit": "50%", MORE: ""}
-"""What stands in for a field with a mistake while the others are checked."""
+"""Valid values that replace a field with a mistake while the others are checked."""
 
 NO_TOKENS = tr_noop("“{value}” is not a number of tokens: write it like 2000 or 2k.")
 
@@ -39,25 +39,25 @@ MISTAKES: Mapping[str, str] = {
     "cached": NO_TOKENS,
     "hit": tr_noop("“{value}” is not a share: write it like 90%."),
 }
-"""Of a field whose value cannot be read, in the field's own words."""
+"""Messages for unreadable values, by field."""
 
 MISMATCHES: Mapping[str, str] = {
     "cached": tr_noop("Cached tokens are part of the input: write at most the input tokens of a request."),
     "hit": tr_noop("This is about cached tokens only: fill them in too, or leave this empty."),
 }
-"""Of a field that does not go with the others."""
+"""Messages for fields that do not fit the others."""
 
 SHOWN_OF_VALUE = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the form carries from its command to its result: where a shared result goes."""
+    """State carried by the form from its command to its result: where a shared result goes."""
 
     response_url: str
 
     def packed(self) -> str:
-        """As private metadata."""
+        """The state as private metadata."""
         return json.dumps({"response_url": self.response_url})
 
 
@@ -70,9 +70,9 @@ def estimate_form(
     prompt: str = "",
     sized: Text | None = None,
 ) -> Block:
-    """The empty form, or one that is filled in as the user's last one was.
+    """The form, empty or filled in with the user's last estimate.
 
-    `prompt`: a text that is counted. `sized`: the size of one that is too long for the field.
+    `prompt`: text to count. `sized`: size of a text that is too long for the field.
     """
     values = {} if last is None else _values(last)
     if prompt or sized is not None:
@@ -123,7 +123,7 @@ def _prompt_field(values: Mapping[str, str]) -> Block:
 
 
 def mistakes(values: Mapping[str, str], card: RateCard) -> dict[str, str]:
-    """Every mistake of a filled form, by field. `values`: of `filled_estimate`."""
+    """All mistakes of a filled form, by field. `values`: from `filled_estimate`."""
     found: dict[str, str] = {}
     trial = dict(values)
     if PROMPT in trial:
@@ -148,7 +148,7 @@ def mistakes(values: Mapping[str, str], card: RateCard) -> dict[str, str]:
 
 
 def _mistake(field: str, values: Mapping[str, str], error: WordsError, card: RateCard) -> str:
-    """What is wrong with one field: its value, or that it does not go with the others."""
+    """The mistake of one field: its value, or that it does not fit the others."""
     needed = {"cached": "1"} if field == "hit" else {}
     alone = {**{key: STAND_INS[key] for key in ("requests", "in", "out")}, **needed, field: values.get(field, "")}
     try:
@@ -161,30 +161,30 @@ def _mistake(field: str, values: Mapping[str, str], error: WordsError, card: Rat
 
 
 def _without_scope(words: str) -> str:
-    """Without `for=…`, which is checked with the name under which the estimate is kept."""
+    """Without `for=…`, which is checked with the name under which the estimate is saved."""
     return " ".join(word for word in words.split() if not word.startswith("for="))
 
 
 def result_view(estimate: Estimate, besides: Besides, words: str, carried: Context) -> Block:
-    """The result in place of the form, with a button that shares it where the form was opened from a channel."""
+    """The result in place of the form, with a button that shares it if the form was opened from a channel."""
     share = [share_button(words)] if carried.response_url else []
     parts = [*estimate_message(estimate, besides).parts, buttons(share)]
     return _view(in_modal(parts), carried)
 
 
 def shared_view(view: Mapping[str, Any], carried: Context) -> Block:
-    """The same result once it is shared: it says so in place of the button."""
+    """The same result after sharing, without the button."""
     kept = [block for block in view.get("blocks", []) if block.get("type") != "actions"]
     return _view([*kept, *context(tr("Shared with the channel.")).blocks], carried)
 
 
 def counting_view(carried: Context) -> Block:
-    """What is shown while a prompt is counted."""
+    """View shown while a prompt is counted."""
     return _view([section(tr("Counting the prompt's tokens …"))], carried)
 
 
 def share_button(words: str) -> Block:
-    """Shows the estimate to everybody in the channel."""
+    """Button that shows the estimate to everybody in the channel."""
     return button(tr("Share with the channel"), SHARE_ACTION, words)
 
 
@@ -192,11 +192,11 @@ _PER_CENT = re.compile(r"(?!1(?:\.0*)?$)(?:[1-9]\d?(?:\.\d+)?|100(?:\.0+)?)")
 
 
 def words_from(values: Mapping[str, str]) -> str:
-    """The filled fields as the words of an estimate, without the prompt."""
+    """The filled fields as words of an estimate, without the prompt."""
     words = [values.get("model", ""), *(["batch"] if values.get("batch") else [])]
     for key in ("requests", "in", "out", "cached", "hit"):
         if value := cleaned(values.get(key, "")).replace(" ", ""):
-            # In a field that is named a rate, 90 can only be per cent.
+            # In a rate field, 90 can only mean per cent.
             per_cent = "%" if key == "hit" and _PER_CENT.fullmatch(value) else ""
             words.append(f"{key}={value}{per_cent}")
     if values.get("cached") and values.get("ttl", "5m") != "5m":
@@ -205,7 +205,7 @@ def words_from(values: Mapping[str, str]) -> str:
 
 
 def filled_estimate(state: Mapping[str, Any]) -> dict[str, str]:
-    """What the submitted form holds, by word; empty fields are left out."""
+    """Values of the submitted form by word, without empty fields."""
     return {key: value for key, value in filled_fields(state).items() if value}
 
 
@@ -247,7 +247,7 @@ def _view(blocks: list[Block], carried: Context) -> Block:
 
 
 def _model_field(card: RateCard, chosen: str | None, today: date) -> Block:
-    """Models that can still be used, and the one that was chosen before."""
+    """Models that can still be used, and the previously chosen one."""
     served = [model for model in card.models.values() if model.retires is None or today <= model.retires]
     names = {short_name(model): model.name for model in served}
     default = chosen if chosen in names else short_name(card.newest("sonnet"))

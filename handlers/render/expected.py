@@ -1,4 +1,4 @@
-"""Spend that is expected: the button and form below an alert, the note in it, and the calendar of planned spend."""
+"""Expected spend: the button and form below an alert, its note, and the calendar of planned spend."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ CHOICES = {
     "today": tr_noop("Until the end of today"),
     "tomorrow": tr_noop("Until the end of tomorrow"),
 }
-"""Until when spend is expected, as the form offers it."""
+"""Durations of an expectation in the form."""
 
 LENGTHS: Mapping[str, timedelta] = {"1h": HOUR, "4h": 4 * HOUR}
 DAYS = {"today": 1, "tomorrow": 2}
@@ -55,7 +55,7 @@ DAYS = {"today": 1, "tomorrow": 2}
 def with_expected(
     message: Message, payload: AlertPayload, alert_id: int, expected: Expectation | None, now: datetime
 ) -> Message:
-    """An open alert that says that more is spent than usual: with the button, or with who expects it until when."""
+    """An open alert about high spend, with the button, or with who expects it until when."""
     if payload.status is not Status.OPEN or payload.identity.kind not in MAY_BE_EXPECTED:
         return message
     if expected is None or not expected.holds(now):
@@ -70,7 +70,7 @@ def with_expected(
 
 
 def expected_step(event: LifecycleEvent) -> str | None:
-    """What the alert's thread says; None for other steps."""
+    """The reply in the alert's thread; None for other steps."""
     if event.step is LifecycleStep.EXPECTED and event.until is not None:
         return tr("{who} expects this until {until}.", who=mention(event.by), until=moment(event.until))
     if event.step is LifecycleStep.NOT_EXPECTED:
@@ -79,7 +79,7 @@ def expected_step(event: LifecycleEvent) -> str | None:
 
 
 def expected_form(alert_id: int, response_url: str) -> Block:
-    """Asks until when."""
+    """Form that asks until when."""
     choices = {value: tr(text) for value, text in CHOICES.items()}
     about = paragraph(tr("Spike and forecast alerts of this budget keep quiet until then. Limits still alert."))
     return {
@@ -94,7 +94,7 @@ def expected_form(alert_id: int, response_url: str) -> Block:
 
 
 def alert_of(view: Mapping[str, Any]) -> int:
-    """The alert that a submitted form is about; 0, which none is, where it is made up."""
+    """The alert of a submitted form; 0, an id of none, if forged."""
     try:
         return int(json.loads(str(view.get("private_metadata") or ""))["alert"])
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -115,7 +115,7 @@ def expected_answer(handled: Handled) -> Message:
 
 
 def undo_answer(found: Expectation | None) -> Message:
-    """The answer to the person who takes it back."""
+    """The answer to the person who withdraws it."""
     if found is None:
         return said(tr("Nothing was changed: this is not expected any more."))
     return said(tr("Spike and forecast alerts of budget {budget} come again.", budget=shown(found.subject)))
@@ -124,7 +124,7 @@ def undo_answer(found: Expectation | None) -> Message:
 def calendar_list(
     kept: Sequence[KeptEntry], following: Sequence[Window | None], expected: Sequence[Expectation]
 ) -> Message:
-    """Everything that is planned, with its next time, and what somebody expects now."""
+    """All planned entries, each with its next time, and current expectations."""
     lines = [f"• {_entry(one, window)}" for one, window in zip(kept, following, strict=True)]
     lines += [
         "• "
@@ -165,11 +165,11 @@ NARROW = {
         "key or workspace."
     ),
 }
-"""Which alerts an entry of such a scope does not keep quiet, and why."""
+"""Which alerts an entry with such a scope does not mute, and why."""
 
 
 def was_added(entry: Entry, following: Window | None, replaced: bool, reach: Reach) -> Message:
-    """The answer to whoever added it. `reach`: which budgets it concerns."""
+    """The answer to whoever added it. `reach`: which budgets it affects."""
     values = {"name": code(entry.name), "what": _what(entry)}
     text = tr("Changed: {name}, {what}.", **values) if replaced else tr("Added: {name}, {what}.", **values)
     lines = [text] if following is None else [text, _next(following)]
@@ -180,7 +180,7 @@ def was_added(entry: Entry, following: Window | None, replaced: bool, reach: Rea
 
 
 def would_quiet_nothing(entry: Entry) -> Message:
-    """The refusal of a scope that no budget counts, where only such a budget could be kept quiet."""
+    """The refusal of a scope that no budget counts, if only such a budget could be muted."""
     return said(
         tr(
             "Nothing was changed: {scope} would keep nothing quiet, since no budget counts it and the usage of the "
@@ -197,7 +197,7 @@ def was_removed(name: str) -> Message:
 
 
 def not_in_calendar(name: str, near: str | None) -> Message:
-    """The answer where there is nothing of that name."""
+    """The answer if there is no entry with that name."""
     if near is not None:
         text = tr("The calendar has no {name}. Did you mean {near}?", name=code(name), near=code(near))
         return said(text)
@@ -205,7 +205,7 @@ def not_in_calendar(name: str, near: str | None) -> Message:
 
 
 def would_count_nothing(entry: Entry, why: str) -> Message:
-    """The refusal of a scope that there is not."""
+    """The refusal of an unknown scope."""
     scope = shown(str(entry.scope))
     return said(tr("Nothing was changed: {scope} would count nothing. {why}", scope=scope, why=sentence(why)))
 

@@ -1,4 +1,4 @@
-"""The fallback mode: its announcement, its state, and the answers to who switches it."""
+"""The fallback mode: its announcement, its state, and answers to switching."""
 
 import re
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ DETAIL_LIMIT = 300
 REFUSED, PROPOSAL = "refused", "proposal"
 
 _MENTION = re.compile(r"&lt;@([UW][A-Z0-9]+)&gt;")
-"""A refusal names the admins in the form in which Slack shows them."""
+"""Admins in a refusal, as mentions in Slack's form."""
 
 UNTIL = " until="
 
@@ -108,7 +108,7 @@ def announcement(
 
 
 def end_warning(facts: ModeEnding) -> Message:
-    """Below the announcement of a mode that will end soon."""
+    """Warning in the thread of a mode that will end soon."""
     line = tr(
         "Fallback mode {mode} ends {end}, because {why}: services may then use their own default model again.",
         mode=shown(facts.mode),
@@ -122,7 +122,7 @@ def end_warning(facts: ModeEnding) -> Message:
 def switched(
     state: ModeState, previous: str, previous_until: datetime | None, impact: ModeImpact, own: OwnSaving | None = None
 ) -> Message:
-    """The answer to a switch, with a way back. `own`: of the budget whose button was clicked."""
+    """The answer to a switch, with a way back. `own`: saving of the budget whose button was clicked."""
     mode = state.mode.name
     lines = [tr("Fallback mode {previous} → {mode}.", previous=shown(previous), mode=shown(mode))]
     if mode == previous:
@@ -139,7 +139,7 @@ def switched(
 
 
 def _both_savings(own: OwnSaving | None, impact: ModeImpact) -> list[str]:
-    """What the mode saves the budget whose button was clicked, and the widest one; empty where those are the same."""
+    """Savings for the budget whose button was clicked and for the widest one; empty if they are the same."""
     widest = impact.spend
     if own is None or widest is None or own.budget == widest.budget:
         return []
@@ -159,14 +159,14 @@ def _both_savings(own: OwnSaving | None, impact: ModeImpact) -> list[str]:
 
 
 def already(state: ModeState) -> Message:
-    """The answer when the mode asked for is the one in force."""
+    """The answer if the requested mode is already in force."""
     text = tr("Nothing was changed: fallback mode {mode} is already on.", mode=shown(state.mode.name))
     first = paragraph(text)
     return Message([first, *_state(state)])
 
 
 def not_cheaper(mode: str, saving: Saving, as_of: datetime | None) -> str:
-    """Why a mode is refused that would save nothing."""
+    """Why a mode that would save nothing is refused."""
     return tr(
         "Nothing was changed: {mode} would not be cheaper for what the team uses now. "
         "With at most {model}, it {saving}.",
@@ -204,13 +204,13 @@ def _switches(savings: Sequence[Saving], overview: Overview, mode: str) -> Seque
 
 
 def history_message(entries: Sequence[AuditEntry]) -> Message:
-    """Who did or tried what, when and why; the newest first."""
+    """Who did or tried what, when and why; newest first."""
     if not entries:
         return said(tr("The fallback mode was never changed, and no change was refused."))
     parts = [lead(tr("The last changes of the fallback mode, and refusals; the newest first."))]
     for as_typed, alike in groupby(entries, _is_drawn_as_typed):
         if as_typed:
-            # What a person typed is drawn as typed, below who did it and when.
+            # Show typed text verbatim, below who did it and when.
             parts += [Part(f"• {_entry(e)}", [section(f"• {_entry_lead(e)}"), typed(_detail(e))]) for e in alike]
         else:
             parts.append(paragraph(*(f"• {_entry(entry)}" for entry in alike)))
@@ -222,7 +222,7 @@ def _is_drawn_as_typed(entry: AuditEntry) -> bool:
 
 
 def why_unknown(spend: BudgetSpend | None) -> str:
-    """Why nothing is said of what a mode saves: a clause that follows `is`."""
+    """Why savings are unknown: a clause that follows `is`."""
     if spend is None:
         return tr("not known yet, since there is no budget with data")
     if spend.expected_usd is None:
@@ -231,7 +231,7 @@ def why_unknown(spend: BudgetSpend | None) -> str:
 
 
 def costs_more(mode: str, present: str, drawn_for: str, impact: ModeImpact) -> str:
-    """Why a click on an old button is refused: beside the mode that is in force by now it would cost more."""
+    """Why a click on an old button is refused: the mode would cost more than the one in force now."""
     mine = next((saving for saving in impact.savings if saving.mode == mode), None)
     values = {
         "then": shown(drawn_for),
@@ -271,9 +271,9 @@ def mode_line(state: ModeState) -> str:
 
 
 def mode_and_until(value: str) -> tuple[str, datetime | None]:
-    """What a button that switches says: the mode, and when it ends where that is known.
+    """The mode in a button's value, and its end if known.
 
-    A value that no button of ours has is the name of no mode.
+    A value of no button of ours gives the name of no mode.
     """
     mode, _, until = value.partition(UNTIL)
     if not until:
@@ -433,7 +433,7 @@ def _entry(entry: AuditEntry) -> str:
 
 
 def _is_ours(entry: AuditEntry) -> bool:
-    """Whether the detail is a refusal in our own words; that of a rejected proposal holds the reason that was typed."""
+    """Whether the detail is our own text; a rejected proposal has the typed reason."""
     return entry.outcome == REFUSED and entry.action != PROPOSAL
 
 

@@ -1,4 +1,4 @@
-"""The fields that forms are made of, and what a submitted form holds."""
+"""Fields of forms, and values of submitted forms."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,23 +7,23 @@ from bot.messages import Block
 from handlers.render.parts import LABEL_LIMIT, cut, plain
 
 FIELD = "value"
-"""The action id of every field; its block id says which word it is."""
+"""Action id of every field; its block id is the key of the field."""
 
 PROMPT_LIMIT = 3000
 """Characters of a plain_text_input (docs.slack.dev, plain-text input element)."""
 
 HINT_LIMIT = 300
-"""Characters that fit under a field on a phone; Slack takes 2,000."""
+"""Characters of a hint that fit under a field on a phone; Slack takes 2,000."""
 
 VALUE_LIMIT = 150
 """Characters of an option's value (docs.slack.dev, option object)."""
 
 TICKED = "yes"
-"""The value of a checkbox that is ticked."""
+"""Value of a ticked checkbox."""
 
 
 def filled_fields(state: Mapping[str, Any]) -> dict[str, str]:
-    """What a submitted form holds, by field; a field that is empty is empty."""
+    """Values of a submitted form by field; empty fields are empty."""
     found = {}
     for key, elements in state["values"].items():
         element = elements.get(FIELD) or {}
@@ -55,7 +55,7 @@ def select_field(
 
 
 def checkbox(key: str, label: str, meaning: str, checked: bool) -> Block:
-    """A field that is ticked or not; ticked it is `TICKED`."""
+    """A checkbox; its value is `TICKED` if ticked."""
     ticked = option(TICKED, meaning)
     element: Block = {"type": "checkboxes", "action_id": FIELD, "options": [ticked]}
     if checked:
@@ -74,7 +74,7 @@ def text_field(
     multiline: bool = False,
     longest: int | None = None,
 ) -> Block:
-    """A field for text, filled in with what `values` has under its key. `longest`: characters that it takes."""
+    """A text field, filled in with the value of its key in `values`. `longest`: most characters it takes."""
     element: Block = {"type": "plain_text_input", "action_id": FIELD}
     if placeholder:
         element["placeholder"] = plain_label(placeholder)

@@ -1,4 +1,4 @@
-"""A new key, model or feature as a message: what it has spent first, then who has, then what is new besides."""
+"""A new key, model or feature as a message: its spend first, then who used it, then what else is new."""
 
 from bot.alerts.first_seen import FirstSeenAlert
 from bot.alerts.incident import Status
@@ -13,7 +13,7 @@ from handlers.render.spend import caller, model_names
 
 
 def first_seen_message(alert: FirstSeenAlert) -> Message:
-    """Something new at its present step."""
+    """Something new, at its present step."""
     what, day = tr(WHAT[alert.what]), day_name(alert.first_day, alert.as_of)
     values = {"what": what, "name": _name(alert.what, alert.name), "spent": usd(alert.usd), "day": day}
     small_print = [age_part(alert.as_of)]
@@ -37,7 +37,7 @@ def first_seen_message(alert: FirstSeenAlert) -> Message:
 
 
 def first_seen_line(alert: OpenAlert) -> str:
-    """What is open, in a list."""
+    """The open alert in a list."""
     what, name = alert.identity.key, alert.name or alert.identity.subject
     return tr("{what} {name} is new", what=shown(tr(WHAT[what]) if what in WHAT else what), name=_name(what, name))
 

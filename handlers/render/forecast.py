@@ -18,12 +18,12 @@ from handlers.render.raises import raised_lines
 from handlers.render.spend import amount, capitalized, display_lines, in_its_period, not_known, warning_lines
 
 ROOM = 9000
-"""Characters for all budgets; Slack was seen to refuse messages of some 13,200 in all."""
+"""Characters for all budgets; Slack was seen to reject messages of some 13,200 in all."""
 
 MOST_BUDGETS = 40
 
 IN_FULL = 3
-"""Budgets of which everything is drawn; of more, a table and what is said of those that reach a limit."""
+"""Most budgets shown in full; with more, a table and only those that reach a limit."""
 
 MOST_REACHED = 5
 
@@ -35,8 +35,8 @@ def forecast_message(
     drawn: BudgetForecast | None = None,
     line: Line | None = None,
 ) -> Message:
-    """The line of one budget as a chart, and each budget in words, as many as fit. `more`: budgets beside the first
-    `MOST_BUDGETS`, which never do. `drawn`: whose `line` it is.
+    """The line of one budget as a chart, and each budget as text, as many as fit. `more`: number of budgets beyond the
+    first `MOST_BUDGETS`. `drawn`: the budget of `line`.
     """
     groups = fitting((_lines(one, display) for one in entries), ROOM, MOST_BUDGETS)
     fitted = list(zip(entries, groups, strict=False))
@@ -146,14 +146,14 @@ def _crossing_line(crossing: Crossing, found: Forecast, budget: Budget) -> str:
 
 
 def _when(at: datetime, budget: Budget) -> str:
-    """`Fri 27 Nov`, in the budget's zone; with the hour where the budget is one of a day."""
+    """`Fri 27 Nov`, in the budget's zone; with the hour for a daily budget."""
     local = at.astimezone(budget.zone)
     day = weekday_label(local.date())
     return f"{day} {local:%H:%M}" if budget.period is PeriodKind.DAY else day
 
 
 def _chart(entry: BudgetForecast, line: Line) -> Part:
-    """Spend as it adds up, from what is spent to the range of what is expected, below the limits."""
+    """Cumulative spend, from actual to the expected range, below the limits."""
     budget, spend = entry.budget, entry.spend
     period = period_name(entry.period.key, entry.period.starts_at)
     limits = ((tr("Soft limit"), budget.soft_usd), (tr("Hard limit"), budget.hard_usd))
@@ -177,7 +177,7 @@ def _chart(entry: BudgetForecast, line: Line) -> Part:
 
 
 def _point(at: datetime, budget: Budget) -> str:
-    """The day that ends then, or the hour."""
+    """The day or hour that ends at this moment."""
     if budget.period is PeriodKind.DAY:
         return f"{at.astimezone(budget.zone):%H:%M}"
     return _day(at - timedelta.resolution, budget)
@@ -198,7 +198,7 @@ def _table(entries: Sequence[BudgetForecast], lines: Sequence[str]) -> Part:
 
 
 UNKNOWN = Decimal(-1)
-"""What is not known is sorted below everything."""
+"""Sort key of unknown sums, below everything."""
 
 
 def _cells(entry: BudgetForecast) -> list[Cell]:

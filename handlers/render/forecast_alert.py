@@ -50,7 +50,7 @@ def forecast_message(alert: ForecastAlert) -> Message:
 
 
 def forecast_line(alert: OpenAlert) -> str:
-    """What is open, in a list."""
+    """The open alert in a list."""
     values = {
         "budget": shown(alert.identity.subject),
         "when": shown(in_period(alert.identity.key, alert.since)),
@@ -92,7 +92,7 @@ def _range(alert: ForecastAlert) -> list[str]:
     if alert.spend.stale_at is not None:
         return [end_line(alert.spend)]
     if alert.status not in (Status.OPEN, Status.RESOLVED):
-        # Once it is over, the limit's own alert says what is expected.
+        # Once it is over, the limit's own alert shows the expected end.
         return []
     period = shown(period_name(alert.spend.period, alert.spend.as_of))
     low, high = usd(alert.low_usd), usd(alert.high_usd)

@@ -21,18 +21,18 @@ IN_MODALS = frozenset({"actions", "context", "divider", "header", "image", "inpu
 """Blocks that Slack shows in a modal (docs.slack.dev, blocks)."""
 
 MOST_VIEW_BLOCKS = 100
-"""Of a view (docs.slack.dev, views)."""
+"""Most blocks of a view (docs.slack.dev, views)."""
 
 
 def in_modal(parts: Sequence[Part]) -> list[Block]:
-    """The blocks of parts in a modal, where tables, charts and folds are in words."""
+    """The blocks of parts in a modal, with tables, charts and folds as text."""
     fits = [all(block["type"] in IN_MODALS for block in part.blocks) for part in parts]
     drawn = [part if fit else paragraph(*part.text.splitlines()) for part, fit in zip(parts, fits, strict=True)]
     return [block for part in drawn for block in part.blocks][:MOST_VIEW_BLOCKS]
 
 
 def text_view(title: str, message: Message) -> Block:
-    """An answer in a modal, for somebody who asked where there is no channel to answer in."""
+    """An answer in a modal, if there is no channel to answer in."""
     return {
         "type": "modal",
         "title": plain_label(title),
@@ -42,7 +42,7 @@ def text_view(title: str, message: Message) -> Block:
 
 
 def change_form(modes: Sequence[str], present: str, overview: Overview, response_url: str) -> Block:
-    """The modes with what each saves beside the one in force."""
+    """The modes, each with its saving against the one in force."""
     savings = {saving.mode: saving for saving in overview.savings}
     options = []
     for mode in modes[:MOST_MODES]:

@@ -19,10 +19,10 @@ EXAMPLES = (
     ("estimate sonnet requests=100k in=2000 out=500", tr_noop("what a workload would cost before you build it")),
     ("fallback on for 2h", tr_noop("a cheaper model for two hours; for admins")),
 )
-"""What to try first: what to type after the command, and what it does."""
+"""Commands to try first, and what they do."""
 
 Rows = Sequence[tuple[str, str]]
-"""What to type after the command, and what it does."""
+"""Words after the command, and what they do."""
 
 
 def examples() -> list[str]:
@@ -40,7 +40,7 @@ def help_message(rows: Rows) -> Message:
 
 
 def not_known_message(rows: Rows, unknown: str, nearest: str | None) -> Message:
-    """The same below one sentence about a word that is no command. `nearest`: the command that may be meant."""
+    """The same below one sentence about an unknown command. `nearest`: the command that may be meant."""
     if nearest is None:
         first = tr("{word} is not a command of mine.", word=code(unknown))
     else:
@@ -50,13 +50,13 @@ def not_known_message(rows: Rows, unknown: str, nearest: str | None) -> Message:
 
 
 def command_help(row: tuple[str, str], examples: Sequence[str]) -> Message:
-    """One command with its examples, nothing folded."""
+    """One command with its examples, not folded."""
     shown = [f"• `{COMMAND} {escape(example)}`" for example in examples]
     return Message([paragraph(*_lines([row]), *([tr("For example:"), *shown] if shown else []))])
 
 
 def unknown_action(command: str, typed: str, known: Sequence[str], use: str) -> Message:
-    """`typed` is no action of this command. `use`: how to type the known ones, a clause."""
+    """`typed` is not an action of this command. `use`: how to type the known ones, a clause."""
     near = nearest_of(typed, known)
     if near is None:
         return said(tr("{word} is not known here: {use}.", word=code(typed), use=use))
@@ -116,7 +116,7 @@ BUDGET_AT_TWO = {
 
 
 def greeting_message(greeting: Greeting) -> Message:
-    """Nobody is mentioned in it."""
+    """The greeting; it mentions nobody."""
     first, *budgets = _watched(greeting.budgets)
     return Message(
         [
@@ -162,6 +162,6 @@ def _who(admins: Sequence[str]) -> str:
             "Nobody may change budgets or the fallback mode yet: put Slack ids into `CLAUDE_COST_ADMINS` and restart "
             "the bot."
         )
-    # An id in code style calls nobody.
+    # An id in code style mentions nobody.
     ids = comma_list([*map(code, admins[:MOST_ADMINS]), *(["…"] if len(admins) > MOST_ADMINS else [])])
     return tr("The people in `CLAUDE_COST_ADMINS` ({ids}) may change budgets and the fallback mode.", ids=ids)

@@ -1,4 +1,4 @@
-"""The Home tab as a view: today and the month first, then what is open, every budget, and who spends."""
+"""The Home tab as a view: today and the month first, then open alerts, every budget, and top callers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -67,30 +67,30 @@ MOST_ALERTS = 10
 MOST_MOVERS = 5
 MOST_KEPT = 5
 MOST_VIEW_BLOCKS = 100
-"""Of a Home tab (docs.slack.dev, views)."""
+"""Most blocks of a Home tab (docs.slack.dev, views)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A day or a month of the whole organization. `name`: `today`, `this month`, as `ReportWords` has it."""
+    """A day or a month of the whole organization. `name`: `today`, `this month`, as in `ReportWords`."""
 
     name: str
     report: Report
 
     @property
     def counts(self) -> TokenCounts:
-        """All tokens of it."""
+        """Its tokens, all summed."""
         return sum((group.counts for group in self.report.groups), TokenCounts())
 
 
 @dataclass(frozen=True, slots=True)
 class HomeContent:
-    """What the tab says at one moment; two that are equal need not be published twice.
+    """Content of the tab at one moment; equal contents are published once.
 
-    `stretches`: those that something is known of. `ends`: the organization's month, with its expected end. `course`: of
-    the month by model. `budgets`: the nearest to its limit first. `unmatched`: budgets that count nothing, in words.
-    `open_alerts`: each with the link to its message, where it has one. `kept`: each with its pace, USD a month.
-    `problems`: what does not work. `age`: how old the data is at `now`, which is no difference.
+    `stretches`: those with known usage. `ends`: the organization's month, with its expected end. `course`: of the month
+    by model. `budgets`: nearest to its limit first. `unmatched`: budgets that count nothing, as text. `open_alerts`:
+    each with the link to its message, if any. `kept`: each with its pace, USD a month. `problems`: what does not work.
+    `age`: age of the data at `now`, ignored by equality.
     """
 
     stretches: Sequence[Stretch] = ()
@@ -112,7 +112,7 @@ class HomeContent:
 
 
 def home_view(content: HomeContent, *, for_admin: bool, native: bool = True, sets_digests: bool = False) -> Block:
-    """`for_admin`: with what only admins may do. `native`: with a chart. `sets_digests`: as owners of a team may."""
+    """`for_admin`: include what only admins may do. `native`: with a chart. `sets_digests`: as owners of a team may."""
     message = Message(
         [
             heading(tr("What Claude costs")),
@@ -226,9 +226,9 @@ SOFT_MARK, HARD_MARK = "│", "┃"
 
 
 def bar(spend: BudgetSpend) -> str:
-    """What is spent, with a mark at the soft limit and a stronger one at the hard one; empty without a limit.
+    """A bar of spend, with a mark at the soft limit and a stronger one at the hard one; empty without a limit.
 
-    As long as the highest limit, or as what is spent where that is more.
+    As long as the highest limit, or as spend if that is more.
     """
     limits = [(limit, mark) for limit, mark in ((spend.soft_usd, SOFT_MARK), (spend.hard_usd, HARD_MARK)) if limit]
     if not limits:

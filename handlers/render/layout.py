@@ -1,4 +1,4 @@
-"""One layout for every alert and for `status`: what happened, why, what to do about it; everything else is folded.
+"""The common layout of alerts and `status`: what happened, why, what to do about it; everything else is folded.
 
 A phone shows the first three without scrolling. The text beside the blocks has all of it.
 """
@@ -46,13 +46,13 @@ from handlers.render.spend import (
 )
 
 MOST_SWITCHES = 3
-"""Buttons that switch; further modes are named in the details."""
+"""Most switch buttons; further modes are named in the details."""
 
 WHOLE_DOLLARS = Decimal(10)
-"""From this saving on, a button says whole dollars."""
+"""Savings from this amount on are shown in whole dollars on a button."""
 
 DEFAULT, ORGANIZATION = "default", "organization"
-"""The budget that needs no name: it counts everything."""
+"""The default budget, which needs no name: it counts everything."""
 
 
 def layout(
@@ -63,30 +63,30 @@ def layout(
     details: Sequence[Part] = (),
     small_print: Iterable[Part] = (),
 ) -> Message:
-    """`first`: the number, and what happened. `why`: in one clause. `visible`: what must not be folded."""
+    """`first`: the number, and what happened. `why`: one clause. `visible`: parts that must not be folded."""
     row = [] if actions is None else [actions]
     return Message([headline(first), paragraph(*why), *row, *visible, fold(tr("Details"), details), *small_print])
 
 
 def budget_clause(spend: BudgetSpend) -> str:
-    """`, budget search`, at the end of a first line; empty for the budget that counts everything."""
+    """`, budget search`, for the end of a first line; empty for the budget that counts everything."""
     return named_clause(spend.budget, spend.scope)
 
 
 def named_clause(budget: str, scope: str = ORGANIZATION) -> str:
-    """The same for a budget by its name."""
+    """`budget_clause` for a budget by name."""
     return "" if (budget, scope) == (DEFAULT, ORGANIZATION) else tr(", budget {budget}", budget=shown(budget))
 
 
 def why_lines(causes: Sequence[NamedCause], movers: Sequence[NamedMover]) -> list[str]:
-    """The largest change, or else the largest caller; nothing where neither is known."""
+    """The largest change, or else the largest caller; empty if neither is known."""
     if causes:
         return [tr("Why: {cause}.", cause=cause_line(causes[0]))]
     return [tr("Mostly {caller}.", caller=mover_line(movers[0]))] if movers else []
 
 
 def incident_part(alert: AlertPayload) -> Part:
-    """The id by which a repeat of the message is recognised, and its step."""
+    """The id that identifies a repeat of the message, and its step."""
     return context(
         tr("Incident {incident} · {step}", incident=shown(alert.incident, INCIDENT_LIMIT), step=tr(STEPS[alert.status]))
     )
@@ -103,14 +103,14 @@ STEPS = {
 
 
 def age_part(as_of: datetime, mode: str = NORMAL) -> Part:
-    """How old the figures are, and the fallback mode where one is on."""
+    """Age of the figures, and the fallback mode unless normal."""
     if mode == NORMAL:
         return context(tr("Data as of {time}.", time=moment(as_of)))
     return context(tr("Fallback mode {mode} is on. Data as of {time}.", mode=shown(mode), time=moment(as_of)))
 
 
 def unknown_prices(spend: BudgetSpend) -> list[Part]:
-    """Models without a price are named where nobody overlooks them."""
+    """Models without a price, placed where nobody overlooks them."""
     return [warning(unknown_price_line(spend.assumed))] if spend.assumed else []
 
 
@@ -118,10 +118,10 @@ def unknown_prices(spend: BudgetSpend) -> list[Part]:
 
 
 def recommended(savings: Sequence[Saving], spend: BudgetSpend | None) -> Saving | None:
-    """The mildest mode with which the period is expected to end within its limit; where none does, the one that saves
+    """The mildest mode with which the period is expected to end within its limit; if none does, the one that saves
     most.
 
-    `savings`: of modes that save something, the mildest first.
+    `savings`: of modes that save something, mildest first.
     """
     limit = None if spend is None else spend.hard_usd or spend.soft_usd
     if spend is not None and limit is not None and spend.expected_usd is not None and spend.spent_usd < limit:
@@ -146,20 +146,20 @@ def switch_row(savings: Sequence[Saving], spend: BudgetSpend | None, as_of: date
 
 
 def ways_out_row(spend: BudgetSpend, mode: str) -> Part:
-    """The same for the modes that save something for a budget."""
+    """`switch_row` for the modes that save something for a budget."""
     return switch_row(ways_out(spend, mode), spend, spend.as_of, mode)
 
 
 def ways_out_lines(spend: BudgetSpend, mode: str) -> Part:
-    """What each mode saves, in full."""
+    """The saving of each mode, in full."""
     lines = [tr("Fallback mode {saving}.", saving=saving_line(saving)) for saving in ways_out(spend, mode)]
     return bullets(tr("Ways out"), lines)
 
 
 def switch_button(saving: Saving, as_of: datetime | None, *, recommended: bool = False, budget: str = "") -> Block:
-    """A button that switches to a mode, with a dialog that states the saving and how old its data is.
+    """A button that switches to a mode, with a dialog that states the saving and the age of its data.
 
-    `budget`: whose saving that is; empty for the organization's.
+    `budget`: the budget of the saving; empty for the organization.
     """
     dialog = confirmation(
         tr("Switch to fallback mode {mode}?", mode=plain(saving.mode, NAME_LIMIT)),
@@ -207,9 +207,9 @@ def _consequence(saving: Saving, as_of: datetime | None, budget: str) -> str:
 
 
 def _label(saving: Saving, mode: str, *, recommended: bool) -> str:
-    """`Switch to minimal · saves about $89`. `mode`: its name, harmless where the label stands."""
+    """`Switch to minimal · saves about $89`. `mode`: its name, escaped for the label."""
     if not recommended:
         return tr("Switch to {mode}", mode=mode)
-    # Rounded down: no button promises more than is left to spend.
+    # Round down: no button promises more than is left to spend.
     about = in_currency(Decimal(floor(saving.usd)), "$", 0) if saving.usd >= WHOLE_DOLLARS else usd(saving.usd)
     return tr("Switch to {mode} · saves about {saving}", mode=mode, saving=about)

@@ -1,4 +1,4 @@
-"""Alerts of every kind: which functions draw them, and what people and time have done to them."""
+"""Alerts of every kind: their renderers, and what people and time have done to them."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -21,13 +21,13 @@ from handlers.render.spend import NOTHING_STOPPED
 
 
 def renderer(kind: AlertKind) -> Callable[[Any], Message]:
-    """`spike_message`, which draws a payload of that kind."""
+    """The function that renders a payload of that kind, such as `spike_message`."""
     found: Callable[[Any], Message] = _named(kind, "message")
     return found
 
 
 def open_line(alert: OpenAlert) -> str:
-    """What is open, in a list: by `spike_line` for a spike."""
+    """The open alert in a list, rendered by `spike_line` for a spike."""
     line: Callable[[OpenAlert], str] = _named(alert.identity.kind, "line")
     return line(alert)
 
@@ -40,14 +40,14 @@ ACKNOWLEDGE_ACTION = "alert_acknowledge"
 SNOOZE_ACTION = "alert_snooze"
 
 SNOOZES = (60, 8 * 60)
-"""Minutes."""
+"""Offered snoozes in minutes."""
 
 MOST_OPEN = 8
-"""Alerts that `status` names one by one."""
+"""Most alerts that `status` lists one by one."""
 
 
 def with_life(message: Message, alert_id: int, status: Status, life: Life) -> Message:
-    """An incident's message with who has seen it, below its first line, and the buttons for those who have not."""
+    """An incident's message with its acknowledgement below the first line, or the buttons."""
     if status is not Status.OPEN:
         return message
     parts = list(message.below_first_line(context(*_lines(life))).parts)
@@ -56,7 +56,7 @@ def with_life(message: Message, alert_id: int, status: Status, life: Life) -> Me
 
 
 def life_message(event: LifecycleEvent, headline: str) -> Message:
-    """The reply about a step that a person or time has caused. `headline`: what the alert's message says first."""
+    """The reply about a step caused by a person or time. `headline`: first line of the alert's message."""
     lines = [_what_happened(event)]
     if event.step in (LifecycleStep.ESCALATED, LifecycleStep.SNOOZE_OVER):
         lines.append(headline)
@@ -85,14 +85,14 @@ def _what_happened(event: LifecycleEvent) -> str:
 
 
 def open_alert_lines(open_alerts: Sequence[OpenAlert]) -> list[str]:
-    """Every alert that stands open on one line, the oldest first: what, since when, and who has it."""
+    """Every open alert on one line, oldest first: what, since when, and who has acknowledged it."""
     lines = [f"• {_open_alert(alert)}" for alert in open_alerts[:MOST_OPEN]]
     more = len(open_alerts) - MOST_OPEN
     return lines if more <= 0 else [*lines, tr("and {number} more open alerts, opened later.", number=more)]
 
 
 def open_alerts_message(opened: Sequence[tuple[OpenAlert, str | None]]) -> Message:
-    """The open alerts, each with the link to its message, and what the buttons below them are for."""
+    """The open alerts, each with the link to its message, and what the buttons there do."""
     if not opened:
         return said(tr("No alert is open."))
     lines = [
@@ -148,7 +148,7 @@ def _buttons(alert_id: int, life: Life) -> Part:
 
 
 def _where_buttons_go(parts: Sequence[Part]) -> int:
-    """Below the buttons that switch, or else above what follows why it happened."""
+    """Index for the buttons: below the switch buttons, or else above the details."""
     for number, part in enumerate(parts):
         if any(block["type"] == "actions" for block in part.blocks):
             return number + 1
@@ -159,7 +159,7 @@ def _where_buttons_go(parts: Sequence[Part]) -> int:
 
 
 def synthetic_alert_message(alert: SyntheticAlert) -> Message:
-    """Who asked for it, and how to recognise a repeat. It looks like no real alert: no sum, no limit, test first."""
+    """Who requested it, and how to recognise a repeat. Looks like no real alert: no sum, no limit, test first."""
     asked = tr("{user} asked for it. It came the way of real alerts, so those arrive here too.", user=mention(alert.by))
     return layout(
         tr("Test alert: nothing was spent and no limit is crossed."),

@@ -40,9 +40,9 @@ from handlers.render.spend import (
 
 
 def limit_message(alert: LimitAlert, related_link: str | None, display: Display = USD) -> Message:
-    """A limit at its present step. `related_link`: the other limit's message, where there is one.
+    """A limit at its present step. `related_link`: the other limit's message, if any.
 
-    `display`: the money in which the sum is shown besides.
+    `display`: second currency for the sum.
     """
     spend, ended = alert.spend, is_over(alert.spend, alert.decided_at)
     stands = alert.status is Status.OPEN and not ended
@@ -55,7 +55,7 @@ def limit_message(alert: LimitAlert, related_link: str | None, display: Display 
         details += [paragraph(end_line(spend)), *callers(spend), ways_out_lines(spend, alert.mode)]
     if spend.at_least:
         details.append(paragraph(at_least_line(spend.hidden)))
-    # Only an open alert is kept at what is in force.
+    # Only open alerts are kept up to date.
     small_print = [age_part(spend.as_of, alert.mode if alert.status is Status.OPEN else NORMAL)]
     if says_nothing_stopped(alert):
         small_print.append(context(tr(NOTHING_STOPPED), bold=True))
@@ -70,7 +70,7 @@ def limit_message(alert: LimitAlert, related_link: str | None, display: Display 
 
 
 def limit_line(alert: OpenAlert) -> str:
-    """What is open, in a list."""
+    """The open alert in a list."""
     subject, limit = shown(alert.identity.subject), alert.identity.limit
     when = shown(in_period(alert.identity.key, alert.since))
     if limit is None:
@@ -86,7 +86,7 @@ LINES = {
 
 
 def limit_step_message(alert: LimitAlert) -> Message:
-    """The reply about a step that the figures have caused."""
+    """The reply about a step caused by figures."""
     return Message([paragraph(_step(alert)), context(tr("Data as of {time}.", time=moment(alert.spend.as_of)))])
 
 
@@ -114,7 +114,7 @@ def _step(alert: LimitAlert) -> str:
 
 
 def says_nothing_stopped(alert: LimitAlert) -> bool:
-    """An open hard alert ends by saying so; once it is over there is nothing to stop."""
+    """Whether to say that nothing was stopped: only in an open hard alert."""
     return alert.limit.kind is LimitKind.HARD and alert.status is Status.OPEN
 
 
@@ -157,7 +157,7 @@ def _what_happened(alert: LimitAlert) -> str:
 
 
 def _mark(alert: LimitAlert) -> str:
-    """A threshold as the share that it is of the upper limit."""
+    """A threshold as a share of the highest limit."""
     upper = alert.spend.hard_usd or alert.spend.soft_usd
     if upper is None:
         return usd(alert.limit.usd)

@@ -1,4 +1,4 @@
-"""`/claude-cost limits`: Anthropic's rate limits, and the limits of every budget with the place where they live."""
+"""`/claude-cost limits`: Anthropic's rate limits, and the limits of every budget with their origin."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,9 +24,9 @@ def limits_message(
     table: RateLimitTable,
     traffic: Traffic | None = None,
 ) -> Message:
-    """`measured`: the organization's own rate limits, None or empty where not known: then the table is shown.
+    """`measured`: the organization's own rate limits; None or empty if unknown, which shows the table instead.
 
-    `traffic`: what applications logged of the last day; None where none logs.
+    `traffic`: what applications logged in the last day; None if none logs.
     """
     of_budgets = [_budget_line(budget) for budget in budgets[:MOST_BUDGETS]] or [tr("• no budget is set")]
     if len(budgets) > MOST_BUDGETS:
@@ -61,7 +61,7 @@ def _own_limits(limits: Limits) -> str:
 
 
 def _standard(table: RateLimitTable) -> tuple[str, list[str], str]:
-    """Pools with the same limits share a line."""
+    """Standard limits; pools with the same limits share a line."""
     caps = [(tier.name, tier.monthly_cap_usd) for tier in table.tiers]
     none = tr("none")
     by_name = [f"{name} {none if cap is None else usd(cap).removesuffix('.00')}" for name, cap in caps]

@@ -23,7 +23,7 @@ NONE = "–"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`words`: each cell in a line of words, empty for one that says nothing."""
+    """`words`: each cell in a line of text, empty to omit it."""
 
     heading: str
     cells: Sequence[str]
@@ -31,7 +31,7 @@ class Column:
 
 
 def request_columns(report: Report, requests: OfGroups | None, groups: Sequence[Group]) -> list[Column]:
-    """None where applications do not log requests; failures only where there are any."""
+    """Columns on requests; none if applications do not log requests; failures only if there are any."""
     if requests is None:
         return []
     found = [requests.get(group.id) for group in groups]  # nosec B113  # a mapping of counts, no library
@@ -66,7 +66,7 @@ def _requests(number: int) -> str:
 
 
 def together_lines(report: Report, requests: OfGroups) -> list[str]:
-    """All requests of the report in one line; nothing where tokens were logged without requests."""
+    """All requests of the report in one line; empty if tokens were logged without requests."""
     if not requests or any(each.count is None for each in requests.values()):
         return []
     number = sum(each.count or 0 for each in requests.values())
@@ -74,7 +74,7 @@ def together_lines(report: Report, requests: OfGroups) -> list[str]:
     logged = [_requests(number)]
     each = usd_a_request(report.computed_usd, number)
     if each is not None:
-        # What was logged before and is not now counts in the stretch before as well.
+        # Groups logged only in the stretch before count there as well.
         logged.append(tr("{usd} a request", usd=small_usd(each)))
     failed = []
     if limited:
@@ -96,7 +96,7 @@ def _each(group: Group, of: Requests | None) -> str:
 
 
 def _change(group: Group, of: Requests) -> str | None:
-    """Against a request of the stretch before, where that is known and cost enough for a comparison."""
+    """Change of cost per request against the stretch before, if that is known and large enough to compare."""
     if not of.before or not of.count or group.before_usd is None:
         return None
     as_then = Fraction(group.usd) * of.before / of.count
@@ -115,7 +115,7 @@ UNKNOWN = tr_noop("From the usage log of your applications alone: Anthropic's fi
 
 
 def coverage_lines(coverage: Coverage | None) -> list[str]:
-    """What share is logged, what is in no log, and what only logs have. None: no closed hour is known."""
+    """Logged share, what is in no log, and what only logs have. None: no closed hour is known."""
     if coverage is None:
         return [tr(UNKNOWN)]
     if not coverage.known.complete:
@@ -207,7 +207,7 @@ class Traffic:
 
 
 def traffic_parts(traffic: Traffic | None) -> list[Part]:
-    """Nothing where no application logs usage."""
+    """Parts on logged traffic; none if no application logs usage."""
     if traffic is None:
         return []
     span = {"since": moment(traffic.since), "until": moment(traffic.until)}
@@ -314,7 +314,7 @@ NOBODY: Mapping[str, str] = {
     "actor": tr_noop("no actor"),
     "organization": tr_noop("no organization"),
 }
-"""Of usage that has none."""
+"""Labels of usage without such a dimension."""
 
 
 def noun(by: str, tag: str | None = None) -> str:
@@ -323,12 +323,12 @@ def noun(by: str, tag: str | None = None) -> str:
 
 
 def heading_of(by: str, tag: str | None = None) -> str:
-    """The heading of the column of labels: the name of a tag, where the rows are its values."""
+    """Heading of the column of labels; by tag, the name of the tag."""
     return tag or tr(HEADINGS[by])
 
 
 def nobody(by: str) -> str:
-    """The label of usage that has no such thing."""
+    """Label of usage without such a dimension."""
     return tr(NOBODY[by])
 
 

@@ -16,7 +16,7 @@ from handlers.render.raises import LIMIT_NAMES
 from handlers.render.spend import amount, at_least_line, capitalized, its_period, parts_line
 
 MOST_OTHERS = 50
-"""The post is never edited, so that its text may be longer than an edit takes."""
+"""Most further budgets. The post is never edited, so its text may be longer than an edit allows."""
 
 
 def new_period_message(alert: NewPeriodAlert) -> Message:
@@ -40,7 +40,7 @@ def new_period_message(alert: NewPeriodAlert) -> Message:
 
 
 def new_period_line(alert: OpenAlert) -> str:
-    """What is open, in a list."""
+    """The open alert in a list."""
     name = shown(period_name(alert.identity.key, alert.since))
     return tr("new period {period} of budget {budget}", period=name, budget=shown(alert.identity.subject))
 

@@ -56,7 +56,7 @@ def no_data_message(alert: NoDataAlert) -> Message:
 
 
 def no_data_line(alert: OpenAlert) -> str:
-    """What is open, in a list."""
+    """The open alert in a list."""
     if alert.identity.subject == ATTRIBUTION:
         return tr("no data on what Anthropic attributes")
     return tr("no data")
@@ -90,7 +90,7 @@ def _attribution_message(alert: NoDataAlert) -> Message:
 
 
 def _first_sentence(because: str) -> str:
-    """What is quoted of each source, with its addresses, is in the details."""
+    """The first sentence; quotes of each source, with addresses, are in the details."""
     first, point, _ = spoken(because).partition(tr(". "))
     return sentence(f"{first}{point.strip()}")
 

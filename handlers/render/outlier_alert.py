@@ -1,4 +1,4 @@
-"""An unusual day of a user or a feature as a message: the sum against what is usual first, then what it went into."""
+"""An unusual day of a user or feature as a message: the sum against what is usual first, then what it was spent on."""
 
 from decimal import Decimal
 from math import floor
@@ -17,7 +17,7 @@ from handlers.render.spend import caller
 
 
 def outlier_message(alert: OutlierAlert) -> Message:
-    """The day so far, or what it came to."""
+    """The day so far, or its final sum."""
     values = {"what": tr(WHAT[alert.what]), "who": shown(alert.id), "spent": usd(alert.usd), "against": _against(alert)}
     small_print = [age_part(alert.as_of)]
     if alert.status is not Status.OPEN:
@@ -51,7 +51,7 @@ def _hidden(alert: OutlierAlert) -> list[str]:
 
 
 def outlier_line(alert: OpenAlert) -> str:
-    """What is open, in a list."""
+    """The open alert in a list."""
     day, _, what = alert.identity.key.partition("/")
     return tr(
         "{what} {who} is far above what is usual on {day}",
@@ -65,7 +65,7 @@ WHAT = {"user": tr_noop("user"), "feature": tr_noop("feature")}
 
 
 def _against(alert: OutlierAlert) -> str:
-    """Empty where nothing is known to hold it against."""
+    """Comparison with what is usual; empty if nothing is known."""
     usual = alert.usual
     if alert.above_team and usual.members_usd:
         return tr(
@@ -114,6 +114,6 @@ def _known(alert: OutlierAlert) -> list[str]:
 
 
 def _times(sum_: Decimal, usual: Decimal) -> str:
-    """`6.1`, rounded down: what is not yet five times as much is not called so."""
+    """`6.1`, rounded down: less than five times must not show as 5.0."""
     tenths = floor(sum_ * 10 / usual)
     return f"{tenths // 10:,}.{tenths % 10}"

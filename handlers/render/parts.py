@@ -1,8 +1,8 @@
-"""What messages are made of: parts that yield text and blocks alike, within Slack's limits; outside text is escaped.
+"""Parts of messages, each with text and blocks, within Slack's limits; external text is escaped.
 
-Names of workspaces, keys and models, reasons and error sentences may hold anything: they are made harmless, one line,
-and short. In mrkdwn exactly three characters are escaped (docs.slack.dev, formatting message text); plain_text knows no
-markup and no escapes.
+Names of workspaces, keys and models, reasons and error sentences may contain anything: they are escaped, put on one
+line and shortened. In mrkdwn exactly three characters are escaped (docs.slack.dev, formatting message text); plain_text
+has no markup and no escapes.
 """
 
 import re
@@ -30,7 +30,7 @@ LABEL_LIMIT = 75
 """Characters of a button's text (docs.slack.dev, button element), and of an option's."""
 
 TYPED_LIMIT = 400
-"""Characters of a reason, as in the text beside the blocks."""
+"""Characters of a reason, also in the text beside the blocks."""
 
 CELL_LIMIT = 60
 
@@ -43,7 +43,7 @@ VALUE_LIMIT = 2000
 
 NAME_LIMIT = 60
 SENTENCE_LIMIT = 400
-"""Characters as they are sent, escapes included. Edits take 4,000 in all (docs.slack.dev, chat.update)."""
+"""Characters as sent, escapes included. Edits take 4,000 in all (docs.slack.dev, chat.update)."""
 
 MOST_NAMES = 5
 
@@ -53,12 +53,12 @@ UNNAMED = tr_noop("(no name)")
 _PLAIN = str.maketrans("<>", "‹›")
 _HALF_MARKUP = re.compile(r"(?:&[a-z]{0,3}|<[^<>]*)$")
 _JOINER = "\u200d"
-"""Holds one emoji together that is written as several."""
+"""Joins an emoji that consists of several."""
 
 _MARKUP = re.compile(r"(?<!\w)[*_~`]|[*_~`](?!\w)|:[a-z][a-z0-9_+'-]*:")
 
 _DATED = re.compile(r"\d{8}")
-"""In a model's id: the day of its release."""
+"""Release date in a model's id."""
 
 _USER_ID = re.compile(r"[UW][A-Z0-9]+")
 _GROUP_ID = re.compile(r"S[A-Z0-9]+")
@@ -75,12 +75,12 @@ def said(text: str) -> Message:
 
 
 def heading(title: str) -> Part:
-    """A title above the message, drawn only: the line below it says what it is about."""
+    """A title above the message, only in blocks: the line below it says what it is about."""
     return Part(blocks=[{"type": "header", "text": {"type": "plain_text", "text": plain(title, HEADER_LIMIT)}}])
 
 
 def headline(first: str) -> Part:
-    """The line that says what happened, as large as Slack draws it."""
+    """The line that says what happened, in Slack's largest font."""
     title = plain(plain_text(first), len(first) + HEADER_LIMIT)
     if len(title) > HEADER_LIMIT:
         return lead(first)
@@ -88,34 +88,34 @@ def headline(first: str) -> Part:
 
 
 def lead(first: str, *rest: str) -> Part:
-    """The line that matters most, bold, and lines below it."""
+    """The most important line, bold, and lines below it."""
     return Part("\n".join([first, *rest]), _sections([f"*{first}*", *rest]))
 
 
 def figure(line: str, *rest: str) -> Part:
-    """A number and, after a colon, what it is: drawn on two lines, the number bold."""
+    """A number and, after a colon, what it is: shown on two lines, the number bold."""
     number, _, meaning = line.partition(": ")
     return Part("\n".join([line, *rest]), _sections([f"*{number}*", meaning, *rest]))
 
 
 def paragraph(*lines: str) -> Part:
-    """Lines in as few sections as they fit in, none cut in two."""
+    """Lines in as few sections as possible, none split."""
     return Part("\n".join(lines), _sections(lines))
 
 
 def bullets(title: str, lines: Sequence[str]) -> Part:
-    """Lines below a title, which is drawn only; empty where there are none."""
+    """Lines below a title, which is only in blocks; empty without lines."""
     listed = [f"• {line}" for line in lines]
     return Part("\n".join(listed), _sections([f"*{title}*", *listed]) if listed else [])
 
 
 def warning(*lines: str) -> Part:
-    """Lines that must not be overlooked: each of them bold."""
+    """Bold lines that must not be overlooked."""
     return Part("\n".join(lines), _sections([f"*{line}*" for line in lines]))
 
 
 def with_reason(line: str, reason: str, *, bold: bool = True) -> Part:
-    """A line that ends in a reason, which is drawn as it was typed below it where mrkdwn would draw marks in it."""
+    """A line that ends in a reason; if mrkdwn would format marks in the reason, it is shown verbatim below."""
     reason = spoken(reason)
     if not has_markup(reason):
         return lead(line) if bold else paragraph(line)
@@ -131,7 +131,7 @@ def context(*lines: str, bold: bool = False) -> Part:
 
 
 def fold(title: str, parts: Sequence[Part]) -> Part:
-    """What is drawn behind a click; nothing where there is nothing."""
+    """Parts behind a click; empty if there are none."""
     children = _packed([block for part in parts for block in part.blocks])
     if not children:
         return Part()
@@ -147,7 +147,7 @@ def fold(title: str, parts: Sequence[Part]) -> Part:
 
 
 def _packed(blocks: Sequence[Block]) -> list[Block]:
-    """The blocks in as few sections as hold their texts, since a container takes few."""
+    """The blocks in as few sections as possible, since a container takes few."""
     found: list[Block] = []
     for block in blocks:
         last = found[-1] if found else None
@@ -165,10 +165,10 @@ def _is_text(block: Block) -> bool:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], line: Callable[[Sequence[str]], str]) -> Part:
-    """The first column to the left and all others to the right. `line`: a row in words, from its escaped cells.
+    """A table, first column left-aligned, the others right-aligned. `line`: a row as text, from its escaped cells.
 
-    Slack shows at most one table in a message (docs.slack.dev, table block), and no cell of it may be empty. A cell is
-    plain text, so a time in it is in UTC.
+    Slack shows at most one table in a message (docs.slack.dev, table block), and no cell may be empty. Cells are plain
+    text, so times in them are UTC.
     """
     rows = [[in_utc(cell) for cell in row] for row in rows]
     cells = [[{"type": "raw_text", "text": plain(text, CELL_LIMIT)} for text in row] for row in (headings, *rows)]
@@ -183,7 +183,7 @@ def narrow_table(
     line: Callable[[Sequence[str]], str],
     columns: Sequence[int],
 ) -> list[Part]:
-    """A table of these columns, as many as a phone shows, and every cell in words behind a click. As `table`."""
+    """A table of these columns, as many as a phone shows, and all cells as text behind a click. See `table`."""
     whole = table(headings, rows, line)
     drawn = table([headings[at] for at in columns], [[row[at] for at in columns] for row in rows], lambda row: "")
     behind = fold(tr("Details"), [paragraph(*whole.text.splitlines())])
@@ -191,7 +191,7 @@ def narrow_table(
 
 
 def buttons(elements: Sequence[Block], row: str | None = None) -> Part:
-    """A row of buttons. `row`: its id, which differs from that of every other block of the message."""
+    """A row of buttons. `row`: its id, unique among the blocks of the message."""
     block: Block = {"type": "actions", "elements": list(elements)}
     if row is not None:
         block["block_id"] = cut(row, BLOCK_ID_LIMIT)
@@ -201,7 +201,7 @@ def buttons(elements: Sequence[Block], row: str | None = None) -> Part:
 def button(
     label: str, action_id: str, value: str, *, confirm: dict[str, Any] | None = None, style: str | None = None
 ) -> Block:
-    """`value`: what the click says; `action_id` differs from that of every other button of the row."""
+    """`value`: sent with the click; `action_id`: unique among the buttons of the row."""
     element: Block = {
         "type": "button",
         "text": {"type": "plain_text", "text": plain(label, LABEL_LIMIT)},
@@ -216,7 +216,7 @@ def button(
 
 
 def confirmation(title: str, text: str, confirm: str, *, danger: bool = False) -> dict[str, Any]:
-    """A dialog before a button acts. What must not be cut comes first in `text`."""
+    """A dialog before a button acts. Put what must not be cut first in `text`."""
     dialog: dict[str, Any] = {
         "title": {"type": "plain_text", "text": plain(title, 100)},
         "text": {"type": "plain_text", "text": plain(text, CONFIRM_LIMIT)},
@@ -229,14 +229,14 @@ def confirmation(title: str, text: str, confirm: str, *, danger: bool = False) -
 
 
 def moment(at: datetime) -> str:
-    """A time as Slack draws it in the reader's zone; `23 Nov 14:05 UTC` in plain text."""
+    """A time that Slack shows in the reader's zone; `23 Nov 14:05 UTC` in plain text."""
     at = at.astimezone(UTC)
     day = f"{at.day} {at:%b}" if language() == ENGLISH else in_skeleton(at.date(), "MMMd")
     return f"<!date^{int(at.timestamp())}^{TIME_FORMAT}|{day} {at:%H:%M} UTC>"
 
 
 def fitting(groups: Iterable[Sequence[str]], room: int, most: int | None = None) -> list[Sequence[str]]:
-    """As many groups of lines as fit into so many characters, `most` at most; of the rest nothing is asked for."""
+    """As many groups of lines as fit into `room` characters, at most `most`; the rest is not consumed."""
     found: list[Sequence[str]] = []
     for lines in groups:
         room -= sum(len(line) + 1 for line in lines)
@@ -251,7 +251,7 @@ def section(text: str) -> Block:
 
 
 def typed(text: str) -> Block:
-    """What a person typed, drawn as it was typed, whatever marks of mrkdwn are in it."""
+    """Typed text, shown verbatim whatever marks of mrkdwn it has."""
     drawn = plain(text, TYPED_LIMIT)
     return {"type": "section", "text": {"type": "plain_text", "text": drawn, "emoji": False}}
 
@@ -267,12 +267,12 @@ def _sections(lines: Iterable[str]) -> list[Block]:
 
 
 def escape(value: str) -> str:
-    """The value with nothing changed but what mrkdwn would read as markup of links and mentions."""
+    """Escape only what mrkdwn would read as markup of links and mentions."""
     return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def shown(value: str, limit: int = NAME_LIMIT) -> str:
-    """The value on one line of mrkdwn, with an ellipsis where it is longer than `limit` characters."""
+    """The value on one line of mrkdwn, cut to `limit` characters with an ellipsis."""
     line = _one_line(value)
     escaped = escape(line)
     if len(escaped) <= limit:
@@ -288,58 +288,58 @@ def shown(value: str, limit: int = NAME_LIMIT) -> str:
 
 
 def sentence(value: str) -> str:
-    """The same for a whole sentence, such as an error's; a stored one in the language in force."""
+    """`shown` for a whole sentence, such as an error's; a stored one is translated."""
     return shown(spoken(value), SENTENCE_LIMIT)
 
 
 def has_markup(value: str) -> bool:
-    """Whether mrkdwn would draw some of it: bold, italic, struck out, code or an emoji.
+    """Whether mrkdwn would format some of it: bold, italic, struck out, code or an emoji.
 
-    Slack has no escape for these; such text is drawn as typed in plain_text alone.
+    Slack has no escape for these; only plain_text shows such text verbatim.
     """
     return _MARKUP.search(value) is not None
 
 
 def code(value: str, limit: int = NAME_LIMIT) -> str:
-    """The value in code style, which a backtick of its own cannot end."""
+    """The value in code style, which its own backticks cannot end."""
     harmless = value.replace("`", "'")
     return f"`{shown(harmless, limit)}`"
 
 
 def plain(value: str, limit: int) -> str:
-    """The value on one line of plain_text, with nothing in it that could be taken for markup after all."""
+    """The value on one line of plain_text, without anything that could be taken for markup."""
     return cut(in_utc(_one_line(value)).translate(_PLAIN), limit)
 
 
 def cut(text: str, limit: int) -> str:
-    """`text`, or as much of it as fits, with an ellipsis. No escape, time, link or mention is cut in two."""
+    """`text` cut to `limit` with an ellipsis. No escape, time, link or mention is split."""
     if len(text) <= limit:
         return text
     return _HALF_MARKUP.sub("", text[: limit - len(ELLIPSIS)]).rstrip() + ELLIPSIS
 
 
 def names(values: Sequence[str]) -> str:
-    """The values with commas between, the first few of them where they are many."""
+    """The values separated by commas; only the first few of many."""
     listed = comma_list([shown(value) for value in values[:MOST_NAMES]])
     more = len(values) - MOST_NAMES
     return listed if more <= 0 else tr("{names} and {number} more", names=listed, number=more)
 
 
 def model_label(model_id: str) -> str:
-    """`Opus 5.5` for the API's own id of a model in the rate card; a dated or an unknown id as it is."""
+    """`Opus 5.5` for the API's own id of a model in the rate card; a dated or an unknown id unchanged."""
     model = load_rate_card().models.get(model_id)
     return model_id if model is None or _DATED.search(model_id) else model.name
 
 
 def mention(user: str) -> str:
-    """The id of a Slack user or user group as a mention; what is no id is shown as it is."""
+    """The id of a Slack user or user group as a mention; any other text unchanged."""
     if _GROUP_ID.fullmatch(user):
         return f"<!subteam^{user}>"
     return f"<@{user}>" if _USER_ID.fullmatch(user) else shown(user)
 
 
 def channel_mention(channel: str) -> str:
-    """The id of a Slack channel as a link to it; what is no id is shown as it is."""
+    """The id of a Slack channel as a link to it; any other text unchanged."""
     return f"<#{channel}>" if _CHANNEL_ID.fullmatch(channel) else shown(channel)
 
 
@@ -350,10 +350,10 @@ def _one_line(value: str) -> str:
 
 
 def plain_text(mrkdwn: str) -> str:
-    """Mentions, links and dates written out, escapes undone.
+    """Mentions, links and dates as plain text, without escapes.
 
-    Names from outside are escaped in mrkdwn, so that angle brackets are ours. Some chat services would call
-    everybody at the sight of words such as @everyone: those are parted by a space without width.
+    External names are escaped in mrkdwn, so angle brackets are ours. Some chat services would notify everybody on words
+    such as @everyone: a zero-width space splits those.
     """
     text = _ANGLES.sub(_written_out, mrkdwn)
     for escaped, character in _UNESCAPED:
@@ -381,7 +381,7 @@ NO_DATA = tr_noop("No data yet: the first poll has not succeeded.")
 
 
 def age_line(data: DataState, now: datetime, poll_seconds: int) -> str:
-    """As of when the usage is, which API it came from, and a loud word where it is stale."""
+    """Age and source of the usage data, with a warning if it is stale."""
     if data.as_of is None:
         return tr(NO_DATA)
     age = tr(
@@ -394,7 +394,7 @@ def age_line(data: DataState, now: datetime, poll_seconds: int) -> str:
 
 
 def with_age(message: Message, line: str) -> Message:
-    """The message with this line at its end, or at its beginning where the data is stale."""
+    """The message with this line at its end, or at its beginning if the data is stale."""
     if line.startswith(tr(STALE)):
         return Message([lead(line), *message.parts])
     return Message([*message.parts, context(line)])

@@ -40,7 +40,7 @@ def proposal_message(proposal: Proposal) -> Message:
 
 
 def asked_message(proposal: Proposal) -> Message:
-    """The answer to the person who asked."""
+    """The answer to the requester."""
     lines = [
         ntr(
             "Nothing is changed yet: fallback mode {mode} needs the approval of another admin beside you.",

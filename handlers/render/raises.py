@@ -1,4 +1,4 @@
-"""Limits that are raised for a while: the note beside a limit, the button and form, a raise's message, its answers."""
+"""Raised limits: the note beside a limit, the button and form, a raise's message, and answers."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -54,11 +54,11 @@ CHOICES = {
     "7d": tr_noop("For a week"),
     "period": tr_noop("Until the budget's period ends"),
 }
-"""How long a raise may last, as the form offers it; the words are those that are typed."""
+"""Durations of a raise in the form, by the words that are typed."""
 
 
 def raised_note(raised: Sequence[RaisedLimit], kind: str) -> list[str]:
-    """`raised from $700.00 until 4 Dec 18:00 UTC`, of one limit; empty where it is not raised."""
+    """`raised from $700.00 until 4 Dec 18:00 UTC`, for one limit; empty if it is not raised."""
     return [
         tr("raised from {base} until {until}", base=usd(each.base_usd), until=moment(each.until))
         for each in raised
@@ -67,7 +67,7 @@ def raised_note(raised: Sequence[RaisedLimit], kind: str) -> list[str]:
 
 
 def raised_lines(raised: Sequence[RaisedLimit]) -> list[str]:
-    """A sentence for each limit that is raised."""
+    """A sentence for each raised limit."""
     return [
         tr(
             "The {limit} of {usd} is raised from {base} until {until}.",
@@ -81,7 +81,7 @@ def raised_lines(raised: Sequence[RaisedLimit]) -> list[str]:
 
 
 def with_raise_button(message: Message, payload: AlertPayload) -> Message:
-    """An open alert about a limit with the button that raises it."""
+    """An open alert about a limit, with the button that raises it."""
     limit = payload.identity.limit
     if payload.status is not Status.OPEN or limit is None or not isinstance(payload, BudgetAlert):
         return message
@@ -94,17 +94,17 @@ def with_raise_button(message: Message, payload: AlertPayload) -> Message:
 
 
 def raise_button(budget: str, kind: LimitKind) -> Block:
-    """Opens the form about one limit of a budget."""
+    """Button that opens the form about one limit of a budget."""
     return button(tr("Raise this limit"), OPEN_ACTION, f"{kind} {budget}")
 
 
 def which_button() -> Block:
-    """Asks which budget's limit is to be raised."""
+    """Button that asks which budget's limit to raise."""
     return button(tr("Raise a limit"), WHICH_ACTION, "budget")
 
 
 def with_quiet_button(message: Message, *elements: Block) -> Message:
-    """A message with further buttons at the end of its last row of quiet ones, or in a row of their own."""
+    """A message with further buttons at the end of its last row of plain ones, or in their own row."""
     parts = list(message.parts)
     for at in range(len(parts) - 1, -1, -1):
         last = parts[at].blocks[-1] if parts[at].blocks else {}
@@ -120,19 +120,19 @@ def with_quiet_button(message: Message, *elements: Block) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What the form carries: where its answer goes, which limit it is about, and the budget as words."""
+    """State carried by the form: where its answer goes, which limit it is about, and the budget as words."""
 
     response_url: str
     limit: LimitKind
     words: str
 
     def packed(self) -> str:
-        """As private metadata."""
+        """The state as private metadata."""
         return json.dumps({"response_url": self.response_url, "limit": self.limit, "budget": self.words})
 
 
 def carried(view: Mapping[str, Any]) -> Carried:
-    """Of a submitted form. Raises ValueError where it is made up."""
+    """State of a submitted form. Raises ValueError if forged."""
     try:
         packed = json.loads(str(view.get("private_metadata") or ""))
         return Carried(str(packed["response_url"]), LimitKind(packed["limit"]), str(packed["budget"]))
@@ -141,7 +141,7 @@ def carried(view: Mapping[str, Any]) -> Carried:
 
 
 def raise_form(budget: Budget, kind: LimitKind, base_usd: Decimal, asks: bool, response_url: str) -> Block:
-    """`base_usd`: the limit as it is set. `asks`: an admin has to approve."""
+    """`base_usd`: the limit without raises. `asks`: an admin has to approve."""
     choices = {value: tr(text) for value, text in CHOICES.items()}
     first = tr(
         "The {limit} of budget {budget} is {usd}.",
@@ -183,7 +183,7 @@ def raise_message(raised: Raise) -> Message:
 
 
 def raise_answer(raised: Raise) -> Message:
-    """The answer to whoever asked, approved, declined or ended it."""
+    """The answer to whoever requested, approved, declined or ended it."""
     if raised.state is RaiseState.ASKED and raised.channel is not None:
         return said(
             tr(
@@ -202,14 +202,14 @@ def raise_answer(raised: Raise) -> Message:
 
 
 def not_possible(raised: Raise | None) -> Message:
-    """The answer to a click that comes too late, or that is made up."""
+    """The answer to a late or forged click."""
     if raised is None:
         return said(tr("Nothing was changed: the bot does not know this raise."))
     return said(tr("Nothing was changed: {state}", state=_progress(raised)))
 
 
 def not_an_owner(budget: str, why: NotAnOwner) -> Message:
-    """The answer to somebody who may not ask for more of a budget, with those who may."""
+    """The answer to somebody who may not ask for more of a budget, naming those who may."""
     values = {"budget": shown(budget), "owners": ", ".join(map(mention, why.owners))}
     if why.not_yet:
         return said(
@@ -330,11 +330,11 @@ def _higher(base_usd: Decimal) -> str:
 
 
 def budget_missing(name: str) -> Message:
-    """The answer where there is no such budget any more."""
+    """The answer if the budget no longer exists."""
     return said(tr("Nothing was changed: there is no budget {budget}.", budget=shown(name)))
 
 
 def opens_not(budget: str) -> Message:
-    """The answer where Slack opens no form."""
+    """The answer if Slack opens no form."""
     first = tr("The form could not be opened. Type it instead:")
     return Message([lead(first, f"`/claude-cost budget raise {shown(budget)} to=900 until=2d because …`")])

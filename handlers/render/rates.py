@@ -1,4 +1,4 @@
-"""`/claude-cost rates`: rows of the rate card, of one model in full or of each family's newest."""
+"""`/claude-cost rates`: the rate card, one model in full or each family's newest."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -24,7 +24,7 @@ HEADINGS = (
 NONE = "–"
 
 ON_PHONE = (0, 1, 4, 5)
-"""Columns of the table that a phone shows: what every request pays."""
+"""Columns of the table on a phone: prices that every request pays."""
 
 TOKENIZERS = {
     1: tr_noop("• tokenizer: the one before Opus 4.7"),
@@ -51,7 +51,7 @@ def overview(card: RateCard, today: date) -> Message:
 
 
 def model_rates(model: Model, card: RateCard, today: date) -> Message:
-    """Everything that the rate card knows of one model."""
+    """Everything in the rate card about one model."""
     rates = model.rates(today)
     first = tr("{name}, {id}, USD per million tokens", name=model.name, id=code(model.id))
     batch = [_price(price * card.batch_factor) for price in (rates.input, rates.output)]
@@ -209,6 +209,6 @@ def _factor(factor: Decimal) -> str:
 
 
 def _price(usd: Decimal) -> str:
-    """`$5.00`, `$0.125`: to the last digit, with cents at least."""
+    """`$5.00`, `$0.125`: all digits, at least cents."""
     exact = usd.normalize()
     return f"${exact if exact != exact.quantize(CENT) else exact.quantize(CENT):f}"

@@ -1,4 +1,4 @@
-"""`/claude-cost report` and `cache`: a period's spend in rows, beside the stretch before; what caching saved."""
+"""`/claude-cost report` and `cache`: a period's spend in rows, beside the stretch before; and savings by caching."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,10 +45,10 @@ def report_message(
     most: int = MOST_ROWS,
     course: Course | None = None,
 ) -> Message:
-    """The sum first, then how sure it is, then its course, then the rows.
+    """The sum first, then how final it is, then its chart, then the rows.
 
-    `known`: the names of workspaces and keys. `truth`: lines on computed against billed. `requests`: by row, where
-    applications log them. `most`: rows; the rest is one line. `course`: what is drawn as a chart.
+    `known`: names of workspaces and keys. `truth`: lines on computed against billed. `requests`: by row, if
+    applications log them. `most`: rows; the rest is one line. `course`: data of the chart.
     """
     first, *rest = _lead(report)
     groups, left_out = report.groups[:most], report.groups[most:]
@@ -62,7 +62,7 @@ def report_message(
     columns = request_columns(report, requests, groups)
     details = [_details(row, columns, index) for index, row in enumerate(rows)]
     names = [f"• {labelled(shown(row.label), detail)}" for row, detail in zip(rows, details, strict=True)]
-    # The rows in words have the same.
+    # The rows as text have the same.
     words = fold(tr("Tokens and requests") if columns else tr("Tokens"), [paragraph(*names)])
     return Message(
         [
@@ -154,9 +154,9 @@ def _headings(report: Report) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A group as it is written. The amounts of all rows, and of what is left out, add up to the computed sum.
+    """A group as shown. The amounts of all rows and the rest add up to the computed sum.
 
-    `usd`: in whole cents, or a tenth of one for what is less.
+    `usd`: in whole cents, or tenths of a cent for less.
     """
 
     group: Group
@@ -178,10 +178,10 @@ class _Others:
 def _rows(
     report: Report, groups: Sequence[Group], rest: Sequence[Group], known: Names
 ) -> tuple[list[_Row], _Others | None]:
-    """The rows, and what is left out."""
+    """The rows, and the rest."""
     parts = [group.usd for group in groups]
     if rest:
-        # What was used before and is not now is no part of this period's sum.
+        # Groups used only in the stretch before are not part of this period's sum.
         parts.append(sum((group.usd for group in rest), ZERO))
     amounts = in_cents(cents_of(report.computed_usd), parts)
     found = shares(parts) or [NONE] * len(parts)
@@ -200,7 +200,7 @@ def _cells(row: _Row, report: Report) -> list[Cell]:
 
 
 MOST_CHANGE = Decimal(10) ** 9
-"""Per cent that a row without anything before is sorted by: it has grown more than every other."""
+"""Sort key, in per cent, of a row without anything before: above every other growth."""
 
 
 def _change(group: Group) -> Cell:
@@ -211,7 +211,7 @@ def _change(group: Group) -> Cell:
     percent = min(_in_tenths(difference * 100 / before), MOST_CHANGE)
     written = change(group.usd, before)
     if written is None:
-        # Too little before for a percentage to say anything.
+        # Too little before for a meaningful percentage.
         written = f"+{usd(difference)}" if difference > 0 else usd(difference)
     return Cell(written, percent)
 
@@ -229,7 +229,7 @@ def _in_words(row: _Row, detail: str, report: Report) -> str:
 
 def _before(group: Group) -> str:
     if group.before_usd is None:
-        # Of the same stretch before; whether it was ever used the report does not know.
+        # In the same stretch before; the report does not know earlier use.
         return tr("nothing")
     changed = change(group.usd, group.before_usd)
     if changed is None:
@@ -304,13 +304,13 @@ def _series(course: Course, rows: Sequence[_Row], others: _Others | None) -> lis
 
 
 def _to_the_cent(total_usd: Decimal, amounts: Sequence[Decimal]) -> list[Decimal]:
-    """Whole cents that add up to the row. A row below a cent is drawn as nothing."""
+    """Whole cents that add up to the row. A row below a cent has no bar."""
     cents = apportioned([Fraction(amount) * 100 for amount in amounts], cents_of(total_usd))
     return [Decimal(each).scaleb(-2) for each in cents]
 
 
 def _stretch(stretch: Stretch, step: Step) -> str:
-    """A category: `14:00`, `3 Nov`, `3–4 Nov`, `Nov 2026`."""
+    """Category: `14:00`, `3 Nov`, `3–4 Nov`, `Nov 2026`."""
     if step is Step.HOURS:
         name = f"{stretch.starts_at:%H:%M}"
     elif step is Step.MONTH:
@@ -340,14 +340,14 @@ def _label(group: Group, by: GroupBy, known: Names) -> str:
 
 def _workspace(id_: str, known: Names) -> str:
     name = known.workspaces.get(id_, tr("unknown") if id_ == UNKNOWN_WORKSPACE else id_)
-    # The Console calls the default workspace "Default", which alone says little.
+    # The Console calls the default workspace "Default", which is too little as a label.
     return tr("default workspace") if id_ == DEFAULT_WORKSPACE and name.lower() == DEFAULT_WORKSPACE else name
 
 
 def short(tokens: int) -> str:
     """`950`, `12.3k`, `1.2M`, `3.4B`."""
     for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        # A number that would round up to the next unit is written in that one.
+        # Use the next unit if rounding would reach it.
         if tokens >= size - size // 20_000:
             amount = (Decimal(tokens) / size).quantize(Decimal("0.1"), ROUND_HALF_UP)
             return f"{amount:,}{unit}"
@@ -355,7 +355,7 @@ def short(tokens: int) -> str:
 
 
 CACHE_ON_PHONE = (0, 1, 2, 4)
-"""Columns of the table that a phone shows: all but the break-even."""
+"""Columns of the table on a phone: all but the break-even."""
 
 
 def cache_message(
@@ -368,11 +368,11 @@ def cache_message(
     logged: bool,
     tag: str | None = None,
 ) -> Message:
-    """`uses`: the label of each row and the row, the largest loss first. `on`: the UTC day of the rates. `tag`: whose
-    values the rows are, by tag.
+    """`uses`: label and values of each row, largest loss first. `on`: UTC day of the rates. `tag`: name of the tag
+    whose values are the rows.
     """
     rows = [_cache_cells(label, use) for label, use in uses[:MOST_ROWS]]
-    # English headings of tags are as they were: `Tag:team`.
+    # English headings of tags keep their case: `Tag:team`.
     first = heading_of(by) if tag is None else noun(by, tag).capitalize()
     return Message(
         [

@@ -1,4 +1,4 @@
-"""A model that retires, or whose price changes, as a message; the same lines stand in a digest."""
+"""A retirement or price change of a model as a message; digests share its lines."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -25,7 +25,7 @@ PRICE_NAMES: Mapping[str, str] = {
 
 
 def retirement_message(alert: RetirementAlert) -> Message:
-    """What is announced, then what it means for the team's usage."""
+    """The announcement, then its effect on the team's usage."""
     on = alert.decided_at.date()
     lines: list[str] = []
     if alert.retires is not None:
@@ -42,12 +42,12 @@ def retirement_message(alert: RetirementAlert) -> Message:
 
 
 def retirement_line(alert: OpenAlert) -> str:
-    """What is open, in a list."""
+    """The open alert in a list."""
     return tr("news about model {model}", model=shown(alert.identity.subject))
 
 
 def retires_line(found: Retirement, on: date) -> str:
-    """When, and how long that still is. `on`: the UTC day of today."""
+    """The last day, and how far away it is. `on`: UTC day of today."""
     left = (found.last_day - on).days
     day = day_text(found.last_day)
     if left < 0:
@@ -64,7 +64,7 @@ def retires_line(found: Retirement, on: date) -> str:
 
 
 def successor_line(found: Retirement) -> str:
-    """What comes after it, at which cost for the same text."""
+    """The successor, with its cost for the same text."""
     if found.successor is None or found.successor_usd is None:
         return tr(
             "It cost {usd} in the last {days} days; no newer model of its family is known.",
@@ -94,7 +94,7 @@ def price_line(found: PriceChange, on: date) -> str:
 
 
 def price_effect(found: PriceChange) -> str:
-    """What it means for the team's usage."""
+    """Effect on the team's usage."""
     changed = change(found.usd_after, found.usd_before)
     values = {"days": str(found.days), "before": usd(found.usd_before), "after": usd(found.usd_after)}
     if changed is None:
@@ -107,7 +107,7 @@ def price_effect(found: PriceChange) -> str:
 
 
 def day_text(day: date) -> str:
-    """`2027-01-22`: with its year, since it may be far away."""
+    """`2027-01-22`: with the year, since it may be far away."""
     return day.isoformat()
 
 

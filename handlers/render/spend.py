@@ -1,4 +1,4 @@
-"""Lines about spend and savings that alerts, status and announcements have in common."""
+"""Lines about spend and savings, shared by alerts, status and announcements."""
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
@@ -30,7 +30,7 @@ from handlers.render.raises import raised_note
 
 SWITCH_ACTION = "fallback_switch"
 DRAWN_FOR, DRAWN_OF = "switch-from:", " of budget:"
-"""In the id of a row of switch buttons: before the mode that was in force when it was drawn, and before the budget."""
+"""Parts of the id of a row of switch buttons, before the mode in force when it was drawn, and before the budget."""
 
 ORGANIZATION_SCOPE = str(ORGANIZATION)
 
@@ -39,10 +39,10 @@ LITTLE_DATA = tr_noop("not known yet, since there are less than 6 hours of data"
 WHOLE = Decimal(1)
 
 BRIEF = 32
-"""Characters of a name in a cause: the callers above it have their names in full, and an edit has little room."""
+"""Characters of a name in a cause: the callers above have full names, and an edit has little room."""
 
 MOST_WAYS_OUT = 6
-"""Modes that a message names; the chain alone has two."""
+"""Most modes that a message names; the chain alone has two."""
 
 
 WHY_AT_LEAST = {
@@ -58,12 +58,12 @@ WHY_AT_LEAST = {
 
 
 def total(spend: Spend) -> str:
-    """The sum of a report; with `at least` as `amount`."""
+    """Sum of a report; with `at least` like `amount`."""
     return at_least(spend.total_usd) if spend.at_least else usd(spend.total_usd)
 
 
 def amount(spend: BudgetSpend) -> str:
-    """What was spent; with `at least` where a price step per request cannot be seen."""
+    """Spend; with `at least` if a price step per request cannot be seen."""
     return at_least(spend.spent_usd) if spend.at_least else usd(spend.spent_usd)
 
 
@@ -88,51 +88,51 @@ def limits_line(spend: BudgetSpend) -> str:
 
 
 def display_line(amount_usd: Decimal, display: Display) -> str | None:
-    """The sum above it in the money that people want to read it in; None where that is dollars without tax."""
+    """The sum in the display currency; None for dollars without tax."""
     text = display.of(amount_usd)
     return None if text is None else tr("That is {amount}.", amount=text)
 
 
 def display_lines(amount_usd: Decimal, display: Display) -> list[str]:
-    """The same as a list of no or one line."""
+    """`display_line` as a list of at most one line."""
     line = display_line(amount_usd, display)
     return [] if line is None else [line]
 
 
 def in_its_period(spend: BudgetSpend) -> str:
-    """`in November`; with the year where the data is of another one."""
+    """`in November`; with the year if the data is of another one."""
     return shown(in_period(spend.period, spend.as_of))
 
 
 def its_period(spend: BudgetSpend) -> str:
-    """`November`, `The week of 9 Nov`: at the beginning of a sentence."""
+    """`November`, `The week of 9 Nov`: for the beginning of a sentence."""
     return capitalized(shown(period_name(spend.period, spend.as_of)))
 
 
 def capitalized(text: str) -> str:
-    """With a capital at the beginning of a sentence; the rest as it is."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
 def is_over(spend: BudgetSpend, at: datetime) -> bool:
-    """Whether the period had ended at this moment."""
+    """Whether the period had ended at `at`."""
     return spend.ends_at <= at
 
 
 def over_line(spend: BudgetSpend) -> str:
-    """Instead of the expected end, once there is nothing left to come."""
+    """The line instead of the expected end, once the period is over."""
     return tr("{period} is over: it ended {end}.", period=its_period(spend), end=moment(spend.ends_at))
 
 
 def stale_mark(spend: BudgetSpend) -> str:
-    """What a message from stale data says before anything else; empty where it is not stale."""
+    """First words of a message from stale data; empty if it is not stale."""
     return "" if spend.stale_at is None else tr("STALE, data is {age} old: ", age=_age(spend))
 
 
 def parts_line(spend: "Parts") -> str:
-    """How much of the sum is billed, computed and provisional; the parts add up to the sum as `usd` writes it.
+    """Billed, computed and provisional parts of the sum; rounded, they add up to the sum as `usd` writes it.
 
-    The billed part is the same in every message: an odd cent goes to the others.
+    The billed part is the same in every message: the odd cent goes to the others.
     """
     if spend.attributed:
         return tr(
@@ -167,14 +167,14 @@ def _provisional(part: Decimal, since: datetime | None) -> str:
 
 
 def attributed_age(spend: BudgetSpend) -> str:
-    """How old the data of a budget is that counts what Anthropic itself attributes: it is exported hours apart."""
+    """Age of attributed data: Anthropic exports it hours apart."""
     if spend.stale_at is None:
         return tr("Complete up to {moment}: Anthropic attributes spend hours later.", moment=moment(spend.as_of))
     return tr("STALE: what Anthropic attributes is complete only up to {moment}.", moment=moment(spend.as_of))
 
 
 class Parts(Protocol):
-    """A sum that is put together of what is billed and what is computed."""
+    """A sum of billed and computed parts."""
 
     @property
     def billed_usd(self) -> Decimal: ...
@@ -193,7 +193,7 @@ class Parts(Protocol):
 
 
 def end_line(spend: BudgetSpend) -> str:
-    """Where the period ends by the forecast, and in which range."""
+    """Expected end of the period, and its range."""
     end = moment(spend.ends_at)
     if spend.expected_usd is None:
         return tr("Expected end: {why}. The period ends {end}.", why=not_known(spend), end=end)
@@ -209,7 +209,7 @@ def end_line(spend: BudgetSpend) -> str:
 
 
 def not_known(spend: BudgetSpend) -> str:
-    """Why nothing is said of the rest of the period."""
+    """Why there is no forecast of the rest of the period."""
     if spend.stale_at is not None:
         return not_extrapolated(spend.as_of, spend.stale_at)
     return tr(LITTLE_DATA)
@@ -239,12 +239,12 @@ def mover_line(mover: NamedMover) -> str:
 
 
 def is_new(mover: NamedMover) -> bool:
-    """Only what was never seen."""
+    """Whether it was never seen before."""
     return mover.seen_before is False and not mover.by_mode
 
 
 def with_mode(line: str, moved: NamedMover | NamedCause) -> str:
-    """The line, which says so of usage that the fallback mode, and nothing else, has moved."""
+    """The line, with a note if only the fallback mode caused the usage."""
     return tr("{line} (moved here by the fallback mode)", line=line) if moved.by_mode else line
 
 
@@ -327,13 +327,13 @@ def _tokens(tokens: Decimal) -> str:
 
 
 def saving_clause(saving: Saving) -> str:
-    """What a mode would save, or that it would not."""
+    """The saving of a mode, or that it would save nothing."""
     if saving.until is not None:
         end = tr("until it ends")
     elif saving.ends_at is None:
         end = tr("by the end of the period")
     else:
-        # Budgets of other periods say other sums.
+        # Budgets of other periods have other sums.
         end = tr("by the end of the period, {end}", end=moment(saving.ends_at))
     if saving.usd > 0:
         return tr("saves about {usd} {until}", usd=usd(saving.usd), until=end)
@@ -345,7 +345,7 @@ def saving_clause(saving: Saving) -> str:
 
 
 def aged_saving_clause(saving: Saving, as_of: datetime | None) -> str:
-    """The same with the age of the usage that it is computed from."""
+    """`saving_clause` with the age of the underlying usage."""
     clause = saving_clause(saving)
     return clause if as_of is None else tr("{saving} (usage as of {time})", saving=clause, time=moment(as_of))
 
@@ -381,7 +381,7 @@ def ways_out(spend: BudgetSpend, mode: str) -> list[Saving]:
 
 
 def warning_lines(spend: BudgetSpend) -> list[str]:
-    """What makes the sum less exact than it looks, loudly."""
+    """Warnings about what makes the sum less exact."""
     lines = []
     if spend.assumed:
         lines.append(unknown_price_line(spend.assumed))
@@ -391,7 +391,7 @@ def warning_lines(spend: BudgetSpend) -> list[str]:
 
 
 def unknown_price_line(models: Sequence[str]) -> str:
-    """Which models are counted at a price that is assumed."""
+    """Models that are counted at an assumed price."""
     return ntr(
         "Unknown price: {models} is not in the rate card and is counted at the highest rate known for the family, or "
         "of all models where the family is unknown.",
@@ -404,34 +404,34 @@ def unknown_price_line(models: Sequence[str]) -> str:
 
 def at_least_line(hidden: Collection[Hidden]) -> str:
     """Why the true sum may be higher than the one shown."""
-    # Alerts that an older version has stored do not say why.
+    # Alerts stored by an older version have no reasons.
     found = hidden or (Hidden.PROMPT, Hidden.FAST_PRICE)
     reasons = [tr(text) for reason, text in WHY_AT_LEAST.items() if reason in found]
     return tr("At least: {reasons}.", reasons=tr(", and ").join(reasons))
 
 
 def switch_buttons(elements: Sequence[Block], present: str, budget: str = "") -> Part:
-    """A row of switch buttons. `present`: the mode in force, which the row says too, since it stays in old messages.
+    """A row of switch buttons. `present`: the mode in force, kept in the row's id since old messages stay.
 
-    `budget`: whose savings its dialogs state, where that is not the organization's.
+    `budget`: the budget whose savings its dialogs state, if not the organization's.
     """
     return buttons(elements, f"{DRAWN_FOR}{present}{DRAWN_OF if budget else ''}{budget}")
 
 
 def drawn_for(block_id: str) -> str | None:
-    """The mode that was in force when this row of switch buttons was drawn; None for any other row."""
+    """The mode in force when this row of switch buttons was drawn; None for any other row."""
     if not block_id.startswith(DRAWN_FOR):
         return None
     return block_id.removeprefix(DRAWN_FOR).partition(DRAWN_OF)[0]
 
 
 def drawn_of(block_id: str) -> str:
-    """The budget whose savings the dialogs of a row of switch buttons state; empty for the organization's."""
+    """The budget whose savings the dialogs of a row of switch buttons state; empty for the organization."""
     return block_id.partition(DRAWN_OF)[2] if block_id.startswith(DRAWN_FOR) else ""
 
 
 def narrower(spend: BudgetSpend | None) -> str:
-    """The name of the budget, where it counts less than the organization; otherwise empty."""
+    """Name of the budget, if it counts less than the organization; otherwise empty."""
     return "" if spend is None or spend.scope == ORGANIZATION_SCOPE else spend.budget
 
 
@@ -441,7 +441,7 @@ def worthwhile(savings: Sequence[Saving]) -> list[Saving]:
 
 
 def cost_lines(costs: Consequences | None) -> list[str]:
-    """What a step to a cheaper model costs: a line for each thing that applies; none where nothing is known."""
+    """What a step to a cheaper model costs: a line for each effect; none if nothing is known."""
     if costs is None:
         return []
     model = shown(model_label(costs.model))
@@ -484,7 +484,7 @@ def cost_lines(costs: Consequences | None) -> list[str]:
 
 
 def model_names(models: Sequence[str]) -> str:
-    """Short names of models, or ids that have none."""
+    """Short names of models; the id if there is none."""
     return names([model_label(model) for model in models])
 
 
@@ -495,11 +495,11 @@ def _day(day: date) -> str:
 NOTHING_STOPPED = tr_noop("Nothing has been stopped: only the limit in Anthropic's Console stops requests.")
 
 INCIDENT_LIMIT = 200
-"""A visible incident id is only cut where a budget's name is longer than settings let it be."""
+"""A visible incident id is only cut if a budget's name is longer than settings allow."""
 
 
 def callers(spend: BudgetSpend) -> list[Part]:
-    """The largest callers of the last day, and what changed."""
+    """The largest callers of the last day, and the causes."""
     return [who_and_why(tr("Largest in the last day"), [mover_line(mover) for mover in spend.movers], spend.causes)]
 
 

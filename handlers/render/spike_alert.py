@@ -1,4 +1,4 @@
-"""A spike as a message: dollars an hour first, then whose they are and why, then the ways out."""
+"""A spike as a message: dollars an hour first, then callers and causes, then the ways out."""
 
 from bot.alerts.incident import Status
 from bot.alerts.lifecycle import OpenAlert
@@ -34,7 +34,7 @@ from handlers.render.spend import (
 
 
 def spike_message(alert: SpikeAlert) -> Message:
-    """A spike at its present step: dollars an hour first, then whose they are and why, then the ways out."""
+    """A spike at its present step: dollars an hour first, then callers and causes, then the ways out."""
     spend, stands = alert.spend, alert.status is Status.OPEN
     risen = [_risen(mover) for mover in alert.movers]
     why = [tr("Why: {cause}.", cause=cause_line(alert.causes[0]))] if alert.causes else []
@@ -68,7 +68,7 @@ def spike_message(alert: SpikeAlert) -> Message:
 
 
 def spike_line(alert: OpenAlert) -> str:
-    """What is open, in a list."""
+    """The open alert in a list."""
     budget = shown(alert.identity.subject)
     if alert.bound_usd_per_hour is None:
         return tr("spike in budget {budget}", budget=budget)

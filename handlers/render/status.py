@@ -1,4 +1,4 @@
-"""`/claude-cost status`: every budget, the mode, and how old it all is."""
+"""`/claude-cost status`: every budget, the mode, and the age of all of it."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -56,14 +56,15 @@ from handlers.render.spend import (
 BAR_CELLS = 10
 
 MOST_IN_FULL = 5
-"""Budgets of which more than one line is shown."""
+"""Most budgets shown on more than one line."""
 
 DETAILS_ROOM, IN_SHORT_ROOM = 3500, 4200
-"""Characters for what the sums are made of, and for the budgets that have a line; Slack was seen to refuse messages of
-some 13,200 in all."""
+"""Characters for the details of sums, and for budgets on one line; Slack was seen to reject messages of some 13,200 in
+all.
+"""
 
 SHOWN_FOR = 7 * DAY
-"""How long a change of source is shown, since it can move the numbers."""
+"""How long a change of source is shown, since it can change the numbers."""
 
 
 def status_message(
@@ -81,14 +82,13 @@ def status_message(
     in_full: Callable[[BudgetSpend, bool], BudgetSpend] | None = None,
     unreachable: Sequence[UnreachableChannel] = (),
 ) -> Message:
-    """`spends` is empty before the first poll. `delivery_error`: why alerts are waiting, where they are.
+    """`spends`: empty before the first poll. `delivery_error`: why alerts wait, if they do.
 
-    `destinations`: the further destinations at which alerts are waiting. `truth`: lines on computed against billed.
-    `open_alerts`: the oldest first. `unmatched`: budgets whose scope matches nothing. `in_full`: adds to one
-    that is shown in full what `spends` need not have: expected end, callers, causes and savings. `unreachable`:
-    channels of budgets that take nothing from the bot.
+    `destinations`: further destinations at which alerts wait. `truth`: lines on computed against billed. `open_alerts`:
+    oldest first. `unmatched`: budgets whose scope matches nothing. `in_full`: completes spend that is shown in full:
+    expected end, callers, causes and savings. `unreachable`: channels of budgets to which the bot cannot post.
 
-    The budget nearest to its limit comes first; callers are named once. Where the budgets are too many for one message,
+    The budget nearest to its limit comes first; callers are named once. If there are too many budgets for one message,
     the later ones have one line each. Stale data is reported before anything else.
     """
     age = age_line(data, now, poll_seconds)
@@ -135,7 +135,7 @@ def _in_full(
 
 
 def _details(full: Sequence[BudgetSpend], *, named: bool) -> list[Part]:
-    """How each sum is made up, and whose it is: the same callers and causes only once, at the first budget."""
+    """How each sum is made up, and its callers; the same callers and causes only once, at the first budget."""
     seen: list[tuple[object, ...]] = []
     groups = []
     for spend in full:
@@ -162,7 +162,7 @@ def _first(spend: BudgetSpend) -> str:
 
 
 def _standing(spend: BudgetSpend, now: datetime, display: Display, stale_as_of: datetime | None) -> list[str]:
-    """The bar, and where the period ends. `stale_as_of`: of Anthropic's data, where it is stale."""
+    """The bar, and the expected end. `stale_as_of`: age of Anthropic's data, if stale."""
     lines = [*display_lines(spend.spent_usd, display), *_bar(spend)]
     if _is_newer(spend, stale_as_of):
         lines.append(tr("Logged by your applications, as of {moment}.", moment=moment(spend.as_of)))
@@ -175,7 +175,7 @@ def _standing(spend: BudgetSpend, now: datetime, display: Display, stale_as_of: 
 
 
 def _bar(spend: BudgetSpend) -> list[str]:
-    """How much of the upper limit is used, with its name beside the bar."""
+    """Used share of the highest limit, with the limit's name beside the bar."""
     highest = spend.hard_usd or spend.soft_usd
     if highest is None:
         return []
@@ -204,7 +204,7 @@ def _in_danger(spend: BudgetSpend, now: datetime) -> bool:
 
 
 def _in_short(rest: Sequence[BudgetSpend]) -> list[str]:
-    """A line for each, as many as there is room for."""
+    """One line each, as many as fit."""
     lines = [f"• {_headline(spend)}" for spend in rest]
     short = [line for [line] in fitting(([line] for line in lines), IN_SHORT_ROOM)]
     more = len(lines) - len(short)
@@ -212,18 +212,18 @@ def _in_short(rest: Sequence[BudgetSpend]) -> list[str]:
 
 
 def _not_extrapolated(spend: BudgetSpend, now: datetime, as_of: datetime | None) -> BudgetSpend:
-    """`as_of`: of the stale data."""
+    """`as_of`: age of the stale data."""
     is_known = _is_newer(spend, as_of) or spend.stale_at is not None
     return spend if is_known else spend.not_extrapolated(now)
 
 
 def _is_newer(spend: BudgetSpend, stale_as_of: datetime | None) -> bool:
-    """Whether it counts what applications log, which goes on while Anthropic's data is stale."""
+    """Whether it counts logged usage, which goes on while Anthropic's data is stale."""
     return stale_as_of is not None and spend.as_of > stale_as_of
 
 
 def share_of_limit(spend: BudgetSpend) -> Decimal:
-    """How near to its limit a budget is; none without one."""
+    """Used share of a budget's limit; zero without one."""
     limit = spend.hard_usd or spend.soft_usd
     return Decimal(0) if limit is None else spend.spent_usd / limit
 
@@ -272,7 +272,7 @@ def problem_lines(data: DataState, mode: ModeState, delivery_error: str | None) 
 
 
 def unreachable_line(one: UnreachableChannel) -> str:
-    """A budget's channel that takes nothing from the bot, and where its alerts go."""
+    """A budget's channel to which the bot cannot post, and where its alerts go instead."""
     return tr(
         "{channel} cannot be reached since {since}, so its alerts come to the main channel. {why}",
         channel=channel_mention(one.channel),
@@ -282,7 +282,7 @@ def unreachable_line(one: UnreachableChannel) -> str:
 
 
 def waiting_lines(destinations: Sequence[Waiting]) -> list[str]:
-    """Where alerts are waiting, and why."""
+    """Where alerts wait, and why."""
     return [
         ntr(
             "{destination}: {number} alert waiting since {since}, because {error}.",

@@ -1,4 +1,4 @@
-"""Spend that is in no log as a message: its share first, then whose it is."""
+"""Spend that is in no log as a message: its share first, then its callers."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,7 @@ REASONS: Mapping[str, str] = {
 
 
 def unattributed_message(alert: UnattributedAlert) -> Message:
-    """The share that no log explains, or that enough is explained again."""
+    """The share that no log explains, or that logs explain enough again."""
     small_print = [context(tr("Closed hours up to {time}.", time=moment(alert.until)))]
     if alert.status is Status.WITHDRAWN:
         reason = tr(REASONS[alert.reason]) if alert.reason in REASONS else alert.reason
@@ -47,7 +47,7 @@ def unattributed_message(alert: UnattributedAlert) -> Message:
 
 
 def unattributed_line(alert: OpenAlert) -> str:
-    """What is open, in a list."""
+    """The open alert in a list."""
     return tr("too much spend is in no log of an application")
 
 

@@ -23,7 +23,7 @@ LOOK = tr_noop(
 
 
 def proof_message(report: VerificationReport, dismissed_by: str | None = None) -> Message:
-    """The figures first, then who still calls what. `dismissed_by`: the Slack user who wants no more reports."""
+    """The figures first, then who still calls what. `dismissed_by`: the Slack user who dismissed further reports."""
     first, *rest = _lines(report)
     wrong = report.state in (VerificationState.PARTIAL, VerificationState.NO_EFFECT)
     if dismissed_by is not None:
@@ -46,7 +46,7 @@ def proof_message(report: VerificationReport, dismissed_by: str | None = None) -
 
 
 def verification_line(report: VerificationReport | None) -> str:
-    """For `fallback status`: what usage showed last of the mode in force; None before the first report."""
+    """Last result for the mode in force, for `fallback status`; None before the first report."""
     if report is None:
         return tr("Written, not switched: usage does not show it yet.")
     if report.state is VerificationState.CONFIRMED:
@@ -55,7 +55,7 @@ def verification_line(report: VerificationReport | None) -> str:
 
 
 def _first(report: VerificationReport) -> str:
-    """What is shown, without a full stop."""
+    """The result, without a full stop."""
     mode, ceiling = shown(report.mode), code(report.ceiling)
     if report.state is VerificationState.IDLE:
         return tr(
@@ -91,7 +91,7 @@ def _lines(report: VerificationReport) -> list[str]:
 
 
 def _course(report: VerificationReport) -> str:
-    """`Opus share 71% → 3% in 6 min, $4.10 → $1.80 a million tokens`; without dollars where no tokens are known."""
+    """`Opus share 71% → 3% in 6 min, $4.10 → $1.80 a million tokens`; without dollars if no tokens are known."""
     names = [shown(name) for name in report.above[:MOST_NAMES]]
     if len(report.above) > MOST_NAMES:
         names.append(tr("{number} more", number=len(report.above) - MOST_NAMES))
@@ -140,7 +140,7 @@ def _rate(mix: UsageSum | None) -> str:
 
 
 def _minutes(took: timedelta) -> str:
-    # A minute that has begun counts as one.
+    # A started minute counts as one.
     return span(-(-took // MINUTE) * MINUTE)
 
 

@@ -48,7 +48,7 @@ from bot.db.lease import Lease
 from bot.db.retention import prune
 from bot.db.state import StateStore
 from bot.digests.content import DigestSources
-from bot.digests.settings_store import DigestBook
+from bot.digests.settings_store import DigestSettingsStore
 from bot.digests.store import DigestPoster, DigestStore
 from bot.doctor.check import Check, State
 from bot.doctor.examination import examine
@@ -414,7 +414,7 @@ def _services(
         user_spend=UserSpend(admins, everyone=not settings.hides_users),
         estimates=estimates,
         digests=DigestSources(usage, ledger, snapshots, logged, review, estimates, card),
-        digest_book=DigestBook(settings.digests, engine, clock, settings.channel),
+        digest_settings=DigestSettingsStore(settings.digests, engine, clock, settings.channel),
         counter=TokenCounter(base.http, settings.anthropic_api_key),
         response_urls=base.response_urls,
         native_blocks=NativeBlocks(clock),
@@ -574,7 +574,7 @@ def _looks(
         *(Evaluator(kind, context) for kind in AlertKind if kind not in (AlertKind.LIMIT, AlertKind.DELIVERY)),
         *(Evaluator(kind, logged, OF_LOGGED) for kind in (AlertKind.NEW_PERIOD, AlertKind.FORECAST, AlertKind.SPIKE)),
         *(Evaluator(kind, attributed, OF_ATTRIBUTED) for kind in ATTRIBUTED_KINDS),
-        DigestPoster(services.digest_book, services.digests, DigestStore(base.engine)),
+        DigestPoster(services.digest_settings, services.digests, DigestStore(base.engine)),
         AutoFallback(fallback, services.mode_impacts, services.review.usage, context.incidents, snapshots, state),
         Verifier(fallback, usage_verifier, services.usage, base.settings.fallback_chain, state),
     )

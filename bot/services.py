@@ -16,7 +16,7 @@ from bot.budgets.store import Budgets
 from bot.clock import Clock
 from bot.db.later import Later
 from bot.digests.content import DigestSources
-from bot.digests.settings_store import DigestBook
+from bot.digests.settings_store import DigestSettingsStore
 from bot.display import Display
 from bot.doctor.check import Check
 from bot.fallback.admins import Admins, UserSpend
@@ -64,7 +64,7 @@ class Services:
     user_spend: UserSpend
     estimates: EstimateStore
     digests: DigestSources
-    digest_book: DigestBook
+    digest_settings: DigestSettingsStore
     counter: TokenCounter
     response_urls: ResponseUrls
     native_blocks: NativeBlocks

@@ -52,7 +52,7 @@ async def open_digest_form(
     services: Services, body: Mapping[str, Any], client: AsyncWebClient, value: str = NEW
 ) -> None:
     """Open the form. `value`: key of the digest to change, or `NEW`."""
-    person, book = person_of(body), services.digest_book
+    person, digests = person_of(body), services.digest_settings
     reading = services.threads.commands(_known, services)
     known = await in_time(asyncio.gather(abouts(services, person), reading))
     if known is None:
@@ -75,22 +75,22 @@ async def open_digest_form(
     if chosen is None:
         start = replace(_free(services, start), zone=zone)
     carry = Carried(response_url_of(body) or "", "" if chosen is None else chosen.rule.key)
-    if not await open_view(client, body, digest_form(start, carry, mine, found, book.main)):
+    if not await open_view(client, body, digest_form(start, carry, mine, found, digests.main)):
         await reply(services, body, form_not_opened())
 
 
 def _known(services: Services) -> tuple[Sequence[Scheduled], ZoneInfo]:
     """The digests in force, and the most likely zone of people here."""
-    found = services.digest_book.in_force()
+    found = services.digest_settings.in_force()
     zones = [each.rule.zone for each in found] or [each.zone for each in services.budgets.in_force()]
     return found, zones[-1] if zones else UTC_ZONE
 
 
 def _free(services: Services, start: DigestRule) -> DigestRule:
     """`start` with a frequency that the TOML file does not already use."""
-    book = services.digest_book
+    digests = services.digest_settings
     choices = (replace(start, every=every) for every in (start.every, PeriodKind.DAY, PeriodKind.MONTH))
-    return next((each for each in choices if not book.is_configured(each)), start)
+    return next((each for each in choices if not digests.is_configured(each)), start)
 
 
 def _channel_of(body: Mapping[str, Any]) -> str | None:
@@ -128,14 +128,14 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
                 named = about(filled.rule, filled.about, [name], services.budgets.teams)
             except DigestWordsError as error:
                 mistakes[ABOUT] = str(error)
-            if named is not None and EVERY not in mistakes and services.digest_book.is_configured(named):
+            if named is not None and EVERY not in mistakes and services.digest_settings.is_configured(named):
                 mistakes[EVERY] = tr(OF_FILE)
             if mistakes or named is None:
                 await ack(
                     response_action="errors", errors={key: plain(text, ERROR_LIMIT) for key, text in mistakes.items()}
                 )
                 return
-            save = partial(wanted, services, person_of(body), services.digest_book.placed(named), carry.key)
+            save = partial(wanted, services, person_of(body), services.digest_settings.placed(named), carry.key)
             if carry.response_url:
                 await ack()
                 await reply(services, body, await save())

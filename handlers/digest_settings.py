@@ -80,21 +80,21 @@ async def settings_command(services: Services, request: Request, action: str, re
 
 
 def _list(services: Services) -> Message:
-    book = services.digest_book
-    found = book.in_force()
+    digests = services.digest_settings
+    found = digests.in_force()
     nothing = {each.rule.key: why for each in found if (why := _counts_nothing(services, each.rule)) is not None}
-    return digests_message(found, {each.rule.key: book.next_due(each.rule) for each in found}, book.main, nothing)
+    return digests_message(found, {each.rule.key: digests.next_due(each.rule) for each in found}, digests.main, nothing)
 
 
 async def _on(services: Services, request: Request, wish: Wish) -> Message:
     channel = wish.channel or request.channel
     if not channel.startswith(("C", "G")):
         return which_channel()
-    book = services.digest_book
+    digests = services.digest_settings
     rule = await services.threads.commands(_asked, services, wish, channel)
-    before = await services.threads.commands(book.same_as, rule)
+    before = await services.threads.commands(digests.same_as, rule)
     start = rule if before is None or before.since is None else before.rule
-    return await wanted(services, request.person, book.placed(of_wish(replace(wish, channel=channel), start)))
+    return await wanted(services, request.person, digests.placed(of_wish(replace(wish, channel=channel), start)))
 
 
 def _asked(services: Services, wish: Wish, channel: str) -> DigestRule:
@@ -102,11 +102,11 @@ def _asked(services: Services, wish: Wish, channel: str) -> DigestRule:
 
     Raises `DigestWordsError`.
     """
-    book = services.digest_book
-    rule = _about(services, book.placed(DigestRule(wish.every or DEFAULT_EVERY, channel)), wish.about or "")
+    digests = services.digest_settings
+    rule = _about(services, digests.placed(DigestRule(wish.every or DEFAULT_EVERY, channel)), wish.about or "")
     here = [
         each.rule
-        for each in book.in_force()
+        for each in digests.in_force()
         if each.since is not None and each.rule.channel == rule.channel and each.rule.about == rule.about
     ]
     return replace(rule, every=here[0].every) if wish.every is None and len(here) == 1 else rule
@@ -119,7 +119,7 @@ def _about(services: Services, rule: DigestRule, typed: str) -> DigestRule:
 
 
 async def _off(services: Services, request: Request, wish: Wish) -> Message:
-    book = services.digest_book
+    digests = services.digest_settings
     channel = wish.channel or request.channel
     if not channel.startswith(("C", "G")):
         return which_channel()
@@ -127,11 +127,11 @@ async def _off(services: Services, request: Request, wish: Wish) -> Message:
     if wish.about is not None:
         asked = DigestRule(wish.every or DEFAULT_EVERY)
         named = await services.threads.commands(_about, services, asked, wish.about)
-    place = None if channel == book.main else channel
+    place = None if channel == digests.main else channel
     found = [
         each
-        for each in await services.threads.commands(book.in_force)
-        if book.placed(each.rule).channel == place
+        for each in await services.threads.commands(digests.in_force)
+        if digests.placed(each.rule).channel == place
         and wish.every in (None, each.rule.every)
         and (named is None or named.about == each.rule.about)
     ]
@@ -147,29 +147,29 @@ async def _off(services: Services, request: Request, wish: Wish) -> Message:
         if why is not None:
             refused.append((each.rule, why))
         else:
-            stopped.append(await services.threads.commands(book.remove, each.rule.key, request.person.id))
-    return stopped_answer(stopped, refused, book.main)
+            stopped.append(await services.threads.commands(digests.remove, each.rule.key, request.person.id))
+    return stopped_answer(stopped, refused, digests.main)
 
 
 async def wanted(services: Services, person: Person, rule: DigestRule, instead_of: str = "") -> Message:
     """Set a digest if this person may, and may also change the one that it replaces."""
-    book = services.digest_book
-    before = await services.threads.commands(book.find, instead_of) if instead_of else None
+    digests = services.digest_settings
+    before = await services.threads.commands(digests.find, instead_of) if instead_of else None
     for each in (rule, *([] if before is None else [before.rule])):
         why = await _refusal(services, person, each)
         if why is not None:
             return said(why)
     if before is not None and before.since is None:
-        return changed_answer(Changed("configured", before.rule), book.main, None)
+        return changed_answer(Changed("configured", before.rule), digests.main, None)
     why_not = await _hides(services, person, rule) or await services.threads.commands(_counts_nothing, services, rule)
     if why_not is not None:
         return said(tr("Nothing was changed. {why}", why=sentence(why_not)))
-    changed = await services.threads.commands(book.set, rule, person.id, instead_of)
+    changed = await services.threads.commands(digests.set, rule, person.id, instead_of)
     notes = []
     if changed.outcome in ("set", "changed") and await _is_outside(services, rule.channel):
         notes.append(not_in_channel_note(rule.channel or ""))
-    next_at = await services.threads.commands(book.next_due, changed.rule or rule)
-    return changed_answer(changed, book.main, next_at, notes)
+    next_at = await services.threads.commands(digests.next_due, changed.rule or rule)
+    return changed_answer(changed, digests.main, next_at, notes)
 
 
 async def _refusal(services: Services, person: Person, rule: DigestRule) -> str | None:
@@ -270,28 +270,28 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 
 async def _stopped(services: Services, click: Click) -> Message:
-    book = services.digest_book
-    found = await services.threads.commands(book.find, click.value)
+    digests = services.digest_settings
+    found = await services.threads.commands(digests.find, click.value)
     if found is None:
-        return changed_answer(Changed("missing"), book.main, None)
+        return changed_answer(Changed("missing"), digests.main, None)
     why = await _refusal(services, click.person, found.rule)
     if why is not None:
         return said(why)
-    changed = await services.threads.commands(book.remove, click.value, click.person.id)
-    return changed_answer(changed, book.main, None)
+    changed = await services.threads.commands(digests.remove, click.value, click.person.id)
+    return changed_answer(changed, digests.main, None)
 
 
 async def _undone(services: Services, click: Click) -> Message:
-    book = services.digest_book
-    change = await services.threads.commands(book.change, click.id or NO_CHANGE)
+    digests = services.digest_settings
+    change = await services.threads.commands(digests.change, click.id or NO_CHANGE)
     if change is None:
-        return changed_answer(Changed("unknown"), book.main, None)
+        return changed_answer(Changed("unknown"), digests.main, None)
     for rule in change:
         why = None if rule is None else await _refusal(services, click.person, rule)
         if why is not None:
             return said(why)
-    changed = await services.threads.commands(book.undo, click.id or NO_CHANGE, click.person.id)
+    changed = await services.threads.commands(digests.undo, click.id or NO_CHANGE, click.person.id)
     next_at = None
     if changed.outcome == "undone" and changed.rule is not None:
-        next_at = await services.threads.commands(book.next_due, changed.rule)
-    return changed_answer(changed, book.main, next_at)
+        next_at = await services.threads.commands(digests.next_due, changed.rule)
+    return changed_answer(changed, digests.main, next_at)

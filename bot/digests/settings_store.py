@@ -45,7 +45,7 @@ class Changed:
     change_id: int = 0
 
 
-class DigestBook:
+class DigestSettingsStore:
     """All digests in force. Synchronous; asynchronous callers use a thread.
 
     A digest of the TOML file cannot be changed in chat, and wins over one set there before. `main`: id of the alert

@@ -13,7 +13,7 @@ from bot.db.schema import digests
 from bot.digests.content import DigestSources, digest_of
 from bot.digests.model import Digest
 from bot.digests.schedule import DueDigest, is_ready, stretch_before
-from bot.digests.settings_store import DigestBook
+from bot.digests.settings_store import DigestSettingsStore
 from bot.notify.store import insert_notice
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,8 @@ class DigestPoster:
 
     name = "digests"
 
-    def __init__(self, book: DigestBook, sources: DigestSources, store: DigestStore) -> None:
-        self._book = book
+    def __init__(self, settings: DigestSettingsStore, sources: DigestSources, store: DigestStore) -> None:
+        self._settings = settings
         self._sources = sources
         self._store = store
         self._posted: dict[str, str] = {}
@@ -65,18 +65,18 @@ class DigestPoster:
     def look(self, now: datetime, mode: str) -> int:
         """Post what is due; returns how many."""
         posted = 0
-        for scheduled in self._book.in_force():
+        for scheduled in self._settings.in_force():
             rule, due = scheduled.rule, scheduled.newest_due(now)
             if due is None or self._posted.get(rule.key) == due.period.key:
                 continue
             if not is_ready(due, self._sources.snapshots.current().as_of, now):
                 continue
-            if not any(self._store.is_posted(key, due.period.key) for key in self._book.keys(rule)):
+            if not any(self._store.is_posted(key, due.period.key) for key in self._settings.keys(rule)):
                 digest = self._digest(due, now)
                 if digest is None:
                     # Nothing is known of those days, which is reported elsewhere.
                     continue
-                posted += self._store.post(digest, self._book.placed(rule).channel, now)
+                posted += self._store.post(digest, self._settings.placed(rule).channel, now)
             self._posted[rule.key] = due.period.key
         return posted
 

@@ -26,7 +26,7 @@ from bot.config.environment import DEFAULT_HTTP_PORT
 from bot.config.settings import Settings
 from bot.db.engine import DatabaseError, look_into
 from bot.digests.schedule import Scheduled
-from bot.digests.settings_store import DigestBook
+from bot.digests.settings_store import DigestSettingsStore
 from bot.doctor.check import Check, State
 from bot.doctor.database import missing_file
 from bot.fallback.admins import Admins
@@ -296,7 +296,7 @@ def own_channels(settings: Settings, clock: Clock, seconds: int) -> OwnChannels:
             return unread
         budgets = Budgets(settings.budgets, BudgetStore(engine), clock, Teams(settings.teams))
         unreachable = {channel: spoken(each.error) for channel, each in ContentStore(engine).unreachable().items()}
-        digests = DigestBook(settings.digests, engine, clock, settings.channel).in_force()
+        digests = DigestSettingsStore(settings.digests, engine, clock, settings.channel).in_force()
         return OwnChannels(
             _by_channel(budgets.in_force(), settings.channel), _of_digests(digests, settings.channel), unreachable
         )

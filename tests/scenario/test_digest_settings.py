@@ -74,7 +74,7 @@ async def typed(world: World, words: str, user: str = ADMIN, channel: str = SEAR
 
 def settings(bot: Bot) -> list[str]:
     with in_language("en"):
-        return [each.rule.key for each in bot.services.digest_book.in_force() if each.since is not None]
+        return [each.rule.key for each in bot.services.digest_settings.in_force() if each.since is not None]
 
 
 async def test_a_digest_of_a_team_is_set_by_words_and_comes_once_with_what_status_says(
@@ -150,7 +150,7 @@ async def test_the_channel_reads_who_set_it_and_anybody_who_may_undoes_it_once(
     await bot.deliver()
     [announced] = [m for m in world.slack.messages if m.channel == SEARCH and m.text.startswith("A digest was set")]
     assert f"<@{ADMIN}> has undone this." in announced.text
-    with bot.services.digest_book._engine.connect() as connection:
+    with bot.services.digest_settings._engine.connect() as connection:
         rows = connection.execute(select(audit.c.outcome, audit.c.detail).where(audit.c.action == "digest")).all()
     assert [row.outcome for row in rows] == ["done", "refused", "done"]
     assert rows[0].detail == f"new -> weekly at=09:00 zone=Asia/Tokyo on=monday channel={SEARCH} lang=ja"

@@ -172,7 +172,7 @@ ROWS = (
     Row(COMMAND, ADMINS, "admin", words="fallback off"),
     Row(COMMAND, ADMINS, "admin", words="digest on daily at=09:00"),
     Row(DIGEST_FORM, ADMINS, "admin", view=digest_form),
-    Row(STOP_DIGEST, ADMINS, "second admin", value=lambda bot: bot.services.digest_book.in_force()[0].rule.key),
+    Row(STOP_DIGEST, ADMINS, "second admin", value=lambda bot: bot.services.digest_settings.in_force()[0].rule.key),
     Row(UNDO_DIGEST, ADMINS, "admin", value=newest("digest_changes")),
     Row(ASK_ACTION, EVERYBODY, "guest", value="channel:0 command budget set search hard=120"),
     Row(COMMAND, EVERYBODY, "guest", words="estimate sonnet requests=1k in=1000 out=500 as=bot"),

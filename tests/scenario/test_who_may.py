@@ -101,7 +101,7 @@ def state(bot: Bot) -> dict[str, object]:
     return {
         "budgets": services.budgets.in_force(),
         "history": services.budgets.history(None),
-        "digests": services.digest_book.in_force(),
+        "digests": services.digest_settings.in_force(),
         "calendar": services.calendar.plans(services.clock()).kept,
         "mode": (services.fallback.state().mode.name, services.fallback.auto()),
     }

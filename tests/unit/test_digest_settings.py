@@ -19,7 +19,7 @@ from bot.clock import DAY, MINUTE
 from bot.db.schema import digest_settings, digests
 from bot.digests.model import DigestChange
 from bot.digests.schedule import DigestRule, Scheduled, newest_due, next_due
-from bot.digests.settings_store import MOST_KEPT, Changed, DigestBook
+from bot.digests.settings_store import MOST_KEPT, Changed, DigestSettingsStore
 from bot.digests.words import DigestWordsError, about, digest_wish, of_wish, rule_from, rule_words
 from bot.language import LANGUAGES, in_language
 from bot.messages import Message
@@ -198,80 +198,80 @@ WEEKLY = DigestRule(PeriodKind.WEEK, "C0SEARCH")
 
 
 @pytest.fixture
-def book(engine: Engine) -> DigestBook:
-    return DigestBook([DigestRule(PeriodKind.MONTH, "C0MAIN")], engine, HandClock(NOW), "C0MAIN")
+def store(engine: Engine) -> DigestSettingsStore:
+    return DigestSettingsStore([DigestRule(PeriodKind.MONTH, "C0MAIN")], engine, HandClock(NOW), "C0MAIN")
 
 
-def test_a_digest_is_set_changed_stopped_and_set_back_once(book: DigestBook) -> None:
-    first = book.set(WEEKLY, "U1")
-    assert (first.outcome, book.set(WEEKLY, "U1").outcome) == ("set", "same")
+def test_a_digest_is_set_changed_stopped_and_set_back_once(store: DigestSettingsStore) -> None:
+    first = store.set(WEEKLY, "U1")
+    assert (first.outcome, store.set(WEEKLY, "U1").outcome) == ("set", "same")
     later = replace(WEEKLY, at=time(10))
-    second = book.set(later, "U2")
+    second = store.set(later, "U2")
     assert second.outcome == "changed"
-    assert book.undo(first.change_id, "U1").outcome == "since"
-    assert book.undo(second.change_id, "U1") == Changed("undone", WEEKLY, 3)
-    assert book.undo(second.change_id, "U1").outcome == "since"
-    assert book.find(WEEKLY.key) == Scheduled(WEEKLY, NOW, "U1")
-    assert book.remove(WEEKLY.key, "U1").outcome == "removed"
-    assert book.remove(WEEKLY.key, "U1").outcome == "missing"
-    assert book.undo(999, "U1").outcome == "unknown"
+    assert store.undo(first.change_id, "U1").outcome == "since"
+    assert store.undo(second.change_id, "U1") == Changed("undone", WEEKLY, 3)
+    assert store.undo(second.change_id, "U1").outcome == "since"
+    assert store.find(WEEKLY.key) == Scheduled(WEEKLY, NOW, "U1")
+    assert store.remove(WEEKLY.key, "U1").outcome == "removed"
+    assert store.remove(WEEKLY.key, "U1").outcome == "missing"
+    assert store.undo(999, "U1").outcome == "unknown"
 
 
 @pytest.mark.parametrize("channel", [None, "C0MAIN"])
-def test_the_alert_channel_is_the_same_by_its_id(book: DigestBook, channel: str | None) -> None:
-    assert book.set(DigestRule(PeriodKind.MONTH, channel), "U1").outcome == "configured"
-    assert book.set(DigestRule(PeriodKind.MONTH, channel, scope=None, budget="ads"), "U1").outcome == "set"
-    assert book.set(DigestRule(PeriodKind.WEEK, channel), "U1").rule == DigestRule(PeriodKind.WEEK)
+def test_the_alert_channel_is_the_same_by_its_id(store: DigestSettingsStore, channel: str | None) -> None:
+    assert store.set(DigestRule(PeriodKind.MONTH, channel), "U1").outcome == "configured"
+    assert store.set(DigestRule(PeriodKind.MONTH, channel, scope=None, budget="ads"), "U1").outcome == "set"
+    assert store.set(DigestRule(PeriodKind.WEEK, channel), "U1").rule == DigestRule(PeriodKind.WEEK)
 
 
-def test_one_that_the_file_has_as_well_counts_once(engine: Engine, book: DigestBook) -> None:
-    book.set(WEEKLY, "U1")
-    after_restart = DigestBook([replace(WEEKLY, at=time(7))], engine, HandClock(NOW), "C0MAIN")
+def test_one_that_the_file_has_as_well_counts_once(engine: Engine, store: DigestSettingsStore) -> None:
+    store.set(WEEKLY, "U1")
+    after_restart = DigestSettingsStore([replace(WEEKLY, at=time(7))], engine, HandClock(NOW), "C0MAIN")
     assert [each.rule for each in after_restart.in_force()] == [replace(WEEKLY, at=time(7))]
     assert after_restart.remove(WEEKLY.key, "U1").outcome == "removed"
 
 
-def test_another_copy_sees_a_change_and_two_at_once_keep_one(engine: Engine, book: DigestBook) -> None:
-    other = DigestBook([], engine, HandClock(NOW), "C0MAIN")
+def test_another_copy_sees_a_change_and_two_at_once_keep_one(engine: Engine, store: DigestSettingsStore) -> None:
+    other = DigestSettingsStore([], engine, HandClock(NOW), "C0MAIN")
     assert other.in_force() == ()
     with ThreadPoolExecutor(4) as threads:
-        outcomes = list(threads.map(lambda _: book.set(WEEKLY, "U1").outcome, range(8)))
+        outcomes = list(threads.map(lambda _: store.set(WEEKLY, "U1").outcome, range(8)))
     assert sorted(outcomes) == ["same"] * 7 + ["set"]
-    assert [each.rule for each in DigestBook([], engine, HandClock(NOW), "C0MAIN").in_force()] == [WEEKLY]
+    assert [each.rule for each in DigestSettingsStore([], engine, HandClock(NOW), "C0MAIN").in_force()] == [WEEKLY]
 
 
-def test_one_takes_the_place_of_another_and_there_is_a_most(engine: Engine, book: DigestBook) -> None:
+def test_one_takes_the_place_of_another_and_there_is_a_most(engine: Engine, store: DigestSettingsStore) -> None:
     for number in range(MOST_KEPT):
-        assert book.set(replace(WEEKLY, budget=f"b{number}"), "U1").outcome == "set"
-    assert book.set(replace(WEEKLY, budget="more"), "U1").outcome == "full"
-    moved = book.set(replace(WEEKLY, budget="more"), "U1", replace(WEEKLY, budget="b0").key)
+        assert store.set(replace(WEEKLY, budget=f"b{number}"), "U1").outcome == "set"
+    assert store.set(replace(WEEKLY, budget="more"), "U1").outcome == "full"
+    moved = store.set(replace(WEEKLY, budget="more"), "U1", replace(WEEKLY, budget="b0").key)
     assert moved.outcome == "changed"
-    kept = {each.rule.budget for each in book.in_force()}
+    kept = {each.rule.budget for each in store.in_force()}
     assert "more" in kept
     assert "b0" not in kept
 
 
 def test_what_another_version_has_written_is_left_out_and_set_anew(
-    engine: Engine, book: DigestBook, caplog: pytest.LogCaptureFixture
+    engine: Engine, store: DigestSettingsStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     with engine.begin() as connection:
         values = {"rule": WEEKLY.key, "words": "fortnightly at=09:00", "set_by": "U1", "set_at": NOW}
         connection.execute(insert(digest_settings).values(**values))
-    assert all(each.since is None for each in book.in_force())
+    assert all(each.since is None for each in store.in_force())
     assert "a digest that was set in chat is not posted" in caplog.text
-    assert book.set(WEEKLY, "U1").outcome == "set"
-    assert book.find(WEEKLY.key) is not None
+    assert store.set(WEEKLY, "U1").outcome == "set"
+    assert store.find(WEEKLY.key) is not None
 
 
-def test_the_next_one_is_after_what_was_posted(engine: Engine, book: DigestBook) -> None:
+def test_the_next_one_is_after_what_was_posted(engine: Engine, store: DigestSettingsStore) -> None:
     daily = DigestRule(PeriodKind.DAY, "C0MAIN", at=time(23))
-    due = newest_due(daily, book.next_due(daily))
+    due = newest_due(daily, store.next_due(daily))
     assert due is not None
     with engine.begin() as connection:
         # Under the name of the alert channel that the file gives it.
         values = {"rule": replace(daily, channel=None).key, "key": due.period.key, "posted_at": NOW}
         connection.execute(insert(digests).values(**values))
-    assert book.next_due(daily) == due.at + DAY
+    assert store.next_due(daily) == due.at + DAY
     with engine.connect() as connection:
         assert connection.execute(select(digests.c.key)).scalars().all() == [due.period.key]
 

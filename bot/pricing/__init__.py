@@ -1,1 +1,1 @@
-"""What tokens cost: the dated rate card, the cost of a usage, the estimate of a workload."""
+"""Prices of tokens: the dated rate card, the cost of usage, the estimate of a workload."""

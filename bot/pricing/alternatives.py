@@ -35,11 +35,11 @@ MOST_ASSUMED_HITS = Decimal("0.99")
 
 
 class Alternative(NamedTuple):
-    """One other way. `name`: its label without what the asked workload is as well. `models`: their ids.
+    """One alternative. `name`: its label without what it shares with the asked workload. `models`: their ids.
 
-    `batch_usd`: the same in batches, where `monthly_usd` is not that already.
-    `same_text_usd`: for the same text, where these models make other counts of it than the tokens given.
-    `workload`: the way itself, for the same text. `works`: whether its requests succeed.
+    `batch_usd`: the same in batches, if `monthly_usd` is not that already. `same_text_usd`: for the same text, if these
+    models count it differently. `workload`: the alternative itself, for the same text. `works`: whether its requests
+    succeed.
     """
 
     label: str
@@ -55,7 +55,7 @@ class Alternative(NamedTuple):
 
     @property
     def compared_usd(self) -> Decimal:
-        """Dollars for the same text: the figure to compare with the asked workload."""
+        """USD for the same text: the figure to compare with the asked workload."""
         return self.monthly_usd if self.same_text_usd is None else self.same_text_usd
 
     @property
@@ -158,12 +158,12 @@ def _other_models(asked: Workload, card: RateCard, on: date) -> Iterator[Alterna
 
 
 def _moved(asked: Workload, model: Model, on: date) -> Workload:
-    """All of it on another model, at standard speed where that one has no fast mode."""
+    """All of it on another model, at standard speed if that has no fast mode."""
     return asked._replace(routes=all_on(model), fast=asked.fast and model.runs_fast(on))
 
 
 def _other_caching(work: Workload, asked: Workload) -> Iterator[tuple[str, Workload]]:
-    """Caching what was not cached, for another time, or nothing; each with its label, in the tokens of `asked`."""
+    """Caching what is not cached, for another lifetime, or nothing; each with its label, in the tokens of `asked`."""
     ttls: tuple[Ttl, ...] = get_args(Ttl)
     cached = any(caches(work, route.model) for route in work.routes)
     if work.turns > 1:
@@ -227,7 +227,7 @@ def _way(
 
 
 class _Priced(NamedTuple):
-    """A workload's dollars, and those of the same in batches: every token price is cut, searches are not."""
+    """A workload's USD, and those of the same in batches: every token price is cut, searches are not."""
 
     usd: Decimal
     in_batches_usd: Decimal
@@ -259,7 +259,7 @@ def _usd(workload: Workload, card: RateCard, on: date) -> Decimal:
 
 
 def _counted_with(workload: Workload) -> int | None:
-    """The tokenizer that counted the tokens, where all the models share one and no text was given."""
+    """The tokenizer that counted the tokens, if all models share one and no text was given."""
     generations = {route.model.tokenizer for route in workload.routes}
     given = workload.text is None and not workload.counted
     return generations.pop() if len(generations) == 1 and given else None

@@ -1,4 +1,4 @@
-"""What the figures of an estimate assume, and background that changes none of them, in sentences."""
+"""What the figures of an estimate assume, and background that does not change them, as sentences."""
 
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -34,7 +34,7 @@ TOLERATED_HITS = Decimal("0.05")
 MOSTLY = Decimal("0.8")
 
 BYTES_A_TOKEN = 4
-"""English text; other scripts take more bytes and fewer characters."""
+"""English text; other scripts have more bytes and fewer characters per token."""
 
 CHARACTERS: dict[Lang, str] = {
     "en": tr_noop("{number} English characters"),
@@ -53,7 +53,7 @@ BETWEEN: dict[Ttl, str] = {
     "5m": tr_noop("every {gap} on average, so a 5-minute cache has gone for some of them"),
     "1h": tr_noop("every {gap} on average, so a one-hour cache has gone for some of them"),
 }
-"""How often requests come, and what that does to the cache: what follows `one comes`."""
+"""Mean gap between requests and its effect on the cache: continues `one comes`."""
 
 
 def assumptions_on(workload: Workload, card: RateCard, today: date) -> Iterator[str]:

@@ -16,7 +16,7 @@ Table = dict[str, Any]
 
 def packaged(name: str) -> Table:
     """The content of a TOML file of this package. Raises OSError and TOMLDecodeError: then the install is broken."""
-    # Not importlib.resources: its imports take longer than the reading.
+    # Avoid importlib.resources: its imports take longer than the reading.
     with open(os.path.join(os.path.dirname(__file__), name), "rb") as file:
         return tomllib.load(file)
 
@@ -66,9 +66,9 @@ Prices = Step | Rates
 class Model(NamedTuple):
     """One model. `tokenizer` 2 (Opus 4.7 and later) makes about 30 % more tokens of the same text than 1.
 
-    `min_cacheable_tokens`: shorter prompts are silently not cached; None where no source says. `context_window`: the
-    most tokens of prompt and output together, `max_output` of output; None where not known. `retires`: last day,
-    announced or past. `spellings`: further ids that Anthropic's own API has for it.
+    `min_cacheable_tokens`: shorter prompts are silently not cached; None if unknown. `context_window`: most tokens of
+    prompt and output together, `max_output` of output; None if unknown. `retires`: last day, announced or past.
+    `spellings`: further ids in Anthropic's own API.
     """
 
     id: str
@@ -87,7 +87,7 @@ class Model(NamedTuple):
     spellings: tuple[str, ...] = ()
 
     def rates(self, on: date) -> Rates:
-        """The prices on a UTC day; the first known price applies to earlier days too."""
+        """Prices on a UTC day; the first known price also applies to earlier days."""
         known = [rates for rates in self.price if rates.valid_from <= on]
         return known[-1] if known else self.price[0]
 
@@ -117,9 +117,9 @@ class RateCard:
     """All models. Ids match in any spelling that `model_ids` reads; never by prefix."""
 
     def __init__(self, file: Table) -> None:
-        """Reads the tables of `rate_card.toml`, whose types and completeness a test checks.
+        """Read the tables of `rate_card.toml`, whose types and completeness a test checks.
 
-        Raises KeyError, TypeError or ArithmeticError for a file that is not of that form.
+        Raises KeyError, TypeError or ArithmeticError for another form.
         """
         self.checked_on: date = file["checked_on"]
         self.web_search_usd = Decimal(file["web_search_usd_per_search"])
@@ -131,7 +131,9 @@ class RateCard:
         self.index = ModelIndex(Listed(each.id, each.family, each.released, each.spellings) for each in models)
 
     def find(self, spelling: str) -> Model | None:
-        """The model that a text names in any spelling; None for a bare family and for what is not in the card."""
+        """The model that a text names in any spelling; None for a bare family and for a model that is not in the
+        card.
+        """
         found = self.index.find(spelling)
         return None if found is None else self.models[found]
 
@@ -176,7 +178,7 @@ class RateCard:
 
 
 def _dearness(rates: Rates) -> tuple[Decimal, ...]:
-    """Fable 5 and 5.1 differ in the cache price alone, Sonnet 4.5 and 4.6 for a time in the step alone."""
+    """Sort key: Fable 5 and 5.1 differ only in the cache price, Sonnet 4.5 and 4.6 for a time only in the step."""
     long = rates.step or rates
     return rates.output, rates.input, rates.cache_read, long.output
 

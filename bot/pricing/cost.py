@@ -60,9 +60,9 @@ class SteppedPrices(NamedTuple):
 
 
 def unit_prices(card: RateCard, model_id: str, terms: Terms, on: date, prompt_tokens: int | None = None) -> UnitPrices:
-    """The prices of a sum of requests on the UTC day `on`: its cost is linear in its tokens.
+    """Prices of a sum of requests on the UTC day `on`: its cost is linear in its tokens.
 
-    `prompt_tokens`: of a prompt on the same side of the price step as all of theirs; None where that is not known.
+    `prompt_tokens`: a prompt length on the same side of the price step as theirs; None if unknown.
     """
     return stepped_prices(card, model_id, on, terms).at(prompt_tokens)
 
@@ -98,7 +98,9 @@ def _unit_prices(card: RateCard, resolved: Resolved, prices: Prices, terms: Term
 
 
 def _with_those_of_the_id(terms: Terms, resolved: Resolved) -> Terms:
-    """`claude-opus-4.8-fast` and `claude-opus-4.8:batch` name speed and tier if the usage does not."""
+    """Fill in speed and tier from the id, as in `claude-opus-4.8-fast` and `claude-opus-4.8:batch`, if the usage has
+    none.
+    """
     if resolved.fast and terms.speed is None:
         terms = terms._replace(speed="fast")
     if resolved.batch and terms.service_tier is None:

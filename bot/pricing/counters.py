@@ -1,9 +1,9 @@
-"""The state of a running total, in whatever files its records come: each rise counts once. Pure.
+"""The state of a running total over all files of its records: each rise counts once. Pure.
 
 A running total falls back to zero when its process restarts, and its log is rotated, copied and cut. Files may come in
-any order. What a file covers in time is known as a whole afterwards: a record inside it says nothing new, one before,
-between or after says what the total had risen by until then. Records without times are known by their counts, and a
-file of them goes on where the one before it ended.
+any order. The time that a file covers is then known completely: a record inside it is not new; one before, between or
+after shows how far the total had risen by then. Records without times are recognised by their counts, and a file of
+them continues where the one before it ended.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +23,9 @@ class Reading(NamedTuple):
 
 
 class Rise(NamedTuple):
-    """What a reading has above the one before it. `number`: which reading of its file; `starts`: whether the counters
-    begin anew with it."""
+    """The rise of a reading above the one before it. `number`: index of the reading in its file; `starts`: whether the
+    counters restart with it.
+    """
 
     number: int
     counts: TokenCounts
@@ -32,7 +33,7 @@ class Rise(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A time all of whose readings are known, and the first and the last of the totals in it."""
+    """A time whose readings are all known, with its first and last total."""
 
     first_at: int
     first: TokenCounts
@@ -42,16 +43,18 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """All that is known of a running total. `spans`: in their order, apart from each other; `last`: of the readings
-    without a time, None before the first; `seen`: checksums of these."""
+    """State of a running total. `spans`: ordered and disjoint; `last`: of the readings without a time, None before the
+    first; `seen`: checksums of these.
+    """
 
     spans: tuple[Span, ...] = ()
     last: TokenCounts | None = None
     seen: frozenset[int] = frozenset()
 
     def advanced(self, readings: Sequence[Reading], known: int = 0) -> tuple[list[Rise], Self]:
-        """What the readings of one file add, and the counter afterwards. `known`: how many of them, from the first on,
-        have been counted."""
+        """Rises of the readings of one file, and the counter afterwards. `known`: number of leading readings that have
+        been counted.
+        """
         if not readings:
             return [], self
         if any(reading.at is None for reading in readings):
@@ -59,7 +62,7 @@ class Counter:
         return self._by_time(readings, known)
 
     def written(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The counter as JSON values."""
         spans = [[one.first_at, list(one.first), one.last_at, list(one.last)] for one in self.spans]
         return {"spans": spans, "last": None if self.last is None else list(self.last), "seen": sorted(self.seen)}
 
@@ -80,7 +83,7 @@ class Counter:
         goes_on = self.spans and standing == self.spans[-1].last
         gaps: dict[int, list[int]] = {}
         for index, reading in enumerate(readings):
-            # What was written later comes later, whatever the clock said, where the file itself shows it.
+            # Within one file, later records come later, whatever the clock said.
             gap = self._gap_of(reading) if index < known or not goes_on else end_of_spans
             if gap is not None and index >= known:
                 gaps.setdefault(gap, []).append(index)
@@ -97,7 +100,7 @@ class Counter:
         return rises, self._covering(Span(_at(begin), begin.counts, _at(end), last), end_of_spans in gaps)
 
     def _gap_of(self, reading: Reading) -> int | None:
-        """The span that a reading precedes; None inside of one."""
+        """The span that a reading precedes; None if it is inside of one."""
         at = _at(reading)
         for number, span in enumerate(self.spans):
             if at < span.first_at:
@@ -107,7 +110,7 @@ class Counter:
         return len(self.spans)
 
     def _covering(self, new: Span, is_last: bool) -> Self:
-        """With what a file covers. `is_last`: whether the counter stands now where the file ends."""
+        """The counter with a file's span. `is_last`: whether the counter now stands at the end of the file."""
         apart = [one for one in self.spans if one.last_at < new.first_at or one.first_at > new.last_at]
         for one in self.spans:
             if one in apart:
@@ -122,7 +125,7 @@ class Counter:
 
 
 def counter_in(written: Mapping[str, Any]) -> Counter:
-    """What `Counter.written` made."""
+    """Parse the result of `Counter.written`."""
     last = written["last"]
     spans = tuple(
         Span(first_at, TokenCounts(*first), last_at, TokenCounts(*end))
@@ -132,7 +135,7 @@ def counter_in(written: Mapping[str, Any]) -> Counter:
 
 
 def rise_after(before: TokenCounts | None, counts: TokenCounts) -> tuple[TokenCounts, TokenCounts, bool]:
-    """What a running total has above the one before, where the counters stand now, and whether they began anew."""
+    """The rise of a running total above the one before, its new counts, and whether the counters restarted."""
     if before is None or order_of(before, counts) < 0:
         return counts, counts, True
     total = largest(before, counts)
@@ -140,7 +143,7 @@ def rise_after(before: TokenCounts | None, counts: TokenCounts) -> tuple[TokenCo
 
 
 def order_of(before: TokenCounts, after: TokenCounts) -> int:
-    """1 where every count has grown or stayed and output has grown, -1 the other way round, 0 otherwise."""
+    """1 if no count has fallen and output has grown, -1 for the reverse, 0 otherwise."""
     pairs = list(zip(before, after, strict=True))
     if after.output_tokens > before.output_tokens:
         return 1 if all(one <= other for one, other in pairs) else 0
@@ -155,7 +158,7 @@ def largest(one: TokenCounts, other: TokenCounts) -> TokenCounts:
 
 
 def ends_of_stretches(totals: Sequence[TokenCounts]) -> list[int]:
-    """Which of these readings are the last before the counters begin anew, and the last of all."""
+    """Indexes of the readings before each restart of the counters, and of the last one."""
     ends = [number for number, (one, other) in enumerate(pairwise(totals)) if order_of(one, other) < 0]
     return [*ends, len(totals) - 1] if totals else []
 
@@ -171,7 +174,7 @@ def _chained(
 
 
 def _joined(rises: list[Rise], before: TokenCounts | None, last: TokenCounts | None, after: TokenCounts) -> list[Rise]:
-    """The rises of a run before a reading that was counted without it, so that both come to what they are together."""
+    """Rises of a run before a reading that was counted without it, corrected so that both add up."""
     counted, _, started = rise_after(before, after)
     due, _, starts = rise_after(last, after)
     lacking = [sum(column) for column in zip(*(rise.counts for rise in rises), strict=True)]

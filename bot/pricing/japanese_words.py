@@ -137,7 +137,7 @@ def from_japanese(text: str) -> str:
 
 
 def _options(text: str) -> str:
-    """What has a number or a unit that could be taken for requests, translated before these are."""
+    """Translate numbers and units that could be taken for requests before the requests."""
     text = _TO.sub(" to=", _MODEL_IS.sub(" model=", text))
     text = _ALIVE.sub(" ", _LIFETIME.sub(_lifetime, text))
     text = _CACHED_OF_IT.sub(lambda found: f" cached={found['n'].replace(' ', '')} ", text)

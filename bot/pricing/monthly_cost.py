@@ -103,15 +103,14 @@ class Goal(NamedTuple):
 class Workload(NamedTuple):
     """Requests of one shape. Tokens are per request, or per turn of a conversation.
 
-    `requests`: of single requests, or of conversations where `turns` is above 1. `input_tokens` are the counts of
-    whichever model reads them, unless `text` says what the input is. `prefix_tokens`: what every turn of a conversation
-    sends before the conversation itself. `cached_tokens` are part of the prefix, or of the input of single requests.
-    `hit_rate`: share of requests that find the cached part in the cache, 0 to 1; None if not given: then it
-    follows from rate and TTL. `turns_cached`: each turn has a breakpoint at the end of its prompt, so that the next one
-    reads it from the cache. `searches`: web searches of a request, or turn. `geo`: where inference has to run.
-    `compared_with`: the one model that a mix is held against. `peak`: how many times the mean the busiest minute is.
-    `counted`: what Anthropic counted for a prompt, by model id; it goes before `input_tokens`.
-    `name`: under which the estimate is kept.
+    `requests`: of single requests, or of conversations if `turns` is above 1. `input_tokens`: as counted by whichever
+    model reads them, unless `text` gives the input. `prefix_tokens`: what every turn of a conversation sends before the
+    conversation itself. `cached_tokens`: part of the prefix, or of the input of single requests. `hit_rate`: share of
+    requests that find the cached part in the cache, 0 to 1; None if not given: then it follows from rate and TTL.
+    `turns_cached`: each turn has a breakpoint at the end of its prompt, so that the next one reads it from the cache.
+    `searches`: web searches per request, or turn. `geo`: where inference has to run. `compared_with`: the one model to
+    compare a mix with. `peak`: busiest minute as a multiple of the mean. `counted`: Anthropic's token count of a
+    prompt, by model id; overrides `input_tokens`. `name`: name under which the estimate is saved.
     """
 
     routes: tuple[Route, ...]

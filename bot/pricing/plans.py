@@ -53,8 +53,8 @@ class PlanTable(_Entry):
 class Offer:
     """One plan for a number of people. `seats`: paid seats, at least the plan's minimum.
 
-    `monthly_usd`: for all seats, billed monthly. `yearly_usd`: for all seats and a year, where offered.
-    `api_is_cheaper`: than the monthly price. `break_even_mtok`: million tokens a month at which the API costs the same.
+    `monthly_usd`: for all seats, billed monthly. `yearly_usd`: for all seats and a year, if offered. `api_is_cheaper`:
+    than the monthly price. `break_even_mtok`: million tokens a month at which the API costs the same.
     """
 
     plan: Plan

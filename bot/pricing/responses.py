@@ -1,4 +1,4 @@
-"""One response of the API as logs keep it, and which records are states of one response. Pure."""
+"""One response of the API as logged, and which records are states of one response. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -28,15 +28,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One response of the API, or a sum of several as a report has them.
+    """One response of the API, or a sum of several as in a report.
 
-    `at`: aware UTC, None where the log has no time. `response`: the message id, None where the log has none.
-    `session`: whose conversation it belongs to, None where the log does not say. `unsplit`: how many of the 5-minute
-    writes were written without a lifetime. `inside`: how `counts` divides into requests, empty where it is one or not
-    known; `outside`: what was billed besides `counts`; `odd`: iterations that could not be read. `is_sum`: `counts`
-    are of several requests, whose prompts are longer than `prompts_above` and at most `prompts_to` tokens where that is
-    known. `sums_session`: the record sums up the calls of
-    its session, and counts only where those are nowhere else.
+    `at`: aware UTC, None if the log has no time. `response`: the message id, None if the log has none. `session`: of
+    its conversation, None if the log does not say. `unsplit`: how many of the 5-minute writes have no stated lifetime.
+    `inside`: the requests that `counts` divides into, empty for one or if unknown; `outside`: what was billed on top of
+    `counts`; `odd`: number of unreadable iterations. `is_sum`: `counts` are of several requests, whose prompts are
+    longer than `prompts_above` and at most `prompts_to` tokens if known. `sums_session`: the record sums up the calls
+    of its session, and counts only if those are nowhere else.
     """
 
     model: str
@@ -68,7 +67,7 @@ UNTIMED = STATE.size - _TIMES.size
 """Bytes of a state before its times."""
 
 MESSAGE_ID = re.compile("msg_[A-Za-z0-9_]+")
-"""The form of the API's message ids, also as Bedrock and Vertex write them."""
+"""Form of the API's message ids, also used by Bedrock and Vertex."""
 
 Names = tuple[str, str | None, str | None, str | None, str | None, str | None, bool]
 """Everything about a call except counts, times and ids: model, service tier, region, speed, feature, user, and
@@ -131,7 +130,7 @@ class Responses:
             self.parts[key] = _larger(self.parts.get(key, NO_PARTS), (call.inside, call.outside, call.odd))
 
     def add_states(self, states: Iterable[tuple[str, bytes]]) -> None:
-        """The same for packed records (`STATE`) whose ids have the API's form."""
+        """`add` for packed records (`STATE`) whose ids have the API's form."""
         mine = self.states
         for key, new in states:
             known = mine.get(key)

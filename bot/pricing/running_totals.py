@@ -19,8 +19,9 @@ ENOUGH_WITH_SESSION = 2.5
 ENOUGH_BITS = 9.0
 PROOF_WITHIN_PROMPTS = 20.0
 PROOF_OF_ORDER_ALONE = 40.0
-"""Bits (log2 of the possible orders of the records): how unlikely such growth is for single calls. The last two
-apply if no prompt exceeds a context window: the first to series that cannot be a conversation, the second to others."""
+"""Bits of evidence (log2 of the possible orders of the records) that such growth is not of single calls. The last two
+apply if no prompt exceeds a context window: the first to series that cannot be a conversation, the second to others.
+"""
 
 GROWTH = 5
 """Minimum growth factor of output in a series that counts for `PROOF_WITHIN_PROMPTS`."""
@@ -58,7 +59,7 @@ class Log:
         self._rises = self._falls = self._restarts = 0
 
     def follow(self, call: Call) -> SeriesKey:
-        """The next record, of which series it is. Once the log is no longer open, its records are single calls."""
+        """Add the next record; returns its series. Once the log is decided, its records are single calls."""
         key = series_key(call)
         series = self.series.get(key)
         if series is None:
@@ -114,12 +115,12 @@ def series_key(call: Call) -> SeriesKey:
 
 NO_TIME = -(2**63)
 NUMBERS = 8
-"""Of a packed reading: its time, its counts, and the number of its place."""
+"""Numbers of a packed reading: its time, its counts, and the number of its place."""
 
 
 @dataclass(slots=True)
 class _Held:
-    """The records of a series: `each` counted for itself, and `packed` as readings of a running total."""
+    """Records of a series: `each` counted by itself, and `packed` as readings of a running total."""
 
     each: Sums = field(default_factory=Sums)
     packed: "array[int]" = field(default_factory=lambda: array("q"))
@@ -155,7 +156,8 @@ class Settled:
 
 class RunningTotals:
     """Holds records back until it is clear how they count. Flat memory for a file of single calls; files come in the
-    order in which they were written, as far as that is known."""
+    order in which they were written, if known.
+    """
 
     def __init__(self, place_of: Places) -> None:
         self._place_of = place_of
@@ -182,7 +184,7 @@ class RunningTotals:
         return True
 
     def settled(self) -> Settled:
-        """The sums of all that is held back."""
+        """Sums of all held-back records."""
         sums, left_out = Sums(), 0
         sums.include(self._released)
         files = [name for name, file in self._files.items() if file.log.holds_totals]
@@ -206,7 +208,8 @@ class RunningTotals:
 
 
 def _cannot_follow(before: TokenCounts, after: TokenCounts) -> bool:
-    """Whether a call cannot follow another in a conversation: it reads from the cache more than was sent before, or
-    its prompt does not hold the answer before."""
+    """Whether a call cannot follow another in a conversation: it reads more from the cache than was sent before, or its
+    prompt cannot contain the answer before.
+    """
     sent = before.prompt_tokens + before.output_tokens
     return after.cache_read_input_tokens > sent or after.prompt_tokens < sent

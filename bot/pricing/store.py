@@ -1,4 +1,4 @@
-"""Estimates kept under a name, and each person's last estimate."""
+"""Saved estimates, and each person's last estimate."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,9 +11,9 @@ from bot.db.schema import estimates, last_estimates
 
 @dataclass(frozen=True, slots=True)
 class KeptEstimate:
-    """`words` parse to the workload; `monthly_usd` (exact) is what it cost at the prices of `rates_checked`.
+    """`words` parse to the workload; `monthly_usd` (exact) is its cost at the prices of `rates_checked`.
 
-    `scope`: whose usage it is compared with, in the words of a budget's scope; None: nobody's.
+    `scope`: what it is compared with, as a budget's scope; None for nothing.
     """
 
     name: str
@@ -32,7 +32,7 @@ class EstimateStore:
         self._engine = engine
 
     def keep(self, kept: KeptEstimate) -> KeptEstimate | None:
-        """Keep it; the one of this name that it replaces is returned."""
+        """Save it; returns the one with its name that it replaces."""
         with self._engine.begin() as connection:
             row = connection.execute(select(estimates).where(estimates.c.name == kept.name)).one_or_none()
             connection.execute(delete(estimates).where(estimates.c.name == kept.name))
@@ -50,14 +50,14 @@ class EstimateStore:
         return None if row is None else KeptEstimate(**row._mapping)
 
     def all(self) -> list[KeptEstimate]:
-        """Every kept estimate by name."""
+        """All saved estimates by name."""
         with self._engine.connect() as connection:
             return [
                 KeptEstimate(**r._mapping) for r in connection.execute(select(estimates).order_by(estimates.c.name))
             ]
 
     def find(self, name: str) -> KeptEstimate | None:
-        """The one of this name."""
+        """The saved estimate with this name."""
         with self._engine.connect() as connection:
             row = connection.execute(select(estimates).where(estimates.c.name == name)).one_or_none()
         return None if row is None else KeptEstimate(**row._mapping)

@@ -1,4 +1,4 @@
-"""The calls of one file, or a part of it, in a form that can be stored and added to others; and which files are copies.
+"""Calls of one file, or a part of it, in a form that can be stored and added up; and which files are copies.
 
 Nothing shows that a record without an id is a repeat, so it counts in each file, and the file is named.
 """
@@ -17,7 +17,7 @@ from bot.pricing.tokens import TokenCounts
 from bot.pricing.totals import LONGEST_PROMPT, Pile, Place, Prompt, Steps, Sums, Totals, priced
 
 COMPARED = 16
-"""Calls without an id, from the first one of a file."""
+"""Calls without an id that are compared, from the start of a file."""
 
 
 class Beginnings:
@@ -37,7 +37,7 @@ class Beginnings:
         known.append(numbers)
 
     def alike(self, besides: Collection[str]) -> tuple[str, ...]:
-        """The files that begin as one read before, without those in `besides`."""
+        """Files that begin like an earlier one, without those in `besides`."""
         return tuple(name for name in self._alike if name not in besides)
 
 
@@ -82,8 +82,9 @@ class FileCalls:
         self.skipped: Counter[str] = Counter()
 
     def add(self, call: Call, place: int = 0) -> None:
-        """Take one call. `place`: of one of the first without an id, the same number in every copy of
-        the file; 0 of all others."""
+        """Take one call. `place`: number of one of the first without an id, the same in every copy of the file; 0 for
+        all others.
+        """
         if not self.is_claude(call.model):
             self.not_claude[call.model] += 1
             return
@@ -118,14 +119,14 @@ class FileCalls:
 
 
 DAY = 24 * 60 * 60 * 1_000_000
-"""Microseconds."""
+"""A day in microseconds."""
 
 
 class Tally:
-    """Adds calls up. `today`: the UTC day at whose rates calls without a time are priced. `zone`: that of `by_day`.
+    """Adds up calls. `today`: UTC day of the prices for calls without a time. `zone`: of `by_day`.
 
-    Memory grows with the different models, days, features, users and sessions, by some 200 bytes with each response
-    that has an id, since its repeats may still come; not with the number of calls.
+    Memory grows with the different models, days, features, users and sessions, and by some 200 bytes with each response
+    that has an id, since repeats may still come; not with the number of calls.
     """
 
     def __init__(self, card: RateCard, today: date, zone: tzinfo = UTC) -> None:
@@ -144,11 +145,11 @@ class Tally:
         self._claude: dict[str, bool] = {}
 
     def file(self, name: str) -> FileCalls:
-        """A place for the calls of a file; they count once included."""
+        """Collector for the calls of a file; they count once included."""
         return FileCalls(name, self._is_claude, self._responses.numbers)
 
     def add(self, call: Call, source: str = "") -> None:
-        """Count a call of a file, or correct what was counted where it says more of the same response."""
+        """Count a call of a file, or correct an earlier state of the same response."""
         one = self.file(source)
         one.add(call)
         self.include(one)
@@ -230,7 +231,7 @@ class Tally:
             numbers[6] += searches
 
     def _of_day(self, call: Call, sums: Sums) -> tuple[int, list[list[int]]]:
-        """The price step of such calls, and their numbers in the sums by kind of prompt."""
+        """The price step of such calls, and their counts in the sums by kind of prompt."""
         place = self._place(call, False)
         step = self._step.of(call.model, place.day or self._today)
         return (
@@ -263,7 +264,7 @@ class Tally:
 
 
 class _Counted:
-    """Calls by place, and what was billed besides their own counts."""
+    """Calls by place, and what was billed on top of their own counts."""
 
     def __init__(self, place_of: Callable[[Call, bool, Part | None], Place]) -> None:
         self.sums = Sums()
@@ -291,7 +292,7 @@ class _Counted:
         for part in call.outside:
             place = self._place_of(call, call.is_sum, part)
             self.sums.add(place, 0, part.counts)
-            # The responses are counted, not the parts of one.
+            # Count responses, not their parts.
             self.outside.add(place, calls, part.counts)
             calls = 0
 
@@ -299,7 +300,7 @@ class _Counted:
 def requests_of(call: Call) -> tuple[Part, ...]:
     """The requests behind a response's own counts; a request to the response's own model comes first.
 
-    What the parts lack in early states of a stream belongs to the last of them.
+    In early states of a stream, the last part gets what the parts lack.
     """
     parts = call.inside
     if not parts:

@@ -251,7 +251,7 @@ def _needs(load: Load) -> Iterator[tuple[Limiter, Decimal]]:
 
 
 def _to_a_millionth(need: Decimal) -> Decimal:
-    """Rounding: a rate equal to a limit must not exceed it by the last digit of a division."""
+    """Round, so that a rate equal to a limit does not exceed it by the last digit of a division."""
     return need.quantize(_MILLIONTH, ROUND_HALF_UP, Context(prec=MAX_PREC))
 
 
@@ -346,7 +346,7 @@ MAY_FIT_BECAUSE = (
         "the Console shows yours; {why}."
     ),
 )
-"""The verdict by the table: on its own, and after the one by the organization's own limits."""
+"""Verdicts by the table: alone, and after the one by the organization's own limits."""
 
 
 def _tier_line(fit: Fit, *, beside_own: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Token counts and billing terms: what is stored, and what dollars are derived from."""
+"""Token counts and billing terms: what is stored, and what USD are derived from."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple

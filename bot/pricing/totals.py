@@ -89,7 +89,7 @@ class Sums:
 
 
 UNKNOWN = "unknown"
-"""The day, feature or user of calls that have none."""
+"""Key of the day, feature or user of calls without one."""
 
 KNOWN_TIERS = frozenset({None, "standard", "priority", "batch"})
 """Service tiers with a published price; Priority Tier is billed as standard beyond what was committed."""
@@ -97,7 +97,7 @@ KNOWN_TIERS = frozenset({None, "standard", "priority", "batch"})
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """Calls of a model that is in no price table. `how` is one clause, `usd` is contained in the total."""
+    """Calls of a model that is in no price table. `how`: one clause; `usd`: contained in the total."""
 
     calls: int
     usd: Decimal
@@ -109,13 +109,13 @@ class Totals:
     """The sums of a set of calls.
 
     `by_day`, `by_feature` and `by_user` have the key `unknown` for calls that do not say. `at_least`: model → calls
-    whose true price may be higher. `outside`: responses that were billed for tokens besides their own counts, and
-    what those come to; `odd_iterations` of them could not be read. `tiers`: unknown service tier → calls, priced as
-    standard. `beyond`: model → calls whose prompt is longer than any model reads. `sums`: records that sum up several
-    requests. `not_claude`: other vendors' model → calls, in no sum. `repeats`: records of a response already counted.
+    whose true price may be higher. `outside`: responses billed for tokens on top of their own counts, and the sum of
+    those; `odd_iterations` of them could not be read. `tiers`: unknown service tier → calls, priced as standard.
+    `beyond`: model → calls whose prompt is longer than any model reads. `sums`: records that sum up several requests.
+    `not_claude`: other vendors' model → calls, in no sum. `repeats`: records of a response already counted.
     `running_totals`: records left out, since later ones contain them, and the files they are in. `session_sums`:
-    records left out, since the calls of their session are counted one by one. `begin_alike`: files without
-    ids that begin with the same records as another one, and count all the same.
+    records left out, since the calls of their session are counted one by one. `begin_alike`: files without ids that
+    begin with the same records as another one, and count all the same.
     """
 
     total: Sum
@@ -175,7 +175,7 @@ class Steps:
 
 
 def priced(pile: Pile, card: RateCard, today: date) -> Totals:
-    """Prices sums by a card; `today`: the UTC day at whose rates calls without a time are priced."""
+    """Price sums by a card; `today`: UTC day of the prices for calls without a time."""
     prices = _Prices(card, today)
     found = _Totals(prices, pile.sums)
     return Totals(
@@ -209,7 +209,7 @@ class _Prices:
         self._step = Steps(card)
 
     def cost(self, place: Place, counts: TokenCounts) -> Cost:
-        """What the tokens of a place cost."""
+        """Cost of the tokens of a place."""
         on = self._today if place.day is None else place.day
         prompt_tokens: int | None = 0
         if place.prompt is Prompt.LONG:

@@ -12,11 +12,11 @@ from bot.pricing.model_names import UnknownModelError, model_named
 from bot.typed_text import cleaned
 
 MOST = 10**12
-"""Above any real workload; otherwise a typing mistake fills the channel with digits."""
+"""Above any real workload; otherwise a typing mistake floods the channel with digits."""
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "千": 10**3, "万": 10**4, "億": 10**8}
 _DOTTED = re.compile(r"\d{1,3}(?:\.\d{3})+")
-"""`1.500`: thousands to some, a fraction to others."""
+"""`1.500`: thousands for some readers, a fraction for others."""
 
 _WRITTEN_NUMBER = re.compile(r"(\d{1,3}(?:[,_]\d{3})+|\d{1,40})(\.\d{1,9})?([kmb千万億]?)")
 
@@ -24,7 +24,9 @@ Choice = TypeVar("Choice", bound=str)
 
 
 class WordsError(Exception):
-    """Words that are no workload; the message is a sentence with the remedy. `key`: the word concerned, if any."""
+    """The words are not a valid workload; the message is a sentence with the remedy. `key`: the word concerned, if
+    any.
+    """
 
     def __init__(self, sentence: str, key: str | None = None) -> None:
         super().__init__(sentence)
@@ -102,7 +104,7 @@ KEYS = (
     "as",
     "for",
 )
-"""`in` and `chars`, and the pairs that belong together, in the order in which help names them."""
+"""Keys in the order of help: `in` and `chars`, and the pairs that belong together."""
 
 SYNONYMS = {
     **dict.fromkeys(
@@ -144,7 +146,7 @@ REMEDIES = {
     **dict.fromkeys(("requests", "request", "calls", "messages", "リクエスト"), HOW_MANY),
     **dict.fromkeys(("budget", "target", "予算", "目標"), GOAL),
 }
-"""Common words that have another name here: the refusal of each."""
+"""Refusals of common words that have another name here."""
 
 NOTHING = tr_noop("{word} is not known here: leave it out, or write words such as requests=100k in=2000 out=500.")
 BEGIN = tr_noop("{word} is not known here: begin with a model, as in sonnet-4.6 requests=100k in=2000 out=500.")
@@ -154,7 +156,7 @@ _PLAIN = re.compile(
     r"requests=\d+(?:\.\d+)?[km]?(?:/(?:day|week|month))?|(?:in|out|cached)=\d+(?:\.\d+)?[km]?|hit=\d+%?|ttl=5m|ttl=1h"
     r"|turns=\d+"
 )
-"""A key and its value."""
+"""Words with a key and a plain value."""
 
 _PLAIN_MODEL = re.compile(r"[a-z][a-z0-9.-]{0,60}")
 
@@ -171,7 +173,7 @@ class Split(NamedTuple):
 
 
 def split_words(text: str, card: RateCard) -> Split:
-    """Raises `WordsError` for unknown or surplus words."""
+    """Split the words by kind. Raises `WordsError` for unknown or surplus words."""
     values: dict[str, str] = {}
     typed: dict[str, str] = {}
     flags: set[str] = set()
@@ -215,7 +217,7 @@ def _single_words(text: str, card: RateCard) -> list[str]:
     plain = plain_words(text, card)
     if plain is not None:
         return plain
-    # Imported only for free wording: its hundred patterns take longer than a whole estimate.
+    # Import only for free wording: its hundred patterns take longer than a whole estimate.
     from bot.pricing.plain_words import single_words
 
     return single_words(text, card)
@@ -273,18 +275,18 @@ def _counts(word: str) -> bool:
 
 
 def did_you_mean(word: str, near: str) -> str:
-    """That a word is not known, and which one may be meant."""
+    """The refusal of an unknown word, with the one that may be meant."""
     return tr("{word} is not known here: did you mean {near}?", word=word, near=near)
 
 
 def not_claude(word: str, card: RateCard) -> str:
-    """That a model is another vendor's."""
+    """The refusal of another vendor's model."""
     families = ", ".join(card.families())
     return tr("{word} is not priced here: only Claude models are ({families}).", word=word, families=families)
 
 
 def no_price(word: str, near: str | None, card: RateCard) -> str:
-    """That a model is not in the rate card, and which one may be meant."""
+    """The refusal of a model that is not in the rate card, with the one that may be meant."""
     if near is not None:
         return tr("No price is known for the model {word}: did you mean {near}?", word=word, near=near)
     return tr(
@@ -321,7 +323,7 @@ def _unknown(word: str, card: RateCard, refusal: str) -> WordsError:
 
 
 def _uncounted(word: str) -> str:
-    """A number without a word that says what it counts."""
+    """The refusal of a number without a word that says what it counts."""
     if _NUMBER.fullmatch(word):
         return tr(
             "{word} stands alone: say what it counts, as in requests={word}, in={word} or out={word}.",

@@ -58,7 +58,7 @@ PERIODS: Mapping[str, Per] = {
     **dict.fromkeys(("w", "wk"), "week"),
     **dict.fromkeys(("mo",), "month"),
 }
-"""Short for a period."""
+"""Abbreviations of periods."""
 
 MOST_CHARACTERS = 1000
 MOST_DIGITS = 40
@@ -305,7 +305,7 @@ def _peak(values: Mapping[str, str]) -> Decimal | None:
 
 def _name(values: Mapping[str, str]) -> str | None:
     if "for" in values:
-        # Whose usage is meant is read before the workload, where estimates are kept.
+        # The scope of the comparison is read before the workload, where estimates are saved.
         raise WordsError(
             tr(
                 "for= says whose usage an estimate is compared with that /claude-cost estimate keeps: type it there, "
@@ -336,7 +336,7 @@ def _check_cache(workload: Workload, values: Mapping[str, str]) -> None:
 
 
 def _check_terms(workload: Workload, card: RateCard) -> None:
-    """Fast mode and inference in the US, which not every model has."""
+    """Check fast mode and inference in the US, which not every model has."""
     if workload.fast and workload.batch:
         raise WordsError(
             tr("batch and fast do not go together: batches never run fast, so leave one of them out."), "fast"
@@ -412,4 +412,4 @@ MEANINGS: tuple[tuple[str, str], ...] = (
         "with `as`: whose usage `estimate show NAME` compares it with, as a budget's scope (`for=none`: nobody's)",
     ),
 )
-"""An example of each word, and what it means."""
+"""An example of each word, and its meaning."""

@@ -1,1 +1,1 @@
-"""Where token counts come from: Anthropic's usage APIs and recorded responses."""
+"""Sources of token counts: Anthropic's usage APIs and recorded responses."""

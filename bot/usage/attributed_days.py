@@ -1,7 +1,7 @@
-"""What budgets need of Anthropic's own attribution: which days are to be read, and how old what is known is. Pure.
+"""What budgets need of Anthropic's own attribution: which days to read, and the age of the data. Pure.
 
 Anthropic exports it in batches, hours apart, and may correct a day for weeks: the last days are read again every
-quarter of an hour, all days of the open periods once a day. Dollars are by UTC day, after discounts, before credits.
+quarter of an hour, all days of the open periods once a day. USD by UTC day, after discounts, before credits.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,25 +15,25 @@ from bot.usage.model import FEWEST_REFRESHES, AttributedBy, DataState, Who, refr
 LAST_DAYS_AGAIN = timedelta(minutes=15)
 ALL_DAYS_AGAIN = DAY
 STILL_GROWING = 2 * DAY
-"""Before today."""
+"""Days before today that still change often."""
 
 USUAL_AGE = 4 * HOUR
-"""Within which Anthropic usually exports (Estuary's connector page, 2026), until the bot has seen for itself."""
+"""Usual time between exports by Anthropic (Estuary's connector page, 2026), until the bot has measured it."""
 
 LEAST_AGE = HOUR
-"""Below which no usual age is taken to be: a read that fails now and then is no missing data."""
+"""Lower bound of the usual age: a read that fails now and then is not missing data."""
 
 PRODUCTS = (
     *("chat", "chat_cowork_unified", "claude_code", "claude_console", "claude_design", "claude_in_chrome"),
     *("claude_tag", "cowork", "managed_agents_api", "message_batches_api", "messages_api", "office_agent"),
     *("cc_security_autopatch", "other"),
 )
-"""As Anthropic names them in rows and filters (SDK 2.14.0): one that nothing was spent on is known all the same."""
+"""Products as Anthropic names them in rows and filters (SDK 2.14.0), known even without spend."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttributedDay:
-    """What Anthropic attributes to one value of a dimension on a UTC day, USD."""
+    """Spend that Anthropic attributes to one value of a dimension on a UTC day, USD."""
 
     day: date
     who: Who
@@ -42,9 +42,9 @@ class AttributedDay:
 
 @dataclass(frozen=True, slots=True)
 class AttributedReading:
-    """Every row of the UTC days `first` to `last`, both included. `refreshed_at`: up to where they are complete.
+    """Every row of the UTC days `first` to `last`, both included. `refreshed_at`: how far they are complete.
 
-    `odd_days` lack a row that could not be read.
+    `odd_days` lack an unreadable row.
     """
 
     by: AttributedBy
@@ -57,11 +57,11 @@ class AttributedReading:
 
 @dataclass(frozen=True, slots=True)
 class AttributedState:
-    """What is known of one dimension.
+    """State of one dimension.
 
-    `since`: the first day that is kept up to date, None before anything was read. `as_of`: up to where the data is
-    complete. `read_at`, `all_read_at`: when the last days and all days were read. `error`: why the last attempt failed,
-    in sentences with the remedy, and `error_since` when that began. `ages_at_refresh`: as in `DataState`.
+    `since`: the first day that is kept up to date, None before the first read. `as_of`: how far the data is complete.
+    `read_at`, `all_read_at`: when the last days and all days were read. `error`: why the last attempt failed, in
+    sentences with the remedy, and `error_since` when that began. `ages_at_refresh`: as in `DataState`.
     """
 
     since: date | None = None
@@ -75,7 +75,7 @@ class AttributedState:
 
     @property
     def data(self) -> DataState:
-        """As the state of any data: stale is what is older than twice its usual age."""
+        """As a `DataState`: stale if older than twice its usual age."""
         ages = tuple(max(age, LEAST_AGE.total_seconds()) for age in self.ages_at_refresh)
         if len(ages) < FEWEST_REFRESHES:
             ages = (USUAL_AGE.total_seconds(),) * FEWEST_REFRESHES
@@ -85,7 +85,7 @@ class AttributedState:
             polled_at=self.read_at,
             error=self.error,
             error_since=self.error_since,
-            # Where nothing has come so far, nobody waits for a usual age.
+            # Before the first data there is no usual age to wait for.
             ages_at_refresh=() if self.as_of is None else ages,
         )
 
@@ -104,7 +104,7 @@ class AttributedState:
         )
 
     def failed(self, sentence: str, now: datetime) -> "AttributedState":
-        """The state after an attempt that failed; what is known stays."""
+        """The state after a failed attempt; the data stays."""
         since = self.error_since if self.error is not None else None
         return replace(self, error=sentence, error_since=since or now)
 
@@ -115,7 +115,7 @@ States = Mapping[AttributedBy, AttributedState]
 
 
 def first_due(state: AttributedState, since: date, now: datetime) -> date | None:
-    """The first day to read up to today; None where nothing is due. `since`: the first day that budgets need."""
+    """The first day to read, up to today; None if nothing is due. `since`: the first day that budgets need."""
     known, read_at, all_read_at = state.since, state.read_at, state.all_read_at
     if known is None or known > since or read_at is None or all_read_at is None or state.as_of is None:
         return since
@@ -123,18 +123,18 @@ def first_due(state: AttributedState, since: date, now: datetime) -> date | None
         return since
     if not is_over(LAST_DAYS_AGAIN, read_at, now):
         return None
-    # What came after the last refresh was not complete.
+    # Days after the last refresh were incomplete.
     return max(since, min((now - STILL_GROWING).date(), state.as_of.date()))
 
 
 def data_of(states: Iterable[AttributedState]) -> DataState:
-    """What is known of several dimensions together: as old as the oldest. One without any data does not count."""
+    """State of several dimensions together: as old as the oldest. Dimensions without data are ignored."""
     known = [state.data for state in states if state.as_of is not None]
     return min(known, key=_age, default=DataState())
 
 
 def worst_of(states: States) -> tuple[DataState, tuple[AttributedBy, ...]]:
-    """The dimensions that have no data because it cannot be read, or else the oldest data and all dimensions."""
+    """The dimensions without data because of an error, or else the oldest data and all dimensions."""
     missing = {by: state for by, state in states.items() if state.as_of is None and state.error is not None}
     if missing:
         return next(iter(missing.values())).data, tuple(missing)

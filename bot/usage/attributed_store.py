@@ -1,7 +1,7 @@
-"""Tables of what Anthropic itself attributes, by UTC day, and reads of them in the shapes of stored usage.
+"""Tables of Anthropic's own attribution, by UTC day, read in the shapes of stored usage.
 
-A snapshot of them has no tokens; days of a product, group, agent or actor are read when somebody asks for them. What is
-known of a dimension is stored only as long as a budget needs it; days stay.
+A snapshot of them has no tokens; days of a product, group, agent or actor are read on demand. The state of a dimension
+is stored only as long as a budget needs it; days stay.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,40 +35,40 @@ class AttributedStore:
         self._known: tuple[Any, Head, States] | None = None
 
     def head(self) -> Head:
-        """The same value as long as nothing has changed."""
+        """The same object while nothing has changed."""
         return self._present()[1]
 
     def states(self) -> States:
-        """What is known of each dimension that budgets need; read with what shows whether anything has changed."""
+        """State of each dimension that budgets need, read with what shows any change."""
         return self._present()[2]
 
     @contextmanager
     def reading(self) -> Iterator["AttributedReader"]:
-        """Reads as of one moment, despite concurrent writes."""
+        """A reader that sees one moment, despite concurrent writes."""
         with self._engine.connect() as connection:
             if connection.dialect.name == "postgresql":
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             yield AttributedReader(connection)
 
     def names(self) -> Mapping[str, AttributedNames]:
-        """By dimension, of those that budgets need."""
+        """Names by dimension, for dimensions that budgets need."""
         with self.reading() as reader:
             return reader.names().attributed
 
     def usd(self, by: AttributedBy, value: str) -> Mapping[date, Decimal]:
-        """What Anthropic attributes to one value, by UTC day; nothing for a day without spend."""
+        """USD attributed to one value, by UTC day; days without spend are left out."""
         of = attributed_days.c
         query = select(of.day, of.usd).where(of.dimension == by.value, of.value == value)
         with self._engine.connect() as connection:
             return {row.day: row.usd for row in connection.execute(query)}
 
     def save(self, readings: Sequence[AttributedReading], states: States) -> None:
-        """Everything that one look has read, and what is known by now, in one transaction.
+        """Save everything read in one look, and the new states, in one transaction.
 
-        A day of which a row could not be read keeps the rows that it has.
+        A day with an unreadable row keeps its stored rows.
         """
         with self._engine.begin() as connection:
-            # First, so that of two copies one waits for the other.
+            # Lock first, so that of two copies one waits for the other.
             version, _ = _stored(locked(connection, ATTRIBUTION, None))
             for reading in readings:
                 _replace_days(connection, reading)
@@ -96,7 +96,7 @@ class AttributedReader:
         return self._known()[0]
 
     def changed(self, since: int, until: int) -> list[HourRead]:
-        """None: with every change all is read anew."""
+        """Always empty: every change makes the reader start anew."""
         return []
 
     def hours(self, starts_at: datetime, ends_at: datetime) -> list[HourRead]:
@@ -127,7 +127,7 @@ class AttributedReader:
         return []
 
     def billed_rows(self, first: date) -> list[BilledRow]:
-        """None: dollars are asked for by `AttributedStore.usd`."""
+        """Always empty: USD come from `AttributedStore.usd`."""
         return []
 
     def names(self) -> Names:

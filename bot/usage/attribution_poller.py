@@ -1,4 +1,4 @@
-"""Reads what budgets need of Anthropic's own attribution, where there are such budgets, and stores it.
+"""Polls Anthropic's own attribution for budgets that count it, and stores it.
 
 A failure changes no number, and is kept with its remedy until a read succeeds.
 """
@@ -26,14 +26,14 @@ AGAIN_AFTER_REFUSAL = HOUR
 LOGGED_BUDGETS = tr_noop("Budgets of feature:NAME, user:ID or tag:NAME=VALUE count what your applications log.")
 
 LONGEST = HOUR
-"""One dimension: an answer without end would keep the others waiting for ever."""
+"""Longest read of one dimension: an endless response would block the others forever."""
 
 LASTING = (RefusedError, NotServedError, BadRequestError)
-"""What asking again soon does not change."""
+"""Errors that a retry soon does not fix."""
 
 
 class AttributionPoller:
-    """`choice`: the operator's `CLAUDE_COST_USAGE_API`. `may_store`: as in `Poller`."""
+    """`choice`: the operator's `CLAUDE_COST_USAGE_API`. `may_store`: see `Poller`."""
 
     def __init__(
         self,
@@ -52,10 +52,9 @@ class AttributionPoller:
         self._failed: dict[AttributedBy, tuple[datetime, timedelta]] = {}
 
     async def poll(self, needed: Mapping[AttributedBy, date], seconds: float | None = None) -> None:
-        """Read what is due, and wait so many seconds for it; what takes longer goes on, and nothing else is begun.
+        """Read what is due, and wait at most `seconds` for it; a longer read continues, but no other is started.
 
-        `needed`: the dimensions that budgets have, each with the first UTC day that they count. What no budget needs
-        any more is not kept up to date.
+        `needed`: dimensions that budgets count, each with the first UTC day needed. Others are not kept up to date.
         """
         if self._running is None:
             self._running = asyncio.create_task(self._poll(needed))
@@ -65,7 +64,7 @@ class AttributionPoller:
             running.result()
 
     async def close(self) -> None:
-        """Stop reading."""
+        """Cancel running reads."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait({self._running})

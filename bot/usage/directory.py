@@ -1,4 +1,4 @@
-"""Names of workspaces and keys, kept in the store. A failed look-up costs names, never a poll."""
+"""Names of workspaces and keys, kept in the store. A failed look-up only costs names, never a poll."""
 
 import asyncio
 import logging
@@ -62,7 +62,7 @@ class Directory:
             return
         await asyncio.to_thread(self._store.save_names, _merged(self._names, read), now)
         self._take(await asyncio.to_thread(self._store.names))
-        # Otherwise an id that is in no list would make every poll read the lists again.
+        # Without this, an id that is in no list would make every poll read the lists again.
         self._in_no_list = self._unknown(keys, workspaces)
 
     def _take(self, names: Names) -> None:
@@ -134,7 +134,7 @@ class Directory:
 
 
 def _known_workspaces(names: Names) -> tuple[object, ...]:
-    """What `Directory.canonical` goes by."""
+    """What `Directory.canonical` depends on."""
     return names.read_at is None, names.default_id, names.workspaces.keys()
 
 

@@ -1,4 +1,4 @@
-"""Usage as Anthropic reports it: the protocol of both APIs, its values and errors, the age of data, and attribution."""
+"""Usage as reported by Anthropic: the protocol of both APIs, its values and errors, age of data, and attribution."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ Width = Literal["1m", "1h"]
 SourceName = Literal["analytics", "admin"]
 
 UsageChoice = Literal["auto", "analytics", "admin"]
-"""The source to poll: `auto` takes the one that is fresh and that the key may read."""
+"""The source to poll: `auto` takes the one that is fresh and readable by the key."""
 
 DEFAULT_WORKSPACE = "default"
 """The id of the default workspace, whichever id a source uses for it (null or a `wrkspc_…` id)."""
@@ -22,7 +22,7 @@ DEFAULT_WORKSPACE = "default"
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """Tokens of one bucket with equal dimensions. `starts_at` is the bucket's start, aware UTC."""
+    """Tokens of one bucket with equal dimensions. `starts_at`: start of the bucket, aware UTC."""
 
     starts_at: datetime
     model: str
@@ -34,9 +34,9 @@ class UsageRow:
 
 @dataclass(frozen=True, slots=True)
 class DayUsage:
-    """Usage as the store sums it up: the rows of one UTC day with equal dimensions.
+    """Usage summed by the store: the rows of one UTC day with equal dimensions.
 
-    `prompt_tokens`: of a prompt on the same side of the price step as all of theirs; None where that is not known.
+    `prompt_tokens`: a prompt length on the same side of the price step as theirs; None if unknown.
     """
 
     day: date
@@ -94,7 +94,7 @@ class SeenBucket:
 
 
 Seen = Mapping[datetime, SeenBucket]
-"""By the start of the bucket."""
+"""Digests by the start of the bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class UsageReading:
 
 @dataclass(frozen=True, slots=True)
 class BilledRow:
-    """Dollars of Anthropic's cost report for one UTC day.
+    """USD of Anthropic's cost report for one UTC day.
 
     `list_usd`: before discounts, if the source has it. `model`: an API id, None for costs without a model.
     """
@@ -188,7 +188,7 @@ REFRESHES = 24
 FEWEST_REFRESHES = 2
 
 LONGEST_GAP = timedelta(hours=2)
-"""Polls are at most an hour apart."""
+"""Longest gap between polls that still counts as continuous polling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +266,7 @@ def stale_after(data: DataState, poll_seconds: int) -> timedelta:
 
 
 class AttributedBy(StrEnum):
-    """What only Anthropic's own attribution knows."""
+    """Dimensions that only Anthropic's own attribution has."""
 
     PRODUCT = "product"
     GROUP = "group"
@@ -279,15 +279,15 @@ Origin = Literal["analytics", "claude_code"]
 
 
 class NotAttributedError(Exception):
-    """Anthropic's attribution cannot be had; the text is sentences with the remedy.
+    """Anthropic's attribution is unavailable; the message is sentences with the remedy.
 
-    Where several people may wait for one answer, it is a `Text`, which each reads in their own language.
+    If several people may wait for one answer, it is a `Text`, which each reads in their own language.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """`id` None: spend without a product, group, agent or actor. `name`: where Anthropic gives one."""
+    """`id` None: spend without a product, group, agent or actor. `name`: if Anthropic gives one."""
 
     id: str | None
     name: str | None = None
@@ -295,7 +295,7 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class AttributedRow:
-    """`tokens_in` with cached ones; both counts are None where they are not known."""
+    """`tokens_in` includes cached ones; both counts are None if unknown."""
 
     who: Who
     usd: Decimal
@@ -305,11 +305,11 @@ class AttributedRow:
 
 @dataclass(frozen=True, slots=True)
 class Attributed:
-    """Spend of a stretch of time, the most expensive row first.
+    """Spend of a stretch of time, most expensive row first.
 
-    `usd`: of everything, which rows by group do not add up to. `list_usd`: before discounts, None where it is not
-    known. `refreshed_at`: up to where the figures are complete, None where Anthropic does not say. `odd`: rows that
-    could not be read. `on_plans_usd`: what of `usd` was used on subscriptions.
+    `usd`: total, which rows by group do not add up to. `list_usd`: before discounts, None if unknown. `refreshed_at`:
+    how far the figures are complete, None if Anthropic does not say. `odd`: number of unreadable rows. `on_plans_usd`:
+    the part of `usd` used on subscriptions.
     """
 
     by: AttributedBy

@@ -46,7 +46,7 @@ def plan_reads(
     recent_from = max(since, this_hour - RECENT)
     reads = [Read("1m", settled_before, this_hour + HOUR)]
     if any(_unusable(hours.get(hour), source, now) for hour in _span(recent_from, settled_before)):
-        # That is once an hour, since one more settles every hour.
+        # That is once an hour, since one more hour settles every hour.
         reads.append(Read("1h", recent_from, settled_before))
     due, gap = list[datetime](), False
     for hour in _span(since, recent_from):
@@ -80,10 +80,10 @@ def _slices(due: Iterable[datetime], until: datetime) -> list[Read]:
 
 
 class Sizes(NamedTuple):
-    """How much of a long reading is held at once, in rows.
+    """How many rows of a long read are held at once.
 
-    `part`: what a part is planned for. `most`: of one part, unless it is a single hour. `packed_from`: fewer rows, all
-    readings together, are left as they are.
+    `part`: planned size of a part. `most`: of one part, unless it is a single hour. `packed_from`: with fewer rows in
+    all readings together, nothing is packed.
     """
 
     part: int = 100_000
@@ -98,7 +98,7 @@ Usage = Callable[[Read, int | None], Awaitable[UsageReading]]
 
 
 class Parts:
-    """`rows_per_hour`: what is known of the density before anything is read; each part corrects it for the next."""
+    """`rows_per_hour`: initial estimate; each part corrects it for the next."""
 
     def __init__(self, usage: Usage, rows_per_hour: float, sizes: Sizes = SIZES) -> None:
         self._sizes = sizes
@@ -134,13 +134,13 @@ class _Stored:
 
 
 class StoredBuckets:
-    """By source, width and start."""
+    """Digests by source, width and start."""
 
     def __init__(self) -> None:
         self._stored: dict[tuple[SourceName, Width], dict[datetime, _Stored]] = {}
 
     def of(self, source: SourceName, read: Read, hours: Mapping[datetime, HourState]) -> Seen:
-        """Those of a read that still hold. `hours`: who wrote each hour of the store last, and when."""
+        """Digests of a read that are still valid. `hours`: who last wrote each hour of the store, and when."""
         found = self._stored.get((source, read.width), {})
 
         def holds(starts_at: datetime, stored: _Stored) -> bool:
@@ -154,10 +154,10 @@ class StoredBuckets:
         }
 
     def keep(self, source: SourceName, reading: UsageReading, read_at: datetime) -> None:
-        """What `reading` says of its buckets, which are stored by now. `read_at`: what the store has of their hours."""
+        """Keep the digests of a stored `reading`. `read_at`: the read time of their hours in the store."""
         read = reading.read
         found = self._stored.setdefault((source, read.width), {})
-        # Minutes of hours before the read have become hours; older hours than those of a poll are not read any more.
+        # Minutes of hours before the read have become hours; hours older than a poll reads are not needed.
         gone = [start for start in found if read.starts_at <= start < read.ends_at or self._is_past(start, read)]
         for start in gone:
             del found[start]
@@ -169,18 +169,18 @@ class StoredBuckets:
 
 
 KEPT_DAYS = 70
-"""More than the longest period and the days before it that are read."""
+"""More than the longest period and the days read before it."""
 
 
 ROWS_PER_PACK = 2_000
-"""Few enough to be packed without stalling the event loop."""
+"""Small enough to pack without stalling the event loop."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(list[UsageRow])
 
 
 class _PackedRows(Sequence[UsageRow]):
-    """Unpacked a few at a time."""
+    """Rows that are unpacked a few at a time."""
 
     def __init__(self, rows: Sequence[UsageRow], rows_per_pack: int) -> None:
         self._count = len(rows)
@@ -206,5 +206,5 @@ class _PackedRows(Sequence[UsageRow]):
 
 
 def packed(reading: UsageReading, rows_per_pack: int = ROWS_PER_PACK) -> UsageReading:
-    """The same with its rows packed."""
+    """The reading with its rows packed."""
     return replace(reading, rows=_PackedRows(reading.rows, rows_per_pack))

@@ -1,8 +1,8 @@
 """One poll: choose the source, read everything that is due, and only then store it, in one transaction.
 
 The very first poll may have a long month to read. It stores part by part, each of whole hours, and the state of the
-data last: until then there is no data yet, and the poll after an interrupted one continues where that stopped. Any
-later poll, also one that changes the source, stores everything at once: sums never mix the results of two polls.
+data last: until then there is no data, and the poll after an interrupted one continues from there. Every later poll,
+also one that changes the source, stores everything at once: sums never mix the results of two polls.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ FRESH = timedelta(minutes=15)
 """`auto` takes analytics only while its data is at most this old."""
 
 ANALYTICS_AGAIN = HOUR
-"""While `auto` reads from admin, analytics is tried again this often."""
+"""How often analytics is tried again while `auto` reads from admin."""
 
 BILLED_AGAIN = HOUR
 
@@ -158,9 +158,9 @@ class Poller:
         data: DataState | None = None,
         bill: Bill | None = None,
     ) -> None:
-        """Without `data` it is a part of a poll."""
+        """Without `data` this saves a part of a poll."""
         if not await self.may_store():
-            # What was read before a freeze is older than what another copy has stored since.
+            # A reading from before a freeze is older than what another copy has stored since.
             raise _AnotherPollsError("Another copy of the bot polls by now; nothing was stored.")
         await asyncio.to_thread(self._store.save, readings, source, now, data, bill)
         for reading in readings:
@@ -322,7 +322,7 @@ def _behind(as_of: datetime) -> SourceError:
 
 
 def _no_step_back(behind: _Begun, before: DataState) -> bool:
-    """Whether late data is newer than the stored data; a change to older data would lower numbers."""
+    """Whether late data is newer than the stored data; switching to older data would lower numbers."""
     return before.as_of is None or before.source == behind.source or behind.as_of > before.as_of
 
 
@@ -346,7 +346,7 @@ def _in(span: timedelta) -> float:
 
 
 class _Noting(Transport):
-    """Reports each whole response."""
+    """A transport that reports each whole response."""
 
     answered: Callable[[], None] = staticmethod(lambda: None)
 
@@ -366,7 +366,9 @@ def build_poller(
     most_waiting: timedelta | None,
     may_store: MayStore = always,
 ) -> Poller:
-    """Both sources over one transport with the admin `key`. `most_waiting`, `may_store`: of `Transport`, `Poller`."""
+    """A poller of both sources over one transport with the admin `key`. `most_waiting`, `may_store`: see `Transport`,
+    `Poller`.
+    """
     transport = _Noting(http, key, most_waiting=most_waiting)
     directory = Directory(transport, store, clock)
     sources: dict[SourceName, UsageSource] = {

@@ -51,7 +51,7 @@ TERMS = (usage.c.service_tier, usage.c.inference_geo, usage.c.speed)
 class Bill:
     """The cost report of the UTC days `first` to `last`, both included.
 
-    `odd_days` lack a row: they keep the bill that they have.
+    `odd_days` lack a row: they keep their stored bill.
     """
 
     first: date
@@ -75,7 +75,7 @@ class UsageStore:
 
     @contextmanager
     def reading(self) -> Iterator[UsageReader]:
-        """Reads as of one moment, despite concurrent writes."""
+        """A reader that sees one moment, despite concurrent writes."""
         with self._engine.connect() as connection:
             if self._postgres:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
@@ -114,9 +114,9 @@ class UsageStore:
         data: DataState | None,
         bill: Bill | None,
     ) -> None:
-        """Everything that one poll has read, with its roll-ups, in one transaction.
+        """Save everything that one poll has read, with its roll-ups, in one transaction.
 
-        `data` is None for a part of a poll: what is known of the last complete one stays.
+        `data` is None for a part of a poll: the state of the last complete one stays.
         """
         changes, version = Changes(), None
         with self._engine.begin() as connection:
@@ -136,7 +136,7 @@ class UsageStore:
             self._recent.pop(next(iter(self._recent)))
 
     def odd_days(self, starts_at: datetime, ends_at: datetime) -> frozenset[date]:
-        """UTC days with an hour in [`starts_at`, `ends_at`) of which a row could not be read in full."""
+        """UTC days with an hour in [`starts_at`, `ends_at`) that has an unreadable row."""
         within = (usage_hours.c.hour >= starts_at, usage_hours.c.hour < ends_at, usage_hours.c.odd_rows > 0)
         with self._engine.connect() as connection:
             return frozenset(
@@ -159,14 +159,14 @@ class UsageStore:
         return self._versions.current(self._engine)
 
     def head(self) -> Head:
-        """The same with its meaning; the same value as long as nothing has changed."""
+        """`state`, parsed; the same object while nothing has changed."""
         values, known = self.state(), self._head
         if known is None or known[0] is not values:
             known = self._head = values, head_of(values)
         return known[1]
 
     def unknown_terms(self, starts_at: datetime, ends_at: datetime) -> frozenset[str]:
-        """The names of the terms of which the source could not be asked for some usage in [`starts_at`, `ends_at`)."""
+        """Terms that the source could not report for some usage in [`starts_at`, `ends_at`)."""
         within = (usage.c.hour >= starts_at, usage.c.hour < ends_at)
         with self._engine.connect() as connection:
             return frozenset(
@@ -182,9 +182,9 @@ class UsageStore:
             return connection.execute(query).first() is not None
 
     def buckets(self, starts_at: datetime, ends_at: datetime) -> list[UsageRow]:
-        """Usage of the buckets that begin in [`starts_at`, `ends_at`), as fine as it is kept, the oldest first.
+        """Usage of the buckets that begin in [`starts_at`, `ends_at`), as fine as it is kept, oldest first.
 
-        How wide the buckets of an hour are, and whether anything is known of it, `hours` says.
+        See `hours` for bucket widths and which hours are known.
         """
         dimensions = (usage.c.starts_at, usage.c.model, usage.c.workspace_id, usage.c.api_key_id, *TERMS)
         query = (
@@ -198,7 +198,7 @@ class UsageStore:
             return [_usage_row(row._mapping) for row in connection.execute(query)]
 
     def totals(self, since: datetime, until: datetime) -> dict[tuple[str | None, str], TokenCounts]:
-        """Tokens by key and model of the hours from `since` to `until`, from the sums of whole UTC days in between."""
+        """Tokens by key and model of the hours from `since` to `until`, using the sums of whole UTC days in between."""
         found: dict[tuple[str | None, str], TokenCounts] = {}
         for (key, model), counts in self._totals(("api_key_id", "model"), None, since, until):
             at = (key or None, str(model))
@@ -208,7 +208,7 @@ class UsageStore:
     def tokens_of(
         self, caller: tuple[Dimension, str] | None, since: datetime, until: datetime
     ) -> dict[tuple[str, Terms], TokenCounts]:
-        """As `totals`, by model and terms. `caller`: only the usage with this id; None for the organization."""
+        """As `totals`, by model and terms. `caller`: only usage with this id; None for the organization."""
         found: dict[tuple[str, Terms], TokenCounts] = {}
         by = ("model", *(column.name for column in TERMS))
         for (model, *terms), counts in self._totals(by, caller, since, until):
@@ -258,7 +258,7 @@ class UsageStore:
 
 
 def _replace_days(connection: Connection, bill: Bill) -> bool:
-    """Whether a day has changed: days that are billed as before are left alone."""
+    """Replace changed days; returns whether any has changed."""
     within = (billed.c.day >= bill.first, billed.c.day <= bill.last)
     before = _by_day(
         BilledRow(row.day, row.workspace_id, row.cost_type, row.usd, row.list_usd, row.model)

@@ -47,7 +47,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class AttributedNames:
-    """Ids to which Anthropic attributes spend, each with its name, or with itself where it has none.
+    """Ids to which Anthropic attributes spend, each with its name, or with itself if it has none.
 
     `known`: whether they have been read. `error`: why the last attempt failed, in sentences with the remedy.
     """
@@ -59,7 +59,7 @@ class AttributedNames:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names by id, and when they were read; None where they never were.
+    """Names by id, and when they were read; None if never.
 
     The default workspace has the id `default`; `default_id` is its id in Anthropic's lists, if known. `logged`: of the
     ledger, whose workspaces are features and whose keys are labels. `attributed`: by product, group, agent or actor.
@@ -79,9 +79,9 @@ NO_NAMES = Names({}, {}, {}, None)
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Rises with every change of what is stored. `usage`: of anything; `billed`: the one that changed the bill last.
+    """Rises with every change of the store. `usage`: last change of anything; `billed`: last change of the bill.
 
-    `rebuilt`: the one that last forgot an hour, or did something else that single hours do not show.
+    `rebuilt`: last time that an hour was forgotten, or something else changed that single hours do not show.
     """
 
     usage: int = 0
@@ -98,12 +98,12 @@ class Head:
     names_read_at: str | None
 
     def has_rows_of(self, other: "Head") -> bool:
-        """Whether all that differs is what is known of the last poll."""
+        """Whether only the state of the last poll differs."""
         return (self.version, self.names_read_at) == (other.version, other.names_read_at)
 
 
 def head_of(values: Mapping[str, Any]) -> Head:
-    """`values`: of the table `state`, by key."""
+    """`values`: rows of the table `state`, by key."""
     data = values.get(DATA_STATE_KEY)
     return Head(
         data=DataState() if data is None else DATA_STATE.validate_python(data),
@@ -114,7 +114,7 @@ def head_of(values: Mapping[str, Any]) -> Head:
 
 @dataclass(frozen=True, slots=True)
 class HourRead:
-    """An hour that has changed. `buckets`: the starts of those of its buckets that have, None where all may have."""
+    """A changed hour. `buckets`: starts of the changed buckets, None if all may have changed."""
 
     hour: datetime
     width: Width
@@ -123,7 +123,7 @@ class HourRead:
 
 
 ROWS_AT_ONCE = 5_000
-"""So that the rows of an hour are never all in memory as objects."""
+"""Rows read at once, so that the rows of an hour are never all in memory as objects."""
 
 
 class UsageReader:
@@ -134,12 +134,12 @@ class UsageReader:
         self._recent = recent
 
     def head(self) -> Head:
-        """The present state of the data."""
+        """Current state of the data."""
         query = select(state.c.key, state.c.value).where(state.c.key.in_((DATA_STATE_KEY, VERSION_KEY, NAMES_KEY)))
         return head_of({row.key: row.value for row in self._connection.execute(query)})
 
     def changed(self, since: int, until: int) -> list[HourRead]:
-        """The hours that changed after the version `since`, up to `until`, the oldest first."""
+        """Hours changed after the version `since`, up to `until`, oldest first."""
         query = select(usage_hours.c.hour, usage_hours.c.width, usage_hours.c.odd_rows)
         rows = self._connection.execute(query.where(usage_hours.c.version > since).order_by(usage_hours.c.hour))
         buckets = self._buckets(since, until)
@@ -160,14 +160,14 @@ class UsageReader:
         return self._connection.execute(HOUR_ROWS, {"hour": hour}).partitions(ROWS_AT_ONCE)
 
     def bucket_rows(self, hour: datetime, buckets: frozenset[datetime] | None) -> Iterator[Sequence[Any]]:
-        """The start of the bucket, dimensions and counts of the rows of an hour; only of `buckets` where given."""
+        """Start of the bucket, dimensions and counts of the rows of an hour; only of `buckets` if given."""
         query = BUCKET_ROWS
         if buckets is not None:
             query = query.where(usage.c.starts_at.in_(sorted(buckets)))
         return self._connection.execute(query, {"hour": hour}).partitions(ROWS_AT_ONCE)
 
     def day_rows(self, first: date, last: date) -> dict[date, list[Any]]:
-        """Dimensions and counts of the roll-ups of these UTC days, both included; what is empty there is not given."""
+        """Dimensions and counts of the roll-ups of these UTC days, both included; empty days are left out."""
         found: dict[date, list[Any]] = {}
         for day, *row in self._connection.execute(DAY_ROWS, {"first": first, "last": last}):
             found.setdefault(day, []).append(row)
@@ -192,7 +192,7 @@ class UsageReader:
         return names_in(self._connection)
 
     def _buckets(self, since: int, until: int) -> dict[datetime, frozenset[datetime] | None] | None:
-        """What this process has changed itself; None where another one has changed something as well."""
+        """Buckets changed by this process; None if another process has changed something too."""
         found: dict[datetime, frozenset[datetime] | None] = {}
         for version in range(since + 1, until + 1):
             changed = self._recent.get(version)
@@ -220,5 +220,5 @@ def names_in(connection: Connection) -> Names:
 
 
 def version_of(value: Any) -> Version:
-    """The version that is kept as this value."""
+    """The version stored as this value."""
     return Version() if value is None else Version(**value)

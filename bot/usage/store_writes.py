@@ -1,7 +1,7 @@
-"""Writes of usage: bulk inserts of rows through the driver, and the sums by UTC day that are kept beside them.
+"""Writes usage: bulk inserts of rows through the driver, and sums by UTC day beside them.
 
-Tokens are rolled up, not dollars, so that a corrected price still corrects history. Settled hours are one row an hour
-for each combination of dimensions already: what is rolled up by the hour is the table `usage` itself.
+Tokens are rolled up, not USD, so that a corrected price also corrects history. Settled hours already have one row per
+hour and combination of dimensions: the table `usage` itself is the roll-up by hour.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -44,11 +44,11 @@ Counts = tuple[int, ...]
 NONE_AT_ALL: Counts = (0, 0, 0, 0, 0, 0)
 
 DayChanges = Mapping[tuple[date, Dimensions], Counts]
-"""By how much each sum has changed."""
+"""Changes of the sums by UTC day and dimensions."""
 
 
 def change_days(connection: Connection, changes: DayChanges) -> None:
-    """Add the changes to the sums, in the transaction that changes the rows. A sum of nothing is not kept."""
+    """Add the changes to the sums, in the transaction that changes the rows. Zero sums are deleted."""
     changed = sorted((day, _texts(dimensions), counts) for (day, dimensions), counts in changes.items() if any(counts))
     if not changed:
         return
@@ -73,7 +73,7 @@ def rebuild_days(connection: Connection) -> None:
 
 
 def wrong_days(connection: Connection) -> list[date]:
-    """UTC days on which a sum differs from its rows, the oldest first; none on an intact database."""
+    """UTC days on which a sum differs from its rows, oldest first; none on an intact database."""
     rows, kept = _sums(connection).subquery("summed"), usage_days.alias("kept")
     same = and_(rows.c.day == kept.c.day, *(rows.c[name] == kept.c[name] for name in DIMENSIONS))
     differ = or_(kept.c.day.is_(None), *(rows.c[name] != kept.c[name] for name in COUNTS))
@@ -99,7 +99,7 @@ def _sums(connection: Connection) -> Select[*tuple[Any, ...]]:
 
 
 def _texts(dimensions: Iterable[str | None]) -> tuple[str, ...]:
-    # A primary key holds no NULL: what is not there is empty.
+    # A primary key cannot hold NULL: a missing value is empty.
     return tuple(value or "" for value in dimensions)
 
 
@@ -108,7 +108,7 @@ def _date(day: object) -> date:
 
 
 ROWS_AT_ONCE = 2_000
-"""Few enough that nothing else waits for them to be brought into the driver's form."""
+"""Few enough that nothing else waits while they are converted for the driver."""
 
 COLUMNS = ("hour", "starts_at", *DIMENSIONS, *COUNTS)
 
@@ -142,14 +142,14 @@ RowKey = tuple[datetime, Dimensions]
 """The start of a bucket, and the dimensions."""
 
 MOST_IN_LIST = 500
-"""Values in one IN list: a database takes only so many."""
+"""Most values in one IN list: databases limit them."""
 
 
 @dataclass(slots=True)
 class Changes:
-    """What one transaction has changed. `buckets`: by hour the starts of its buckets, None where that is all of it.
+    """Changes of one transaction. `buckets`: starts of the changed buckets by hour, None for the whole hour.
 
-    `forgotten`: whether nothing is known any more of an hour.
+    `forgotten`: whether any hour is no longer known.
     """
 
     buckets: dict[datetime, frozenset[datetime] | None] = field(default_factory=dict)
@@ -157,7 +157,7 @@ class Changes:
     forgotten: bool = False
 
     def count(self, key: RowKey, before: Counts, after: Counts) -> None:
-        """Note that the sum of this bucket and these dimensions has changed."""
+        """Record a change of the sum of this bucket and these dimensions."""
         starts_at, dimensions = key
         day = (starts_at.date(), dimensions)
         self.days[day] = tuple(map(add, self.days.get(day, NONE_AT_ALL), map(sub, after, before)))
@@ -175,7 +175,7 @@ Stored = dict[RowKey, _Stored]
 
 
 class Owned(NamedTuple):
-    """Who owns an hour, at which bucket width, and how many of its rows could not be read in full."""
+    """Owner of an hour, its bucket width, and its number of unreadable rows."""
 
     source: str
     width: str
@@ -185,9 +185,9 @@ class Owned(NamedTuple):
 def replace_hours(
     connection: Connection, reading: UsageReading, source: SourceName, now: datetime, changes: Changes
 ) -> None:
-    """Give the hours of a reading to its source, as of which they hold what it has read.
+    """Give the hours of a reading to its source, with exactly the rows that it has read.
 
-    Hours that have not begun are not known. What the reading calls unchanged stays as it is.
+    Hours that have not begun are unknown. Buckets that the reading calls unchanged stay.
     """
     read = reading.read
     last = min(read.ends_at, floor_hour(now) + HOUR)
@@ -219,13 +219,13 @@ def replace_hours(
 
 
 def mark_hours(connection: Connection, hours: Iterable[datetime], version: int) -> None:
-    """Note with which version of all usage these hours were changed."""
+    """Record the version of usage that changed these hours."""
     for some in _parts(sorted(hours)):
         connection.execute(update(usage_hours).where(usage_hours.c.hour.in_(some)).values(version=version))
 
 
 def _stored(connection: Connection, read: Read, known: Mapping[datetime, Owned], unchanged: set[datetime]) -> Stored:
-    """The rows of these hours, without the buckets that are as they were."""
+    """The rows of these hours, without unchanged buckets."""
     found: Stored = {}
     if not known:
         return found

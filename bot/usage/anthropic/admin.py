@@ -44,18 +44,19 @@ BUCKETS_PER_PAGE: dict[Width, int] = {"1m": 1440, "1h": 168}
 DAYS_PER_PAGE = 31
 
 PAGE_MOST_BYTES = 24 * 2**20
-"""Of a page of more than one bucket: a page is taken apart in one go, which nothing else can do beside it."""
+"""Largest page of more than one bucket, in bytes: a page is split in one go, which blocks everything else."""
 
 GROUPS = ("model", "api_key_id", "service_tier", "inference_geo", "speed")
 WORKSPACE_GROUPS = ("model", "workspace_id", "service_tier", "inference_geo", "speed")
 SPEEDLESS_GROUPS = ("model", "workspace_id", "api_key_id", "service_tier", "inference_geo")
-"""Five groups at most: "Cannot specify more than 5 group_by[] dimensions" is the API's answer to a sixth (2026-11).
+"""The API takes at most five groups: "Cannot specify more than 5 group_by[] dimensions" is its answer to a sixth
+(2026-11).
 
-The workspace follows from the key. Only usage whose key is in no list is asked for again, by workspace.
+The workspace follows from the key. Only usage whose key is in no list is requested again, by workspace.
 """
 
 SPEED_AGAIN = HOUR
-"""While the API refuses to group by speed, it is asked again this often."""
+"""How often grouping by speed is tried again while the API refuses it."""
 
 
 class AdminSource:
@@ -79,7 +80,7 @@ class AdminSource:
             if self._speed_may_be_asked():
                 return await read_again(partial(self._with_speed, read, most_rows), stored)
         except BadRequestError as error:
-            # The beta is not open to every organization, and one refusal is not for good.
+            # The beta is not open to every organization, and a refusal may be temporary.
             reading = await read_again(partial(self._without_speed, read, most_rows), stored)
             self._speed_refused_at = self._clock()
             log.warning("fast mode cannot be distinguished, so its tokens are priced as standard ones: %s", error)
@@ -142,7 +143,7 @@ class AdminSource:
         most_rows: int | None = None,
         wanted: Container[datetime] | None = None,
     ) -> ResultBuckets:
-        """A page that is too large is requested again with half the buckets, as are later pages."""
+        """Request buckets; a page that is too large is requested again with half the buckets, as are later pages."""
 
         def collector() -> ResultBuckets:
             return ResultBuckets(
@@ -210,11 +211,11 @@ def rfc3339(moment: datetime) -> str:
 
 
 def located(rows: Sequence[UsageRow], whole: Sequence[UsageRow]) -> list[UsageRow]:
-    """`rows`, by key, with the workspaces of those whose workspace is unknown, as far as `whole`, by workspace, says.
+    """`rows`, by key, with missing workspaces filled in from `whole`, by workspace, as far as possible.
 
-    What `whole` has of a bucket, model and terms beyond the rows of known workspaces is theirs. Where that is in
-    one workspace, they are of it; rows of one key, or of none, may be in several. What stays open, such as two keys in
-    two workspaces or usage that came between the two responses, keeps its workspace unknown: no token is lost or made.
+    What `whole` has of a bucket, model and terms beyond the rows of known workspaces belongs to them. If that is in one
+    workspace, so are they; rows of one key, or of none, may be in several. Ambiguous cases, such as two keys in two
+    workspaces or usage between the two responses, keep an unknown workspace: no token is lost or added.
     """
     unknown: dict[_Place, list[UsageRow]] = {}
     for row in rows:
@@ -276,7 +277,7 @@ def _without_workspace(rows: ReportRows) -> set[datetime]:
 
 
 def _locate(rows: dict[datetime, list[ReportRow]], open_buckets: Iterable[datetime], apart: ReportRows) -> None:
-    """Replace the rows of these buckets by what `located` makes of them."""
+    """Replace the rows of these buckets by the result of `located`."""
     for starts_at in open_buckets:
         by_key = [usage_row(starts_at, row) for row in rows[starts_at]]
         by_workspace = [usage_row(starts_at, row) for row in apart.get(starts_at, ())]
@@ -284,9 +285,9 @@ def _locate(rows: dict[datetime, list[ReportRow]], open_buckets: Iterable[dateti
 
 
 def settled(seen: Seen, rows: ReportRows, directory: Directory, decided_by: str) -> dict[datetime, SeenBucket]:
-    """Without the buckets of which a later look-up may say more, though their bytes stay as they are.
+    """Without the buckets that a later look-up may locate better, though their bytes stay the same.
 
-    `decided_by`: what the workspaces of `rows` were found with, which may be newer than what the answer began with.
+    `decided_by`: what the workspaces of `rows` were found with, perhaps newer than at the start of the response.
     """
 
     def is_open(row: ReportRow) -> bool:

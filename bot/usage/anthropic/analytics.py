@@ -81,7 +81,7 @@ class AnalyticsSource:
         return UsageReading(read, rows, _oldest(refreshed), odd, frozenset(found.unchanged), seen)
 
     async def billed(self, first: date, last: date) -> BilledReading:
-        """The cost report, day by day; credits are not taken off yet, discounts are."""
+        """The cost report, day by day; after discounts, before credits."""
         query = [
             ("starting_at", rfc3339(datetime.combine(first, time(), UTC))),
             ("ending_at", rfc3339(datetime.combine(last, time(), UTC) + DAY)),
@@ -158,10 +158,11 @@ def _by_having_a_key(rows: ReportRows) -> tuple[ReportRows, ReportRows]:
 
 
 def _is_without_key(answered: ReportRows, keyless: ReportRows, with_key: ReportRows) -> bool:
-    """Whether the separate response holds the traffic without a key; some may have come in between the two responses.
+    """Whether the separate response holds exactly the traffic without a key; some may have arrived between the two
+    responses.
 
-    A server that ignored the filter would answer with all traffic, and so double the bill; one that took it for the
-    name of a key would answer with none, and so lose it.
+    A server that ignored the filter would answer with all traffic and double the bill; one that took it for the name of
+    a key would answer with none and lose it.
     """
     answer, least, rest = _tokens_by_bucket(answered), _tokens_by_bucket(keyless), _tokens_by_bucket(with_key)
     return least <= answer and (not rest or not least + rest <= answer)

@@ -78,7 +78,7 @@ class _DayRow(Bucket):
 
 
 class Rows(Generic[Row]):
-    """Implements `Collector`: every row as `read` makes it; one that cannot be read costs itself and is counted."""
+    """Implements `Collector`: every row as `read` makes it; an unreadable row is only counted."""
 
     def __init__(self, path: str, read: Callable[[Any], Row]) -> None:
         self._path = path
@@ -88,7 +88,7 @@ class Rows(Generic[Row]):
         self.refreshed_at: list[datetime | None] = []
 
         self.odd_days: set[date | None] = set()
-        """Days of rows that cannot be read; None where not even that can."""
+        """Days of unreadable rows; None if even the day is unreadable."""
 
     def take(self, page: PageParts) -> None:
         """Read all rows of a page."""
@@ -103,7 +103,9 @@ class Rows(Generic[Row]):
                 self.odd_days.add(_day_in(value))
 
     def end(self) -> None:
-        """Raises `MalformedError` where no row of several can be read: that is another answer, and not zero."""
+        """Raises `MalformedError` if none of several rows can be read: that is another kind of response, and not
+        zero.
+        """
         if self.odd and not self.rows:
             raise MalformedError(
                 tr_lazy(
@@ -116,9 +118,9 @@ class Rows(Generic[Row]):
 async def read_attribution(
     transport: Transport, by: AttributedBy, starts_at: datetime, ends_at: datetime, now: datetime
 ) -> Attributed:
-    """The spend of UTC days up to the last whole hour.
+    """Spend of UTC days up to the last whole hour.
 
-    Raises `SourceError`, and `NotAttributedError` for a time that nobody can ask about.
+    Raises `SourceError`, and `NotAttributedError` for a time that cannot be requested.
     """
     begins = max(starts_at, first_kept(now))
     until = min(ends_at, floor_hour(now))
@@ -157,7 +159,7 @@ async def read_attribution(
 
 
 async def read_attributed_days(transport: Transport, by: AttributedBy, first: date, now: datetime) -> AttributedReading:
-    """What each value of a dimension spent on every UTC day from `first` up to today. Raises `SourceError`."""
+    """Spend of each value of a dimension on every UTC day from `first` up to today. Raises `SourceError`."""
     begins, until = max(_midnight(first), first_kept(now)), floor_day(now) + DAY
     dimension = DIMENSIONS[by]
     rows: list[AttributedDay] = []
@@ -193,7 +195,7 @@ async def read_attributed_days(transport: Transport, by: AttributedBy, first: da
 def _complete_to(
     days: Sequence[date], refreshed: Sequence[datetime | None], begins: datetime, now: datetime
 ) -> datetime:
-    """Where Anthropic does not say it, at least up to the beginning of the newest day with spend."""
+    """How far the data is complete; without Anthropic's own word, up to the start of the newest day with spend."""
     said = [moment for moment in refreshed if moment is not None]
     if said and len(said) == len(refreshed):
         return min(*said, now)
@@ -201,7 +203,7 @@ def _complete_to(
 
 
 def _days_of(rows: Iterable[AttributedDay]) -> tuple[AttributedDay, ...]:
-    """One for each day and id."""
+    """Rows merged by day and id."""
     found: dict[tuple[date, str | None], AttributedDay] = {}
     for row in rows:
         before = found.get((row.day, row.who.id))
@@ -237,13 +239,13 @@ def _midnight(day: date) -> datetime:
 
 
 def first_kept(now: datetime) -> datetime:
-    """The first whole UTC day that the API answers about."""
+    """The first whole UTC day that the API has."""
     oldest = floor_day(now - KEPT)
     return max(NOT_BEFORE, oldest if oldest == now - KEPT else oldest + DAY)
 
 
 def ranges(starts_at: datetime, ends_at: datetime) -> list[tuple[datetime, datetime]]:
-    """The stretch in parts that one request may ask about."""
+    """The stretch split into ranges of one request each."""
     found = []
     while starts_at < ends_at:
         found.append((starts_at, min(starts_at + LONGEST, ends_at)))
@@ -252,7 +254,7 @@ def ranges(starts_at: datetime, ends_at: datetime) -> list[tuple[datetime, datet
 
 
 def who_in(group: Mapping[str, Any], dimension: str) -> Who:
-    """Whom a row is about. Raises `MalformedError` where the row does not say it in a form known here."""
+    """Whom a row is about. Raises `MalformedError` if the row has no known form."""
     value = group.get(dimension)
     if value is None:
         return Who(None)
@@ -267,7 +269,7 @@ def who_in(group: Mapping[str, Any], dimension: str) -> Who:
 
 
 def actor_in(actor: Mapping[str, Any]) -> Who:
-    """A user, a service account, a key or a federated identity, of which new kinds may appear."""
+    """A user, a service account, a key or a federated identity; new kinds may appear."""
     texts = {name: value for name, value in actor.items() if isinstance(value, str) and value.strip()}
     own = [texts[name] for name in ("user_id", "service_account_id", "api_key_id") if name in texts]
     others = [value for name, value in texts.items() if name.endswith("_id")]
@@ -275,14 +277,14 @@ def actor_in(actor: Mapping[str, Any]) -> Who:
         (texts[key] for key in ("name", "email_address", "email", "api_key_name", "subject") if key in texts), None
     )
     id_ = next(iter([*own, *others]), None)
-    # Without an id of its own, an actor is all that is said of it.
+    # An actor without an id is identified by all its fields.
     return Who(json.dumps(actor, sort_keys=True) if id_ is None else id_, name)
 
 
 async def _tokens(
     transport: Transport, stretch: tuple[datetime, datetime], now: datetime, dimension: str
 ) -> Rows[_Tokens] | None:
-    """None where the usage report cannot be read: the money alone is an answer, too."""
+    """Tokens; None if the usage report cannot be read, since money alone is an answer too."""
     try:
         found = await _read(transport, USAGE_PATH, stretch, now, [("group_by[]", dimension)], _tokens_reader(dimension))
     except SourceError:
@@ -300,7 +302,7 @@ async def _read(
 ) -> Rows[Row]:
     whole = Rows(path, read)
     for begins, ends in ranges(*stretch):
-        # Left out up to now: a range that ends to come is not documented.
+        # Omit an end in the future, which is not documented.
         ending = [] if ends == floor_hour(now) else [("ending_at", rfc3339(ends))]
         query = [("starting_at", rfc3339(begins)), *ending, ("limit", str(ROWS_PER_PAGE)), *more]
         part = await all_pages(transport, path, query, [BETA], lambda: Rows(path, read))
@@ -333,7 +335,7 @@ def _tokens_reader(dimension: str) -> Callable[[Any], _Tokens]:
 
 
 def _summed(costs: Iterable[_Cost], tokens: Iterable[_Tokens] | None) -> tuple[AttributedRow, ...]:
-    """One row for each id, whatever number of ranges it was in; tokens that cost nothing have a row, too."""
+    """One row for each id over all ranges; tokens without cost have a row too."""
     names: dict[str | None, Who] = {}
     usd: dict[str | None, Decimal] = {}
     counts: dict[str | None, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""Answers about Anthropic's own attribution: read on demand, kept for a few minutes, refused with the remedy."""
+"""Cache of Anthropic's own attribution: read on demand, kept for a few minutes; refusals name the remedy."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ class _Asked:
 
     @property
     def may_change(self) -> bool:
-        """Whether asking again at once may help."""
+        """Whether asking again soon may help."""
         if not self.task.done():
             return False
         if self.task.cancelled() or self.task.exception() is not None:
@@ -48,9 +48,9 @@ class _Asked:
 
 
 class Attribution:
-    """Asks once for each question in a few minutes, however many people ask.
+    """Asks each question once in a few minutes, however many people ask.
 
-    `choice`: the operator's `CLAUDE_COST_USAGE_API`. `patience`: how long one person waits for an answer.
+    `choice`: the operator's `CLAUDE_COST_USAGE_API`. `patience`: longest wait of one person for an answer.
     """
 
     def __init__(self, transport: Transport, choice: UsageChoice, clock: Clock, patience: timedelta = PATIENCE) -> None:
@@ -69,7 +69,7 @@ class Attribution:
             raise NotAttributedError(tr("Spend by {by} is not known: {why}", by=tr(by.value), why=why)) from None
 
     async def spend_by_user(self, starts_at: datetime, ends_at: datetime) -> Attributed:
-        """Spend by actor; where that is refused, what Claude Code's users spent. Raises `NotAttributedError`."""
+        """Spend by actor; if that is refused, spend of Claude Code's users. Raises `NotAttributedError`."""
         try:
             return await self._analytics(AttributedBy.ACTOR, starts_at, ends_at)
         except (RefusedError, NotServedError, BadRequestError) as error:
@@ -95,7 +95,7 @@ class Attribution:
             ) from None
 
     async def close(self) -> None:
-        """Stop asking."""
+        """Cancel running requests."""
         tasks = [asked.task for asked in self._asked.values()]
         for task in tasks:
             task.cancel()
@@ -137,11 +137,11 @@ class Attribution:
 
 
 class NotChosenError(RefusedError):
-    """The operator reads from the admin API alone."""
+    """The operator has chosen the admin API only."""
 
 
 async def _caught(read: Callable[[], Awaitable[Attributed]]) -> _Answer:
-    """Errors as values: several people may wait for the same answer, or nobody any more."""
+    """Return errors as values: several people may wait for the same answer, or nobody any more."""
     try:
         return await read()
     except (SourceError, NotAttributedError) as error:
@@ -149,9 +149,9 @@ async def _caught(read: Callable[[], Awaitable[Attributed]]) -> _Answer:
 
 
 def because(error: SourceError, by: AttributedBy, instead: str = LOGS) -> str:
-    """Why Anthropic's attribution cannot be had, with the remedy; the first letter is as within a sentence.
+    """Why Anthropic's attribution is unavailable, with the remedy; starts in lower case.
 
-    `instead`: a sentence on what may be used in its place.
+    `instead`: a sentence on what to use instead.
     """
     if isinstance(error, NotChosenError):
         return tr(

@@ -20,14 +20,14 @@ from bot.usage.model import NOTHING_STORED, OddUsage, Read, Seen, SeenBucket, Ta
 
 
 class AgainError(Exception):
-    """A bucket taken for unchanged has changed: the whole response must be parsed."""
+    """A bucket taken for unchanged has changed: parse the whole response."""
 
 
 NOT_SEEN = SeenBucket(b"", Tally())
 
 
 async def read_again(usage: Callable[[Seen], Awaitable[UsageReading]], stored: Seen) -> UsageReading:
-    """What `usage` reads beside what is `stored`, or all of it where that does not do."""
+    """Read with the `stored` digests; without them if that fails."""
     try:
         return await usage(stored)
     except AgainError:
@@ -35,18 +35,18 @@ async def read_again(usage: Callable[[Seen], Awaitable[UsageReading]], stored: S
 
 
 def asked_apart(found: "Buckets", changed: Set[datetime]) -> Seen:
-    """The buckets to be asked for apart: `changed`, and the unchanged ones for which that was needed before.
+    """Buckets to request separately: `changed`, and unchanged ones that needed it before.
 
-    With how that answer had the unchanged ones; of the others, with what no answer is like.
+    The latter with their digest of that response; the others with a digest that matches nothing.
     """
     before = {start: apart for start in found.unchanged if (apart := found.seen[start].apart) is not None}
     return before | dict.fromkeys(changed, NOT_SEEN)
 
 
 def seen_with(found: "Buckets", apart: "Buckets", asked: Seen, needed: Set[datetime]) -> dict[datetime, SeenBucket]:
-    """`found.seen` with how the separate answer had each bucket. `needed`: those that have changed and need it.
+    """`found.seen` with the digests of the separate response. `needed`: changed buckets that need it.
 
-    Where only that one has changed, the bucket stays as it is stored, and is parsed at the next poll.
+    If only the separate response has changed, the bucket stays as stored, and is parsed at the next poll.
     """
     seen = dict(found.seen)
     for start, before in asked.items():
@@ -68,7 +68,7 @@ def ids_in(rows: ReportRows) -> tuple[set[str], set[str]]:
 class Buckets(ABC):
     """Implements `Collector`. `decided_by`: see `SeenBucket`.
 
-    `wanted`: the starts of the buckets that are read at all; `most_rows`: of what is parsed.
+    `wanted`: starts of the buckets to read; `most_rows`: most parsed rows.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Buckets(ABC):
         most_rows: int | None = None,
     ) -> None:
         self.rows: dict[datetime, list[ReportRow]] = {}
-        """By the start of the bucket; of those that have changed."""
+        """Rows of changed buckets, by start of the bucket."""
 
         self.seen: dict[datetime, SeenBucket] = {}
         self.unchanged: set[datetime] = set()
@@ -98,7 +98,7 @@ class Buckets(ABC):
         self._count = 0
 
     def take(self, page: PageParts) -> None:
-        """Everything of this page but its last bucket, which may go on."""
+        """Take all of this page but its last bucket, which may continue on the next page."""
         self.refreshed_at.append(page.refreshed_at)
         self.largest_page = max(self.largest_page, page.size)
         for starts_at, part in self._entries(page.entries):
@@ -106,24 +106,24 @@ class Buckets(ABC):
                 self._close()
                 self._open = starts_at
             self._parts.append(part)
-        # The bytes of the page are not kept for those of one bucket.
+        # Do not keep the bytes of the page for those of one bucket.
         self._parts[self._copied :] = [bytes(part) for part in self._parts[self._copied :]]
         self._copied = len(self._parts)
 
     def end(self) -> None:
-        """The last bucket is complete."""
+        """Complete the last bucket."""
         self._close()
 
     def odd(self) -> OddUsage:
-        """What could not be read, also in what was stored before. Raises `MalformedError`, see `OddFields.found`."""
+        """Unreadable parts, also of what was stored before. Raises `MalformedError`, see `OddFields.found`."""
         odd = OddFields(self._path)
         for starts_at, seen in self.seen.items():
             odd.add(seen.tally, starts_at)
         return odd.found()
 
     def _entries(self, entries: Sequence[Entry]) -> Iterator[tuple[datetime, Entry]]:
-        """Those that were asked for, with the starts of their buckets. Raises `MalformedError`."""
-        # All of a page are read before the first one is used.
+        """The requested entries, with the starts of their buckets. Raises `MalformedError`."""
+        # Read all entries of a page before using the first one.
         buckets = [(self._head(entry), entry) for entry in entries]
         for bucket, entry in buckets:
             if belongs(bucket, self._read, self._path):
@@ -198,7 +198,7 @@ _TIMES = msgspec.json.Decoder(_Times)
 
 
 class ResultBuckets(Buckets):
-    """Of the admin report: an entry is a bucket with its results."""
+    """Buckets of the admin report: an entry is a bucket with its results."""
 
     def _head(self, entry: Entry) -> Bucket:
         try:
@@ -220,7 +220,7 @@ class ResultBuckets(Buckets):
 
 
 class RowBuckets(Buckets):
-    """Of the analytics report: an entry is a row, and names its bucket."""
+    """Buckets of the analytics report: an entry is a row that names its bucket."""
 
     def _head(self, entry: Entry) -> Bucket:
         try:

@@ -1,7 +1,7 @@
-"""Spend by user of Claude Code, from the report that Admin keys may read where the analytics API is closed.
+"""Spend by user of Claude Code, from the report that Admin keys may read if the analytics API is closed.
 
-Source: platform.claude.com, Claude Code Analytics API (2026). One UTC day in a request; costs are estimates, numbers in
-cents; the last hour is left out, and use over Bedrock, Vertex, Foundry and AWS as well.
+Source: platform.claude.com, Claude Code Analytics API (2026). One UTC day per request; costs are estimates, numbers in
+cents; excludes the last hour, and use over Bedrock, Vertex, Foundry and AWS.
 """
 
 import asyncio
@@ -94,7 +94,7 @@ async def read_claude_code(transport: Transport, starts_at: datetime, ends_at: d
 
 
 async def _days(transport: Transport, days: Sequence[datetime]) -> "list[Rows[_Used]]":
-    """Some at once; the first error ends all of them."""
+    """Several days concurrently; the first error cancels the others."""
     gate = asyncio.Semaphore(AT_ONCE)
     try:
         async with asyncio.TaskGroup() as group:

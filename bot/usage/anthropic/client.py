@@ -37,7 +37,7 @@ _STEP_BYTES = 2**20
 
 
 class _Counted(httpx.AsyncClient):
-    """Has each answer counted, and each request without one."""
+    """Counts each answer, and each request without one."""
 
     count: CountAnswer = staticmethod(not_counted)
 
@@ -52,10 +52,10 @@ class _Counted(httpx.AsyncClient):
 
 
 def new_http(base_url: str, count: CountAnswer = not_counted) -> httpx.AsyncClient:
-    """A client of Anthropic at this address, through a proxy of the environment only where the key goes inside TLS.
+    """An HTTP client for Anthropic at this address; uses a proxy of the environment only if the key is sent inside TLS.
 
-    A proxy reads what goes over plain HTTP, and it could not reach this machine's loopback. No redirect is followed, so
-    a client of plain HTTP meets no certificate: it trusts no authority, whose files take longer to read than a poll.
+    A proxy can read plain HTTP, and cannot reach this machine's loopback. No redirect is followed, so a client of plain
+    HTTP sees no certificate: it trusts no authority, whose files take longer to read than a poll.
     `count`: gets the status of each answer.
     """
     if is_plain_http(base_url):
@@ -77,14 +77,14 @@ async def bounded_answer(http: httpx.AsyncClient, request: httpx.Request, most: 
     """
     request.headers["accept-encoding"] = ACCEPTED
     answer = await http.send(request, stream=True, follow_redirects=False)
-    if answer.is_stream_consumed:  # by a transport that has no network behind it
+    if answer.is_stream_consumed:  # Set by a transport without a network.
         return answer, answer.content
     try:
         decoder = _decoder_for(answer.headers.get("content-encoding", ""))
         body = BytesIO()
         async for raw in answer.aiter_raw():
             for count, piece in enumerate(decoder.unpacked(raw)):
-                if count:  # what unpacks to many pieces leaves the loop between them
+                if count:  # Yield to the loop between the pieces of a large body.
                     await asyncio.sleep(0)
                 body.write(piece)
                 if body.tell() > most:
@@ -149,14 +149,14 @@ ALL_SECONDS = 120
 """Seconds for all attempts at one response, waits included: no attempt starts or lasts beyond it."""
 
 MOST_BYTES = 64 * 2**20
-"""Of one answer, unpacked. A page with every hour of a day of 1,000 keys and 5 models has about 40 MB."""
+"""Largest response, unpacked. A page with every hour of a day of 1,000 keys and 5 models has about 40 MB."""
 
 API_VERSION = "2023-06-01"
 """The version that the report endpoints are documented with; the SDK's newer default is not documented for them."""
 
 SPEND_LIMIT_CODES = ("enforced_spend_limit_reached", "contract_spend_limit_reached")
 SPEND_LIMIT_SENTENCE = "You have reached your specified"
-"""How the message of a 400 begins that only an own spend limit has caused; it carries no code."""
+"""How the message of a 400 caused by the organization's own spend limit begins; it has no code."""
 
 
 class NotServedError(SourceError):
@@ -202,7 +202,7 @@ class Transport:
         self._timeout = timeout
         self._attempt_seconds = attempt_seconds
         self._all_seconds = all_seconds
-        # A thread of its own parses large responses, so that users of the default pool do not wait.
+        # Parse large responses in a separate thread, so that users of the default pool do not wait.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="anthropic")
 
     def close(self) -> None:
@@ -210,7 +210,7 @@ class Transport:
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     async def work(self, job: Callable[..., Result], *arguments: Any) -> Result:
-        """What `job` returns, done outside the event loop, one job after the other."""
+        """Result of `job`, run outside the event loop, one job at a time."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, partial(job, *arguments))
 
     async def get(self, path: str, query: Query, betas: Sequence[str] = ()) -> dict[str, Any]:
@@ -218,7 +218,7 @@ class Transport:
         return json_object(await self.body(path, query, betas), path)
 
     async def body(self, path: str, query: Query, betas: Sequence[str] = (), most: int | None = None) -> bytes:
-        """The answer at `path`, not parsed. Raises `SourceError`, `TooManyBytesError` beyond `most` bytes."""
+        """The unparsed body at `path`. Raises `SourceError`, `TooManyBytesError` beyond `most` bytes."""
         ends_at = time.monotonic() + self._all_seconds
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_RetryLaterError),
@@ -281,7 +281,7 @@ class Transport:
                 tr_lazy("Anthropic's answer from {path} cannot be unpacked; nothing was counted.", path=path)
             ) from None
         except (httpx.TransportError, httpx.InvalidURL, ValueError, OverflowError, ExceptionGroup) as error:
-            # The last two: what becomes of a port that is none, below httpx.
+            # The last two: errors of an invalid port below httpx.
             raise _RetryLaterError(
                 tr_lazy("Anthropic cannot be reached ({error}).", error=type(error).__name__)
             ) from None
@@ -364,7 +364,7 @@ def _failure(answer: httpx.Response, body: bytes, path: str) -> SourceError:
 
 
 def _error_of(body: bytes) -> tuple[str, str]:
-    """The code and the message of an error, empty where the body says neither."""
+    """Code and message of an error; empty if the body lacks them."""
     try:
         error = json.loads(body)["error"]
         return str((error.get("details") or {}).get("error_code") or ""), str(error.get("message") or "")
@@ -380,7 +380,7 @@ def _names_a_spend_limit(status: int, code: str, message: str) -> bool:
 
 
 def _retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """Seconds, or a date against the server's own `Date`, at most `LONGEST_RETRY_AFTER`; None where it says neither."""
+    """Seconds, or a date against the server's own `Date`, at most `LONGEST_RETRY_AFTER`; None without either."""
     text = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         return timedelta(seconds=min(float(text), LONGEST_RETRY_AFTER.total_seconds()))
@@ -397,7 +397,7 @@ def _http_date(text: str) -> datetime:
 
 
 def json_object(body: bytes, path: str) -> dict[str, Any]:
-    """Raises `MalformedError` for anything else."""
+    """The JSON object in a body. Raises `MalformedError` for anything else."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):

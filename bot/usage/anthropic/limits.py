@@ -38,7 +38,7 @@ LIMITERS: Mapping[str, Limiter] = {
 
 @dataclass(frozen=True, slots=True)
 class OwnLimits:
-    """The limits by pool, as `bot.pricing.throughput.fit` takes them; or None and, in one sentence, why not."""
+    """The limits by pool, as `bot.pricing.throughput.fit` takes them; or None with one sentence on why not."""
 
     measured: Mapping[Pool, Limits] | None
     why_not: str | None = None
@@ -139,7 +139,7 @@ def _limits(entry: _Entry) -> Limits:
 
 FRESH_FOR = HOUR
 PATIENCE = timedelta(seconds=2)
-"""The longest wait of an estimate: after it, the estimate uses the table, and the next one has the limits."""
+"""Longest wait of an estimate: after it, the estimate uses the table, and the next one has the limits."""
 
 
 class RateLimitCache:
@@ -169,7 +169,7 @@ class RateLimitCache:
         return self._known
 
     async def close(self) -> None:
-        """Stop asking."""
+        """Cancel running requests."""
         if self._asking is not None:
             self._asking.cancel()
             with suppress(asyncio.CancelledError):
@@ -185,7 +185,7 @@ BETA = "spend-limit-reads-2026-09-26"
 
 @dataclass(frozen=True, slots=True)
 class ConsoleLimits:
-    """Monthly USD of the whole organization. `own_usd`: set by itself, `tier_usd`: Anthropic's cap; None: none."""
+    """Monthly USD of the whole organization. `own_usd`: its own limit, `tier_usd`: Anthropic's cap; None: none."""
 
     own_usd: Decimal | None
     tier_usd: Decimal | None

@@ -1,4 +1,4 @@
-"""A page of a report, taken apart without being parsed, and what its rows say."""
+"""Pages of a report, split without parsing, and their rows."""
 
 import codecs
 import json
@@ -24,7 +24,7 @@ _STEP_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class PageParts:
-    """A page with its entries as they came. `size`: its bytes."""
+    """A page with its unparsed entries. `size`: in bytes."""
 
     entries: Sequence[Entry]
     has_more: bool
@@ -44,7 +44,9 @@ _ENVELOPE = msgspec.json.Decoder(_Envelope)
 
 
 def page_in(body: bytes, path: str) -> PageParts:
-    """Raises `MalformedError` for what is no page. No step holds the interpreter for longer than one pass over it."""
+    """Split a page. Raises `MalformedError` for anything else. No step holds the interpreter for longer than one pass
+    over the body.
+    """
     try:
         envelope = _ENVELOPE.decode(body)
         _refuse_what_is_no_text(body)
@@ -61,7 +63,7 @@ def page_in(body: bytes, path: str) -> PageParts:
 
 
 def _tolerant(body: bytes, path: str) -> PageParts:
-    """Python's own reader takes more than JSON has, such as NaN in a field that nobody reads, or UTF-16."""
+    """Parse with Python's own reader, which takes more than JSON has, such as NaN in an unused field, or UTF-16."""
     page = parsed(Page, json_object(body, path), path)
     entries = [json.dumps(value).encode() for value in page.data]
     return PageParts(entries, page.has_more, page.next_page, page.data_refreshed_at, len(body))
@@ -70,7 +72,7 @@ def _tolerant(body: bytes, path: str) -> PageParts:
 def _refuse_what_is_no_text(body: bytes) -> None:
     if body.isascii():
         return
-    # Fields that are skipped are not looked into, and a body that is no text at all is not to be counted.
+    # Skipped fields are not checked, but a body that is no text at all is an error.
     decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
     for start in range(0, len(body), _STEP_BYTES):
         decoder.decode(body[start : start + _STEP_BYTES])
@@ -88,16 +90,16 @@ def value_in(entry: Entry, path: str) -> Any:
 
 
 MOST_EMPTY_PAGES = 100
-"""Pages without an entry that an answer may have before it counts as one without end."""
+"""Most pages without an entry before a response counts as endless."""
 
 
 class Collector(Protocol):
-    """Takes the pages of one response in turn, outside the event loop."""
+    """Takes the pages of one response in order, outside the event loop."""
 
     def take(self, page: PageParts) -> None: ...
 
     def end(self) -> None:
-        """There is no further page."""
+        """The last page was taken."""
         ...
 
 
@@ -112,10 +114,10 @@ async def all_pages(
     collector: Callable[[], Collecting],
     most_bytes: int | None = None,
 ) -> Collecting:
-    """A collector that has every page, asked for with the same parameters; `most_bytes`: of one page.
+    """A collector that has taken every page, each requested with the same parameters; `most_bytes`: of one page.
 
-    There is no most pages: what ends an answer without end is a page that came before, or the time of the poll. A page
-    token that has expired restarts the range, once.
+    The number of pages is unlimited: an endless response is stopped by a repeated page, or by the time limit of the
+    poll. An expired page token restarts the range, once.
     """
     try:
         return await _pages(transport, path, query, betas, collector(), most_bytes)
@@ -147,7 +149,7 @@ def _take(body: bytes, path: str, way: "_Way", taken: Collector) -> str | None:
 
 
 class _Way:
-    """From page to page, as long as each has something new."""
+    """Follows pages as long as each has something new."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -156,7 +158,7 @@ class _Way:
         self._empty = 0
 
     def next(self, page: PageParts) -> str | None:
-        """The token of the page after this one. Raises `MalformedError` where the pages lead nowhere."""
+        """The token of the page after this one. Raises `MalformedError` if the pages make no progress."""
         if not page.has_more:
             return None
         token = page.next_page
@@ -171,7 +173,7 @@ class _Way:
         if not entries:
             self._empty += 1
             return self._empty <= MOST_EMPTY_PAGES
-        # No entry comes twice: it is a bucket, or the sum of a bucket's usage with these dimensions.
+        # Entries are unique: each is a bucket, or the sum of a bucket's usage with these dimensions.
         first = sha256(entries[0]).digest()
         if first in self._first_entries:
             return False
@@ -180,7 +182,7 @@ class _Way:
 
 
 class Values:
-    """Implements `Collector` for reports of few rows: every entry as Python objects."""
+    """Implements `Collector` for small reports: every entry as Python objects."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -191,18 +193,19 @@ class Values:
         self.values += [value_in(entry, self._path) for entry in page.entries]
 
     def end(self) -> None:
-        """Nothing is left to do."""
+        """Nothing to do."""
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 
 
 LAZY_FROM = 20_000
-"""Of more rows, those that are asked for are made one by one: millions of objects stop the loop while the collector
-looks through them. A `msgspec.Struct` without `gc` is none of its concern."""
+"""From this number on rows are created on access: the garbage collector stops the loop for millions of objects. It
+ignores a `msgspec.Struct` without `gc`.
+"""
 
 UNKNOWN_MODEL = "unknown"
-"""A row without a model, which only a server that does not group would send."""
+"""Model of a row without one, which only a server that does not group would send."""
 
 
 class ReportRow(msgspec.Struct, gc=False):
@@ -233,11 +236,11 @@ class ReportRow(msgspec.Struct, gc=False):
 
 
 ReportRows = Mapping[datetime, Sequence[ReportRow]]
-"""By the start of their bucket."""
+"""Rows by the start of their bucket."""
 
 
 class LazyRows(Sequence[UsageRow]):
-    """Rows whose workspaces are as the store has them, made one by one."""
+    """Rows in the form of the store, with known workspaces, created on access."""
 
     def __init__(self, rows: ReportRows) -> None:
         self._rows = rows
@@ -262,24 +265,24 @@ class LazyRows(Sequence[UsageRow]):
 
 
 def as_stored(rows: ReportRows, lazy_from: int = LAZY_FROM) -> Sequence[UsageRow]:
-    """All rows, one after the other; `lazy_from` and more are made while they are read."""
+    """All rows in order; `lazy_from` or more are created on access."""
     lazy = LazyRows(rows)
     return lazy if len(lazy) >= lazy_from else tuple(lazy)
 
 
 def usage_row(starts_at: datetime, row: ReportRow) -> UsageRow:
-    """A row whose workspace is set, as the store has it."""
+    """A row in the form of the store; its workspace must be set."""
     workspace = row.workspace_id or DEFAULT_WORKSPACE
     return UsageRow(starts_at, row.model or UNKNOWN_MODEL, workspace, row.api_key_id, row.terms, row.counts)
 
 
 def report_row(row: UsageRow) -> ReportRow:
-    """The same, the other way round."""
+    """Inverse of `usage_row`."""
     return ReportRow(row.model, row.workspace_id, row.api_key_id, row.terms, *row.counts)
 
 
 class _CacheCreation(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    # A field that is not known may be a new time, which counts.
+    # An unknown field may be a new lifetime of cache writes, which counts.
     ephemeral_5m_input_tokens: _Count
     ephemeral_1h_input_tokens: _Count
 
@@ -328,11 +331,13 @@ _RESULT = msgspec.json.Decoder(_Result)
 _ROW = msgspec.json.Decoder(_Row)
 
 UNUSUAL = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What a decoder raises for bytes that are not as its type says."""
+"""What a decoder raises for bytes that do not match its type."""
 
 
 class RowReader:
-    """Reads the rows of one answer. Equal texts and terms are kept once: an answer has the same keys many times."""
+    """Reads the rows of one response. Equal texts and terms are interned: a response repeats the same keys many
+    times.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -340,7 +345,7 @@ class RowReader:
         self._terms: dict[tuple[str | None, str | None, str | None], Terms] = {}
 
     def result(self, entry: Entry, odd: OddFields) -> ReportRow | None:
-        """A row of the admin report; None for what is no row."""
+        """A row of the admin report; None if it is no row."""
         try:
             found = _RESULT.decode(entry)
         except UNUSUAL:
@@ -350,7 +355,7 @@ class RowReader:
         return self._row(found, *_tokens(found))
 
     def row(self, entry: Entry, odd: OddFields) -> ReportRow | None:
-        """A row of the analytics report, of which `group` and `usage` are objects; None for what is no row."""
+        """A row of the analytics report, whose `group` and `usage` are objects; None if it is no row."""
         try:
             found = _ROW.decode(entry)
         except UNUSUAL:

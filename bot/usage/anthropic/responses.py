@@ -1,7 +1,7 @@
 """The documented shapes of Anthropic's responses: open to new fields and values, strict about numbers.
 
-New fields and values appear without notice. What can be read of such a row counts; its hour is marked, so that sums
-over it are "at least". An answer in which no row at all has its main counts is another matter: it is refused.
+New fields and values appear without notice. The readable part of such a row counts; its hour is marked, so that sums
+over it are "at least". A response whose rows all lack their main counts is rejected.
 """
 
 import copy
@@ -44,10 +44,10 @@ def _aware(moment: datetime) -> datetime:
 
 
 MOST = 2**53
-"""Up to here every reader of JSON agrees on a whole number, and sums of it stay within what a database adds up."""
+"""Largest count: every JSON reader agrees on whole numbers up to here, and sums stay within what a database adds up."""
 
 MOST_DIGITS = 50
-"""More than any bill has, and few enough for the database's column."""
+"""Most digits of an amount: more than any bill has, and few enough for the database's column."""
 
 _EXACT = Context(prec=2 * MOST_DIGITS)
 
@@ -61,13 +61,13 @@ WIDTHS: dict[Width, timedelta] = {"1m": timedelta(minutes=1), "1h": HOUR}
 
 
 class Answer(BaseModel):
-    """Unknown fields are left alone: they appear without notice."""
+    """Ignores unknown fields, since they appear without notice."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class CacheCreation(Answer):
-    """Writes by the time for which they are kept. A time that is new here counts as the most expensive known one."""
+    """Writes by lifetime. An unknown lifetime counts as the most expensive known one."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -75,7 +75,7 @@ class CacheCreation(Answer):
     ephemeral_1h_input_tokens: Count
 
     def new_times(self) -> dict[str, int]:
-        """Counts above zero of times that this version does not know, by field."""
+        """Counts above zero of unknown lifetimes, by field."""
         return {
             name: value
             for name, value in (self.model_extra or {}).items()
@@ -110,7 +110,7 @@ class Counts(Answer):
 
 
 class Dimensions(Answer):
-    """What a row may be grouped by. Null: not grouped, not known, or a meaning of the field's own."""
+    """Dimensions of a row. Null: not grouped, unknown, or a meaning of the field's own."""
 
     model: str | None = None
     workspace_id: str | None = None
@@ -132,7 +132,7 @@ class UsageResult(Counts, Dimensions):
 
 
 class ResultsBucket(Bucket):
-    """`results` are read one by one, since an odd one costs only itself."""
+    """`results` are read one by one: an unreadable one only loses itself."""
 
     results: list[Any]
 
@@ -148,7 +148,9 @@ class CostResult(Answer):
 
 
 class AnalyticsRow(Bucket):
-    """What a row of either report has, before its fields are read one by one. Other reports have other parts."""
+    """Common part of the rows of either report, whose further fields are read one by one. Other reports have other
+    parts.
+    """
 
     group: dict[str, Any]
     usage: dict[str, Any] | None = None
@@ -186,7 +188,7 @@ class AnalyticsCostRow(Bucket):
 
 
 class Page(Answer):
-    """What every page has; `data` is read by the shape of the endpoint."""
+    """Common part of every page; `data` is read by the shape of the endpoint."""
 
     data: list[Any]
     has_more: StrictBool
@@ -235,10 +237,10 @@ def parsed(shape: type[Shape], value: Any, path: str) -> Shape:
 
 
 def belongs(bucket: Bucket, read: Read, path: str) -> bool:
-    """Whether a bucket is one of those that were asked for; later ones may come along.
+    """Whether a bucket was requested; later ones may be included.
 
-    Raises `MalformedError` for one that begins before the read or is longer than a bucket of it: such an answer is to
-    another question, and what it says about the read is not known.
+    Raises `MalformedError` for one that begins before the read or is longer than its buckets: such a response answers
+    another question, so it says nothing certain about the read.
     """
     if bucket.starting_at < read.starts_at or bucket.ending_at - bucket.starting_at > WIDTHS[read.width]:
         raise MalformedError(
@@ -248,7 +250,7 @@ def belongs(bucket: Bucket, read: Read, path: str) -> bool:
 
 
 def usd_from_cents(cents: Decimal, currency: str, path: str) -> Decimal:
-    """Dollars of an amount in cents. Raises `MalformedError` for another currency."""
+    """USD of an amount in cents. Raises `MalformedError` for another currency."""
     if currency != "USD":
         raise MalformedError(
             tr_lazy(
@@ -262,13 +264,13 @@ def usd_from_cents(cents: Decimal, currency: str, path: str) -> Decimal:
 
 MAIN_COUNTS = ("uncached_input_tokens", "output_tokens")
 FEW_ROWS = 10
-"""Of fewer rows than these all may be odd by chance."""
+"""Fewer rows than these may all be incomplete by chance."""
 
 MOST_NAMED = 5
 
 
 class OddFields:
-    """Collects what could not be read of one bucket or one answer. `path`: the endpoint, for sentences."""
+    """Collects what is unreadable in one bucket or response. `path`: the endpoint, for messages."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -280,7 +282,7 @@ class OddFields:
         self._without_main_counts = 0
 
     def usage(self, shape: type[Shape], value: Any) -> Shape | None:
-        """A row of usage; counts that cannot be read are 0. None for what is no row."""
+        """A row of usage; unreadable counts are 0. None if it is no row."""
         self._rows += 1
         row, places = _read(shape, value)
         if row is None or any(place[-1] in MAIN_COUNTS for place in places):
@@ -292,15 +294,15 @@ class OddFields:
         return row
 
     def usual(self, rows: int) -> None:
-        """So many further rows lack nothing."""
+        """Count this many further complete rows."""
         self._rows += rows
 
     def tally(self) -> Tally:
-        """Of all rows so far."""
+        """Tally of all rows so far."""
         return Tally(self._rows, self._odd, self._without_main_counts, tuple(self._fields))
 
     def add(self, tally: Tally, starts_at: datetime) -> None:
-        """The rows of a bucket that begins at `starts_at`."""
+        """Add the rows of a bucket that begins at `starts_at`."""
         self._rows += tally.rows
         self._odd += tally.odd
         self._without_main_counts += tally.without_main_counts
@@ -309,7 +311,7 @@ class OddFields:
         self._name(tally.fields)
 
     def cost(self, shape: type[Shape], value: Any, day: date) -> Shape | None:
-        """A row of the cost report of `day`, or None; a sum that lacks a row is no bill of that day."""
+        """A row of the cost report of `day`, or None; a sum that lacks a row is not that day's bill."""
         row, places = _read(shape, value)
         if not places:
             return row
@@ -318,7 +320,7 @@ class OddFields:
         return None
 
     def found(self) -> OddUsage:
-        """The marked hours. Raises `MalformedError` where no row of many has its main counts."""
+        """The marked hours. Raises `MalformedError` if many rows all lack their main counts."""
         if self._rows >= FEW_ROWS and self._without_main_counts == self._rows:
             raise MalformedError(
                 tr_lazy(
@@ -341,7 +343,7 @@ class OddFields:
         return frozenset(self._days)
 
     def sentence(self) -> str | None:
-        """What is wrong with the cost report, None where nothing is."""
+        """What is wrong with the cost report, None if nothing is."""
         if not self._days:
             return None
         days = ", ".join(day.isoformat() for day in sorted(self._days)[:MOST_NAMED])
@@ -360,7 +362,7 @@ class OddFields:
 
 
 def _read(shape: type[Shape], value: Any) -> tuple[Shape | None, list[tuple[str, ...]]]:
-    """The row, and the places of its fields that cannot be read; they are left out. None where that does not help."""
+    """The row, and the paths of its unreadable fields, which are dropped. None if it is still unreadable."""
     try:
         return shape.model_validate(value), []
     except ValidationError as error:
@@ -385,7 +387,7 @@ def _leave_out(value: Any, place: Sequence[str]) -> None:
 
 
 def _with_zeros(shape: type[Answer], value: dict[str, Any]) -> dict[str, Any]:
-    """`value` with 0 for every required count that it lacks, also in its parts."""
+    """`value` with 0 for every required count that it lacks, nested ones included."""
     filled = dict(value)
     for name, field in shape.model_fields.items():
         part = field.annotation

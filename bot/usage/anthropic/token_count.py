@@ -1,7 +1,7 @@
 """Counts a prompt's tokens with Anthropic's free endpoint, for each model that may read it.
 
 Source: platform.claude.com, Token counting: an ordinary API key, no charge, an estimate that depends on the model's
-tokenizer and says nothing of the output.
+tokenizer and excludes the output.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class _Answer(BaseModel):
 
 
 class TokenCounter:
-    """`key` is None where no ordinary API key is configured; then nothing is ever counted."""
+    """`key`: None if no ordinary API key is configured; then nothing is counted."""
 
     def __init__(self, http: httpx.AsyncClient, key: SecretStr | None, seconds: float = TIMEOUT_SECONDS) -> None:
         self._seconds = seconds

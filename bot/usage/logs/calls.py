@@ -1,7 +1,7 @@
-"""The records of one file → its calls: records of responses, events of a stream, and saved reports.
+"""Calls from the records of one file: records of responses, events of a stream, and saved reports.
 
-A row of a report is a sum of requests: the length of a prompt is not known, and neither are repeats. Dollars in
-a report are not usage: they are listed, and in no sum.
+A row of a report is a sum of requests: prompt lengths and repeats are unknown. USD in a report are not usage: they are
+listed, and in no sum.
 """
 
 import json
@@ -18,7 +18,7 @@ from bot.usage.logs.records import SYNTHETIC_MODEL, call_in
 from bot.usage.logs.usage_block import Record, Skipped, UnusableError, counts_in, is_object
 
 LONG_CONTEXT = 200_000
-"""Where the report's `context_window` divides requests, by the tokens of their prompts."""
+"""Prompt length in tokens at which the report's `context_window` divides requests."""
 
 CONSOLE_NAMES = {
     "usage_input_tokens_no_cache": "uncached_input_tokens",
@@ -30,7 +30,7 @@ CONSOLE_NAMES = {
     "usage_date_utc": "starting_at",
     "model_version": "model",
 }
-"""Columns of the Console's usage export, and what the usage report calls them."""
+"""Columns of the Console's usage export, with their names in the usage report."""
 
 MODEL_USAGE_NAMES = {
     "inputTokens": "input_tokens",
@@ -130,7 +130,7 @@ def _claude_code(row: Record) -> list[Call | Skipped]:
 
 
 def _result(record: Record) -> list[Call | Skipped]:
-    """The last line of `claude -p`: what the whole session used, by model."""
+    """The last line of `claude -p`: usage of the whole session, by model."""
     session = record.get("session_id")
     usage = record.get("modelUsage")
     if not is_object(usage) or not usage:
@@ -191,8 +191,9 @@ STREAM_WRAPPERS = ("event", "data", "chunk", "payload")
 
 
 class RecordChain:
-    """Where records stand in their log: of each and of all before it. The same in every copy of the log, renamed,
-    compressed, with other ends of lines or written as an array."""
+    """Digest of the position of records in their log, over each record and all before it. The same in every copy of the
+    log, whether renamed, compressed, with other line ends or written as an array.
+    """
 
     def __init__(self) -> None:
         self._hashed = sha256()

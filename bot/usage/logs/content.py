@@ -1,4 +1,4 @@
-"""The unpacked content of a growing file: how far it is complete, and how much of it was read before. Pure."""
+"""The unpacked content of a growing file: how far it is complete, and how much was read before. Pure."""
 
 import io
 from collections.abc import Collection
@@ -22,14 +22,15 @@ HEAD = 64 * 1024
 
 
 def head_of(stream: BinaryIO) -> str:
-    """64 hexadecimal digits that stay the same while a file grows, is renamed, copied or compressed: of its first
-    line. Raises like `opened`."""
+    """Hash of the first line, 64 hexadecimal digits, unchanged while a file grows, is renamed, copied or compressed.
+    Raises like `opened`.
+    """
     beginning = opened(stream).read(HEAD)
     return sha256(beginning.lstrip().partition(b"\n")[0].rstrip()).hexdigest()
 
 
 def known_part(stream: BinaryIO, known: Collection[tuple[int, str]]) -> tuple[str | None, bool]:
-    """The largest of these contents that this one is or begins with, by its digest, and whether it is that one.
+    """Digest of the largest known content that this one equals or begins with, and whether it is equal.
 
     `known`: sizes in bytes, and SHA-256. Raises like `opened`.
     """
@@ -50,8 +51,8 @@ def known_part(stream: BinaryIO, known: Collection[tuple[int, str]]) -> tuple[st
 class Content(io.RawIOBase):
     """Content without an incomplete last line, which is read next time.
 
-    `size` and `digest` are of what was read. `known`: the size of what was read before; `is_new`: whether anything
-    behind that was read. The two never come in one piece, so that lines before and behind the gap are not confused.
+    `size` and `digest`: of what was read. `known`: size of what was read before; `is_new`: whether anything after that
+    was read. A read never spans the border, so that lines before and after it are not mixed.
     """
 
     def __init__(self, reader: Reader, known: int = 0) -> None:
@@ -126,7 +127,7 @@ class Content(io.RawIOBase):
             self._tail_size += len(piece)
 
     def _last(self, piece: bytes) -> bytes:
-        """The rest at the end, or of a line that is too long."""
+        """The incomplete last line, or the rest of a line that is too long."""
         tail = b"".join((*self._tail, piece))
         self._tail.clear()
         self._tail_size = 0
@@ -135,13 +136,13 @@ class Content(io.RawIOBase):
             self._is_lines = self._is_lines or False
             return tail
         if self._columns:
-            # The last cell of such a row may go on, so that the row is read again.
+            # The last cell of such a row may be incomplete, so the row is read again.
             self.has_half_row = len(cells_of(tail.decode("utf-8", "replace"), self._delimiter)) >= self._columns
             return tail if self.has_half_row else b""
         return b"" if isinstance(parsed(tail), Skipped) else tail
 
     def _decide(self, beginning: bytes) -> bool:
-        """Whether the content is of lines."""
+        """Whether the content consists of lines."""
         first = beginning.lstrip().partition(b"\n")[0]
         if table_of(first) is not None:
             text = first.decode("utf-8", "replace").strip()

@@ -1,4 +1,4 @@
-"""Finds files of usage records in paths, by content and not by name."""
+"""Finds files of usage records, by content and not by name."""
 
 import errno
 import os
@@ -22,10 +22,10 @@ SUFFIXES = (".jsonl", ".json", ".ndjson")
 STANDARD_INPUT = "-"
 
 LONGEST_SHOWN = 300
-"""Characters of a path in a message."""
+"""Longest path in a message, in characters."""
 
 SNIFFED = 64 * 1024
-"""Bytes of a file's beginning in which usage is looked for."""
+"""Bytes of a file's beginning that are searched for usage."""
 
 BACKUPS = (".bak", ".orig", ".old", ".tmp", ".swp", ".part", "~")
 """Leftovers of editors and downloads."""
@@ -34,7 +34,7 @@ DOCUMENTS = (".md", ".rst", ".html", ".py", ".ipynb", ".js", ".ts", ".tsx", ".go
 """Prose and source code, where usage is an example."""
 
 ROTATED = re.compile(r"\.([0-9]{1,6})(?:\.(?:gz|bz2|xz))?$")
-"""How the names of rotated logs end."""
+"""Endings of names of rotated logs."""
 
 UNSEARCHED_FOLDERS = frozenset({".git", "node_modules", ".venv", "__pycache__"})
 
@@ -59,7 +59,7 @@ class RecordFile(NamedTuple):
         return self.path or "standard input"
 
     def records(self, advance: "Advance", take: "Take") -> "Iterator[Record | Skipped]":
-        """Its records apart from the lines that `take` takes, and for each line that has none the reason.
+        """Its records apart from the lines that `take` takes, and a reason for each line without a record.
 
         Raises `UnreadableError`.
         """
@@ -101,8 +101,9 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What can be read, sorted by name. `unreadable`: one sentence for each folder or file that
-    cannot be looked at or seems to hold usage in a form that is not read. `left_out`: what else is not read."""
+    """What can be read, sorted by name. `unreadable`: one sentence for each folder or file that is inaccessible or
+    seems to hold usage in an unsupported form. `left_out`: other skipped files.
+    """
 
     files: tuple[RecordFile, ...]
     unreadable: tuple[str, ...]
@@ -112,7 +113,7 @@ class Found:
 def find_files(paths: Sequence[str]) -> Found:
     """The files at these paths, folders recursively, each file once.
 
-    Raises `UnreadableError` for a path that does not exist or cannot be looked at; `-` is standard input.
+    Raises `UnreadableError` for a path that is missing or inaccessible; `-` is standard input.
     """
     search = _Search()
     for path in paths:
@@ -124,9 +125,10 @@ def find_files(paths: Sequence[str]) -> Found:
 
 
 def in_order(files: Iterable[RecordFile]) -> list[RecordFile]:
-    """The files in the order in which they were written: a running total goes on from one to the next. Of files with
-    one time, as copying makes them, the oldest of a rotation (`app.jsonl.2.gz`, `app.jsonl.1`, `app.jsonl`) is
-    first."""
+    """The files in the order in which they were written, since a running total continues from one to the next. Of files
+    with the same time, as after copying, the oldest of a rotation (`app.jsonl.2.gz`, `app.jsonl.1`, `app.jsonl`) is
+    first.
+    """
     return sorted(
         files, key=lambda file: (0 if file.status is None else file.status.st_mtime_ns, -_rotation(file.name))
     )
@@ -152,7 +154,7 @@ class _Search:
         try:
             status = os.stat(path)
             if not stat.S_ISDIR(status.st_mode):
-                # A file that the user names is always read.
+                # Always read a file that the user names.
                 if self._is_new(status):
                     self.files.append(RecordFile(path, status))
             elif self._is_new(status):
@@ -200,7 +202,7 @@ class _Search:
             self.files.append(RecordFile(path, status))
 
     def _against(self, path: str, name: str) -> str | None:
-        """Why a file with another name is not read; empty where `unreadable` says so, None where it is read."""
+        """Why a file with another name is skipped; empty if `unreadable` says so, None if it is read."""
         if name.endswith(DOCUMENTS):
             return "a text or source code"
         from bot.usage.logs.streams import DAMAGED, NotReadError, holds_usage, opened

@@ -8,7 +8,7 @@ from typing import Any
 
 PIECE = 256 * 1024
 LONGEST_VALUE = 8 * 1024 * 1024
-"""Characters of one value; a longer object is read member by member, and the lists in it element by element."""
+"""Longest value in characters; a longer object is read member by member, and its lists element by element."""
 
 NEAR_END = 16
 """Characters: an error this close to the end of the text read may belong to an incomplete value."""
@@ -17,8 +17,9 @@ _DECODER = json.JSONDecoder()
 
 
 class BrokenError(Exception):
-    """The values end in text that is not JSON. `rest`: the bytes from there on, without those not yet read;
-    where nothing was found before, all of them."""
+    """The values end in text that is not JSON. `rest`: the bytes read from there on; all of them if nothing was found
+    before.
+    """
 
     def __init__(self, found_any: bool, rest: bytes) -> None:
         super().__init__("broken JSON")
@@ -27,9 +28,9 @@ class BrokenError(Exception):
 
 
 def values_of(stream: io.BufferedReader, first: bytes, piece: int = PIECE) -> Iterator[tuple[Any, bool]]:
-    """The values, and of each whether it is alone; the elements of an array that is alone count as values of it.
+    """The values, each with whether it is the only one; the elements of a sole array count as values of it.
 
-    `piece`: bytes that are read at once.
+    `piece`: bytes read at once.
 
     Raises `BrokenError`.
     """
@@ -87,7 +88,7 @@ def _elements(text: "_Text") -> Iterator[Any]:
 
 
 def _members(text: "_Text") -> Iterator[Any]:
-    """The object that begins here in pieces: the elements of its lists of objects, then what else it has."""
+    """The object that begins here in pieces: elements of its lists of objects, then its other members."""
     text.take()
     others: dict[str, Any] = {}
     while text.skip_space() and text.here() != "}":

@@ -101,8 +101,8 @@ def _written(written: re.Match[str]) -> datetime | None:
 
 
 def _mail_date(text: str) -> datetime | None:
-    """RFC 2822; a zone that it does not define, such as JST, would be read as UTC, and is refused."""
-    from email.utils import parsedate_to_datetime  # its imports take longer than all else here
+    """RFC 2822; rejects undefined zones such as JST, which would be read as UTC."""
+    from email.utils import parsedate_to_datetime  # Import lazily: its imports take longer than everything else here.
 
     moment = parsedate_to_datetime(text)
     if moment.tzinfo is None and not text.endswith(("-0000", "GMT", "UTC")):

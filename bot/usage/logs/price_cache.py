@@ -18,7 +18,7 @@ from bot.usage.logs.files import RecordFile
 FORMAT = 3
 
 READING = ("usage", "usage/logs")
-"""The folders of the program that read records, below the package."""
+"""Folders of the package whose code reads records."""
 
 CHANGES_SET_CTIME = os.name == "posix"
 """Whether every change of a file sets a time that cannot be set back."""
@@ -54,8 +54,7 @@ State = tuple[bytes, bytes | None]
 
 
 def states_of(files: Iterable[RecordFile], asked_ns: int, *, again: bool = False) -> list[State]:
-    """The state of each file as it was found, or as it is now. `asked_ns`: nanoseconds since 1970, before anything
-    about the files was asked."""
+    """State of each file as found, or as of now. `asked_ns`: nanoseconds since 1970, before any file was examined."""
     here: bytes | None = None
     with suppress(OSError):
         here = os.getcwdb()
@@ -66,7 +65,7 @@ def _named(file: RecordFile, here: bytes | None, asked_ns: int, again: bool) -> 
     path, status = file.path, file.status
     if path is None or status is None or not stat.S_ISREG(status.st_mode):
         return b"", None
-    # The result has the name as it was given in it.
+    # Include the name as given, since the result contains it.
     base = b"" if path.startswith(os.sep) else here
     if base is None:
         return b"", None
@@ -163,7 +162,7 @@ class PriceCache:
         return None
 
     def find_one_of_many(self, name: bytes, state: bytes) -> bytes | None:
-        """The same for names that are mostly missing: one query finds those present."""
+        """`find` for names that are mostly missing: one query finds those present."""
         if self._kept is None:
             self._kept = {}
             if self._database is not None:
@@ -195,7 +194,7 @@ def _digest(name: bytes, body: bytes) -> bytes:
 
 
 def name_of_all(said: str, files: Iterable[State]) -> bytes:
-    """The name under which the sum of several files is kept. `said`: what else the sum depends on."""
+    """Name under which the sum of several files is stored. `said`: what else the sum depends on."""
     parts = [said.encode()]
     for name, state in files:
         parts += (name, state or b"")

@@ -55,8 +55,9 @@ WITHOUT_CALLS = frozenset(
 """Parts of a transcript line that are not searched for usage blocks."""
 
 UNSEARCHED = frozenset({"iterations", "content", "toolUseResult"})
-"""`iterations` are read with the block that contains them; `content` is what was said; `toolUseResult` repeats a
-sub-agent's last call, which has a line of its own."""
+"""`iterations` are read with the block that contains them; `content` is conversation; `toolUseResult` repeats a
+sub-agent's last call, which has its own line.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ def records_in(value: Any) -> Iterator[Record | Skipped]:
 
 
 def records_of_document(value: Any) -> Iterator[Record | Skipped]:
-    """The same for a value that is a whole file: an object that is only a wrapping of lists of records is unpacked."""
+    """Records of a value that is a whole file: an object that only wraps lists of records is unpacked."""
     lists = []
     if is_object(value) and call_in(value) is Skipped.SEVERAL:
         lists = [part for part in value.values() if isinstance(part, list) and any(map(is_object, part))]
@@ -190,7 +191,7 @@ def _detail(found: _Found) -> tuple[bool, bool, bool, int]:
 
 
 def _search(path: tuple[Record, ...], in_list: bool, own: list[_Found], listed: list[_Found]) -> bool:
-    """Add the usage blocks at and below the end of `path`; whether there is usage in other terms too."""
+    """Add the usage blocks at and below the end of `path`; returns whether there is also usage in other terms."""
     part = path[-1]
     foreign = is_foreign(part)
     if not foreign and is_usage(part):
@@ -237,7 +238,7 @@ def _response(found: _Found) -> str | None:
 
 
 def _is_message(part: Record, own_id: str) -> bool:
-    """Whether an `id` names a response; anything else has one too: a row, a session, a user."""
+    """Whether an `id` names a response; rows, sessions and users have ids too."""
     return own_id.startswith("msg_") or part.get("type") == "message" or part.get("role") == "assistant"
 
 

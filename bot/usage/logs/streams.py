@@ -1,7 +1,7 @@
 """Reads the JSON records in a file, one at a time; the form is recognized by content.
 
-JSON lines, values behind each other, one array or one document that wraps lists; as UTF-8 or UTF-16, compressed with
-gzip, bzip2 or xz; tables of CSV. Memory stays flat: only the current line or value is held.
+JSON lines, consecutive values, one array or one document that wraps lists; as UTF-8 or UTF-16, compressed with gzip,
+bzip2 or xz; CSV tables. Memory stays flat: only the current line or value is held.
 """
 
 import bz2
@@ -25,7 +25,7 @@ from bot.usage.logs.usage_block import Record, Skipped
 _decoded = msgspec.json.Decoder().decode
 
 LONGEST = 64 * 1024 * 1024
-"""Bytes of one line, which is held in memory as a whole."""
+"""Longest line in bytes, held in memory as a whole."""
 
 BUFFER = 256 * 1024
 
@@ -46,7 +46,7 @@ UTF16 = {
     b'{\x00"\x00': "utf-16-le",
     b'\x00{\x00"': "utf-16-be",
 }
-"""First bytes of UTF-16, with a byte order mark and of JSON without one."""
+"""First bytes of UTF-16, with a byte order mark or of JSON without one."""
 
 GZIP, BZIP2, XZ, ZSTANDARD = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
 
@@ -56,7 +56,7 @@ TABLES = (
     {"model_version", "usage_output_tokens"},
     {"model", "token_type", "cost_usd"},
 )
-"""Columns by which a table of usage is recognised: a log as CSV, and the Console's exports of usage and of cost."""
+"""Columns that identify a table of usage: a log as CSV, and the Console's exports of usage and of cost."""
 
 SIGN_OF_USAGE = re.compile(
     rb'\\?"(?:input_tokens|output_tokens|cacheRead|inputTokens|inputTokenCount|prompt_tokens)\\?"\s*:'
@@ -73,10 +73,10 @@ NOT_READ = {
 """First bytes of formats that are recognized but not supported, with the remedy."""
 
 MOST_LAYERS = 3
-"""How often a file may be compressed: each layer may pack a thousandfold."""
+"""Most compression layers of a file: each may expand a thousandfold."""
 
 DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
-"""What reading a damaged compressed file raises, besides the errors of reading a file at all."""
+"""Raised by reading a damaged compressed file, apart from ordinary file errors."""
 
 
 class NotReadError(Exception):
@@ -130,7 +130,7 @@ def opened(stream: BinaryIO, advance: Advance = lambda read: None) -> Reader:
 
 
 def _opened(stream: BinaryIO, advance: Advance) -> tuple[Reader, bytes]:
-    """The stream, and its beginning: all that was read with it."""
+    """The stream, and the beginning that was read with it."""
     reader: Reader = io.BufferedReader(_Counted(stream, advance), BUFFER)
     for _ in range(MOST_LAYERS + 1):
         beginning = reader.peek(16)
@@ -171,7 +171,7 @@ Through = Callable[[Reader], io.RawIOBase]
 """A filter of the unpacked content."""
 
 Take = Callable[[list[bytes]], list[bytes]]
-"""Takes the lines that it can read by itself; returns the others."""
+"""Takes the lines it can read itself; returns the others."""
 
 
 def all_of(lines: list[bytes]) -> list[bytes]:
@@ -185,7 +185,7 @@ def records_of(
     take: Take = all_of,
     through: Through | None = None,
 ) -> Iterator[Record | Skipped]:
-    """The records of a stream, apart from the lines that `take` takes. Empty lines are nothing.
+    """The records of a stream, apart from the lines that `take` takes. Empty lines are ignored.
 
     Raises `NotReadError`, OSError, and `DAMAGED`.
 
@@ -217,13 +217,13 @@ def records_of(
         yield from (value,) if isinstance(value, Skipped) else records_of_document(value)
         return
     yield from _records_of_lines((value,))
-    # Only now, for `take` may read lines in their order.
+    # Yield only now, since `take` may read lines in order.
     yield from _records_of_lines(map(parsed, (None,) if second is None else take([second])))
     yield from _lines_left(reader, take)
 
 
 def _lines_left(reader: Reader, take: Take) -> Iterator[Record | Skipped]:
-    """The records of the lines that are left, apart from those that `take` takes."""
+    """Records of the remaining lines, apart from those that `take` takes."""
     for lines in _batches(reader):
         if lines is None:
             yield Skipped.TOO_LONG
@@ -244,7 +244,7 @@ def _records_of_lines(values: Iterable[Any]) -> Iterator[Record | Skipped]:
 
 
 def _document(reader: Reader, first: bytes) -> Iterator[Record | Skipped]:
-    """The records of values that are not one per line. Damage is reported once, and reading goes on behind it."""
+    """Records of values that are not one per line. Damage is reported once, and reading continues after it."""
     while True:
         try:
             for value, is_alone in values_of(reader, first):
@@ -262,7 +262,7 @@ def _document(reader: Reader, first: bytes) -> Iterator[Record | Skipped]:
 
 
 class _Chained(io.RawIOBase):
-    """Bytes that were read already, and the stream behind them."""
+    """Bytes that were read already, followed by the stream."""
 
     def __init__(self, first: bytes, stream: Reader) -> None:
         self._first = io.BytesIO(first)
@@ -278,7 +278,7 @@ class _Chained(io.RawIOBase):
 
 
 def _lines(stream: Reader, longest: int = LONGEST) -> Iterator[bytes | None]:
-    """The lines that are not empty; None for one that is too long, which is read over in pieces."""
+    """The non-empty lines; None for one that is too long, which is skipped in pieces."""
     while line := stream.readline(longest + 1):
         if len(line) <= longest or line.endswith(b"\n"):
             if not line.isspace():
@@ -292,7 +292,7 @@ def _lines(stream: Reader, longest: int = LONGEST) -> Iterator[bytes | None]:
 
 
 def _batches(stream: Reader, buffer: int = BUFFER, longest: int = LONGEST) -> Iterator[list[bytes] | None]:
-    """The lines without their ends, as many at a time as are read at once; None for one that is too long."""
+    """Lines without their ends, in batches as read; None for one that is too long."""
     begun: list[bytes] = []
     size = 0
     while piece := stream.read1(buffer):
@@ -324,7 +324,7 @@ def parsed(line: bytes | None) -> Any:
     if line is None:
         return Skipped.TOO_LONG
     try:
-        # Whatever it reads, it reads as `json` does, which reads more.
+        # Everything it reads, it reads like `json`, which accepts more.
         return _decoded(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
@@ -361,7 +361,7 @@ def begins_array(head: bytes) -> bool:
 
 
 def holds_usage(beginning: bytes) -> bool:
-    """Whether the first lines of a file hold usage in a form that is read."""
+    """Whether the first lines of a file have usage in a supported form."""
     first, *others = beginning.split(b"\n")
     if table_of(first) is not None:
         return True
@@ -376,7 +376,7 @@ Table = Callable[[Iterator[bytes | None]], Iterator[Record | Skipped]]
 
 
 def table_of(header: bytes) -> Table | None:
-    """How to read a table of CSV, where the first line names columns of usage or of its cost."""
+    """How to read a CSV table whose first line names columns of usage or cost."""
     try:
         text = header.removeprefix(codecs.BOM_UTF8).decode().strip()
     except UnicodeDecodeError:
@@ -393,7 +393,7 @@ def table_of(header: bytes) -> Table | None:
             if line is None:
                 yield Skipped.TOO_LONG
                 continue
-            # A cell with a line break loses only its own row.
+            # A cell with a line break only loses its own row.
             cells = cells_of(line.decode("utf-8", "replace").rstrip("\r\n"), delimiter)
             yield {name: cell for name, cell in zip(names, cells, strict=False) if cell != ""}
 

@@ -50,7 +50,7 @@ LONGEST_NUMBER = 20
 INPUT = ("input_tokens",)
 OUTPUT = ("output_tokens",)
 FRESH_INPUT = ("uncached_input_tokens", "input_tokens_no_cache", "non_cached_input_tokens", "fresh_input_tokens")
-"""Input without what came from or went to a cache, where a block also has an inclusive `input_tokens`."""
+"""Input that neither came from nor went to a cache, for blocks with an inclusive `input_tokens`."""
 
 CACHE_READ = ("cache_read_input_tokens", "cache_read", "cache_read_tokens")
 CACHE_WRITE = (
@@ -89,7 +89,7 @@ PI_NAMES = {
     "cacheRead": "cache_read_input_tokens",
     "cacheWrite": "cache_creation_input_tokens",
 }
-"""The coding agent pi writes the same counts under names of its own."""
+"""Counts of the coding agent pi, which uses its own names."""
 
 NEVER_INSIDE = frozenset({"compaction", "advisor_message"})
 """Kinds of `iterations` that the block's own counts leave out (platform.claude.com, compaction and advisor tool)."""
@@ -131,7 +131,7 @@ def counts_in(block: Record) -> TokenCounts:
 
 
 def counts_and_unsplit_in(block: Record) -> tuple[TokenCounts, int]:
-    """The tokens of a block, and how many of its 5-minute writes were written without a lifetime.
+    """The tokens of a block, and how many of its 5-minute writes have no stated lifetime.
 
     Raises `UnusableError` for impossible counts.
     """
@@ -144,7 +144,7 @@ def counts_and_unsplit_in(block: Record) -> tuple[TokenCounts, int]:
         five_minutes = _count(split, ("ephemeral_5m_input_tokens",))
     one_hour = one_hour or _count(block, CACHE_WRITE_1H)
     five_minutes = five_minutes or _count(block, CACHE_WRITE_5M)
-    # What the sum has beyond its parts was written without a lifetime, and the default lifetime is five minutes.
+    # The part of the sum beyond its parts has no stated lifetime; the default is five minutes.
     unsplit = max(0, _count(block, CACHE_WRITE) - one_hour - five_minutes)
     tools = block.get("server_tool_use")
     counts = TokenCounts(
@@ -175,10 +175,10 @@ def terms_in(block: Record) -> Terms:
 
 @dataclass(frozen=True, slots=True)
 class Iterations:
-    """What `iterations` say about a response.
+    """Content of `iterations` of a response.
 
-    `inside`: how its own counts divide into requests; empty where that is not known. `outside`: what was billed
-    besides them. `odd`: how many iterations could not be read.
+    `inside`: the requests that its own counts divide into; empty if unknown. `outside`: what was billed on top. `odd`:
+    number of unreadable iterations.
     """
 
     inside: tuple[Part, ...] = ()
@@ -190,10 +190,10 @@ NO_ITERATIONS = Iterations()
 
 
 def iterations_in(block: Record, model: str, counts: TokenCounts) -> Iterations:
-    """Separate iterations that repeat `counts` from those billed besides.
+    """Separate iterations that repeat `counts` from those billed on top.
 
-    Compaction and advice never are in the counts. Of the others, those whose prompts sum up to the counts repeat
-    them. Where no such choice does, a plain message repeats them if it names no other model, and the rest does not.
+    Compaction and advice are never in the counts. Of the others, those whose prompts sum up to the counts repeat them.
+    If no such choice exists, a plain message repeats them if it names no other model, and the rest does not.
     """
     entries = block.get("iterations")
     if not entries:
@@ -220,7 +220,7 @@ def iterations_in(block: Record, model: str, counts: TokenCounts) -> Iterations:
 
 
 def _is_only_message(entry: Any, model: str) -> bool:
-    """Whether an iteration is the usual one: the only one, a plain message, which is the response itself."""
+    """Whether this is the usual case: a single plain message, which is the response itself."""
     return (
         is_object(entry)
         and entry.get("type") == "message"
@@ -230,7 +230,7 @@ def _is_only_message(entry: Any, model: str) -> bool:
 
 
 def _repeating(attempts: list[tuple[str, Part]], model: str, counts: TokenCounts) -> tuple[list[Part], bool]:
-    """The parts that the counts hold already, and whether these sum up to the counts."""
+    """The parts that the counts already contain, and whether these sum up to the counts."""
     choices = [
         [part for _, part in attempts],
         [part for _, part in attempts if part.model == model],
@@ -248,7 +248,7 @@ def _repeating(attempts: list[tuple[str, Part]], model: str, counts: TokenCounts
 
 
 def _sum_up_but_for_output(parts: Sequence[Part], counts: TokenCounts) -> bool:
-    """Whether the prompts of the parts are that of the whole; the first states of a stream lack output."""
+    """Whether the parts' prompts sum up to the whole prompt; early states of a stream lack output."""
     whole = sum((part.counts for part in parts), TokenCounts())
     return (
         whole.uncached_input_tokens == counts.uncached_input_tokens
@@ -264,14 +264,14 @@ def _sum_up(parts: Sequence[Part], counts: TokenCounts) -> bool:
 
 
 def translated_from_pi(part: Record) -> Record | None:
-    """A block of pi under the API's names; None for anything else."""
+    """A block of pi with the API's names; None for anything else."""
     if not part.keys() >= PI_NAMES.keys():
         return None
     return {ours: part[theirs] for theirs, ours in PI_NAMES.items()}
 
 
 def _count(block: Record, names: tuple[str, ...]) -> int:
-    """The first of these counts that the block has."""
+    """The first of these counts in the block."""
     for name in names:
         value = block.get(name)
         if value is not None:

@@ -22,10 +22,10 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 Plain = str | int | float | bool | None
 
 MOST_DIGITS = 4000
-"""With more digits in a line, the general path decides whether it is JSON: a number may be too long."""
+"""Most digits in a line; with more, the general path decides whether it is JSON: a number may be too long."""
 
 STRIDE = 250
-"""Bytes between two that are looked at first, for a run of so many digits meets several of them."""
+"""Bytes between two samples: a run of too many digits hits several of them."""
 
 _DIGITS = b"0123456789"
 
@@ -149,18 +149,19 @@ _pack = STATE.pack
 _UNDECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 MOST_OPEN = 4096
-"""Responses of which the last record is kept as it was read: the records of one response are close to each other."""
+"""Responses whose last record is kept as read: the records of one response are close to each other."""
 
 Opened = list[Any]
-"""The last record of a response: model, usage, the first and the last time of the records that say the same; session,
-folder and branch."""
+"""The last record of a response: model, usage, first and last time of the records that repeat it; session, folder and
+branch.
+"""
 
 Close = Callable[[str, Opened], None]
-"""Takes what there is of a response, in place of the calls of the file."""
+"""Receives completed responses, instead of the calls of the file."""
 
 
 class UsualLines:
-    """Takes the usual lines of a file, and adds what they hold to the calls of that file, or of its next part."""
+    """Takes the usual lines of a file, and adds their calls to that file, or to its next part."""
 
     def __init__(self, calls: FileCalls, close: Close | None = None, most_open: int = MOST_OPEN) -> None:
         self._most_open = most_open
@@ -192,7 +193,7 @@ class UsualLines:
                     usage = message.usage
                     is_call = usage is UNSET or plain.type == "assistant"
                 if not line.isascii():
-                    line.decode()  # what is read over is not decoded
+                    line.decode()  # Skipped parts are not decoded.
             except _UNDECODED:
                 others.append(line)
                 continue
@@ -221,12 +222,12 @@ class UsualLines:
         return others
 
     def go_on(self, calls: FileCalls) -> None:
-        """Add what comes now to the next part of the file."""
+        """Add what follows to the next part of the file."""
         self.finish()
         self._calls = calls
 
     def finish(self) -> None:
-        """Add what is still held back."""
+        """Add held-back records."""
         self._close(self._open.items())
         self._open.clear()
         self._session = ""
@@ -242,7 +243,7 @@ class UsualLines:
     def _begin(
         self, message: "_Message", usage: "_Usage", session: str, at: datetime | None, line: "_Line | _Progress"
     ) -> bool:
-        """Take a record that does not repeat the one before it; False if the general path has to read it."""
+        """Take a record that does not repeat the one before; False if the general path has to read it."""
         model, response = message.model, message.id
         if model is UNSET or response is UNSET or not model or not session:
             return False
@@ -275,7 +276,7 @@ class UsualLines:
 
 
 def usual_call(response: str, record: Opened) -> Call:
-    """The record as a call of its first time."""
+    """The record as a call at its first time."""
     model, usage, first, _, session, _, _ = record
     split = one_hour = searches = 0
     lifetimes, tools = usage.cache_creation, usage.server_tool_use

@@ -1,1 +1,1 @@
-"""claude-cost: what a team spends on the Claude API, its budgets, alerts and fallback mode."""
+"""claude-cost: tracks what a team spends on the Claude API, with budgets, alerts and a fallback mode."""

@@ -24,16 +24,16 @@ COMMANDS = {
 }
 
 MODULES = {"import": "bot.cli.import_files"}
-"""Where a command is whose name is a word of Python."""
+"""Modules of commands whose names are Python keywords."""
 
 INTERRUPTED = 130
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Exit code: 0 done, 1 failed, 2 wrong words or configuration, 130 interrupted."""
+    """Exit code: 0 done, 1 failed, 2 wrong arguments or configuration, 130 interrupted."""
     words = sys.argv[1:] if words is None else words
     if os.path.expanduser("~") == "~":
-        # A user that no list names, as containers have them; slack_sdk cannot be imported without a home.
+        # A user without an account entry, as in containers; slack_sdk cannot be imported without a home.
         os.environ["HOME"] = "/"
     handled = _end_on_signals(words)
     try:
@@ -55,11 +55,11 @@ def _main(words: Sequence[str]) -> int:
         words = ["--version"]
     parser = CommandParser(prog="claude-cost", description="Watches what a team spends on the Claude API.")
     parser.add_argument("--version", action=ShowVersion)
-    # With its own prog, argparse does not write a usage line for each start.
+    # With its own prog, argparse does not format a usage line at each start.
     subparsers = parser.add_subparsers(prog="claude-cost", dest="command", required=True, metavar="COMMAND")
     for name, meaning in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=meaning, description=f"{meaning[:1].upper()}{meaning[1:]}.")
-        # Only the command that was asked for is imported: a price should not wait for Slack's libraries.
+        # Import only the requested command: a price should not wait for Slack's libraries.
         if name in words[:1]:
             add_arguments = ARGUMENTS.get(name) or import_module(f"bot.cli.{name}").add_arguments
             add_arguments(subparser)
@@ -74,10 +74,10 @@ def _main(words: Sequence[str]) -> int:
 
 
 def _end_on_signals(words: Sequence[str]) -> dict[signal.Signals, Any]:
-    """End the process on a signal, already during the imports that take most of a start; return the handlers before.
+    """End the process on a signal, even during the imports that take most of a start; returns the previous handlers.
 
-    `run` replaces the handlers once it has something to finish. The demo has a folder to clear away, and `init` a
-    terminal that does not show what is typed.
+    `run` replaces the handlers once it has something to finish. The demo has a folder to remove, and `init` a terminal
+    with echo off.
     """
     if "demo" in words[:1]:
         return {}
@@ -91,7 +91,7 @@ def _end_on_signals(words: Sequence[str]) -> dict[signal.Signals, Any]:
     handler = signal.default_int_handler if is_dialog else end
     try:
         return {name: signal.signal(name, handler) or signal.SIG_DFL for name in names}
-    except ValueError:  # only the main thread takes signals
+    except ValueError:  # Only the main thread takes signals.
         return {}
 
 

@@ -1,6 +1,6 @@
 """Addresses in settings: of HTTP services, of the database and of ClickHouse.
 
-Every refusal is a ValueError with one clause that quotes no part of the address: a misplaced part may be a password.
+Every error is a ValueError with one clause that quotes no part of the address: a misplaced part may be a password.
 """
 
 import ipaddress
@@ -64,7 +64,7 @@ def _known_to_libraries(address: str) -> None:
 
 
 def is_host(text: str) -> bool:
-    """Whether `text` is an IP address (without brackets) or a host name; one of other letters by its IDNA form."""
+    """Whether `text` is an IP address (without brackets) or a host name; non-ASCII names by their IDNA form."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -82,7 +82,7 @@ def _idna(host: str) -> str:
 
 
 def is_plain_http(address: str) -> bool:
-    """Whether what is sent there can be read on its way."""
+    """Whether traffic to this address can be read on its way."""
     return urlsplit(address).scheme != "https"
 
 
@@ -101,7 +101,7 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ClickHouseAddress:
-    """Where ClickHouse's HTTP interface is. Empty: the server's own default."""
+    """Address of ClickHouse's HTTP interface. Empty: the server's own default."""
 
     host: str
     port: int
@@ -142,9 +142,9 @@ def clickhouse_address(address: str) -> ClickHouseAddress:
 
 
 def database_address(address: str) -> URL:
-    """The address of the database as SQLAlchemy reads it. Raises ValueError.
+    """The database URL as SQLAlchemy reads it. Raises ValueError.
 
-    An ambiguous address is refused: SQLAlchemy might take a part of the password for the host.
+    An ambiguous address is rejected: SQLAlchemy might take a part of the password for the host.
     """
     scheme, _, rest = address.partition("://")
     if not address.isprintable():

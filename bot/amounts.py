@@ -1,4 +1,4 @@
-"""Dollars, shares, counts and lengths of time as text, and amounts as people type them. Rounded only here."""
+"""Format USD, shares, counts and lengths of time, and parse typed amounts. Only this module rounds."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ MANY_TIMES = 10
 """From this factor on, a change is shown as a factor: 10,143 % is hard to read."""
 
 TRACE = Decimal("0.001")
-"""USD: represents an amount above zero and below a cent."""
+"""USD: stands for an amount above zero and below a cent."""
 
 NO_CHANGE = "±0%"
 
@@ -39,7 +39,7 @@ _dollar: ContextVar[str] = ContextVar("dollar", default="$")
 
 @contextmanager
 def with_dollar_sign(sign: str) -> Iterator[None]:
-    """Write amounts in USD with this sign: `US$` where another currency is shown beside them."""
+    """Write amounts in USD with this sign: `US$` if another currency is shown beside them."""
     token = _dollar.set(sign)
     try:
         yield
@@ -48,12 +48,12 @@ def with_dollar_sign(sign: str) -> Iterator[None]:
 
 
 def usd(amount: Decimal) -> str:
-    """`$1,350.00`, half-up; an amount that rounds to nothing but is not nothing is `under $0.01`."""
+    """`$1,350.00`, half-up; a nonzero amount that rounds to zero is `under $0.01`."""
     return in_currency(amount, _dollar.get(), 2)
 
 
 def in_currency(amount: Decimal, sign: str, places: int) -> str:
-    """The same in a currency with this many decimal places: `¥202,500`, and `under ¥1`."""
+    """`usd` for a currency with this many decimal places: `¥202,500`, and `under ¥1`."""
     smallest = Decimal(1).scaleb(-places)
     rounded = _rounded(amount.copy_abs(), smallest)
     if rounded == 0 and amount != 0:
@@ -63,7 +63,7 @@ def in_currency(amount: Decimal, sign: str, places: int) -> str:
 
 
 def small_usd(amount: Decimal) -> str:
-    """As `usd`, but more exact below a dollar (`$0.0135`) and below a cent (`$0.00042`)."""
+    """Like `usd`, but more exact below a dollar (`$0.0135`) and below a cent (`$0.00042`)."""
     if not 0 < amount < 1:
         return usd(amount)
     places = 4 if amount >= CENT else 1 - amount.adjusted()
@@ -71,17 +71,17 @@ def small_usd(amount: Decimal) -> str:
 
 
 def usd_parts(total: Decimal, parts: Sequence[Decimal]) -> list[str]:
-    """The parts of `total` as `usd` writes them, adding up to the total as it is written, to the cent.
+    """The parts of `total` as `usd` writes them, adding up to the written total, to the cent.
 
-    A part that is not nothing but is written as nothing is `under $0.01` and counts as $0.00.
+    A nonzero part that rounds to zero is `under $0.01` and counts as $0.00.
     """
     return [usd(part) for part in in_cents(cents_of(total), parts)]
 
 
 def in_cents(cents: int, parts: Sequence[Decimal]) -> list[Decimal]:
-    """`parts` rounded to the cent so that they add up to `cents` whole cents: largest remainder.
+    """`parts` rounded to cents so that they add up to `cents`: largest remainder.
 
-    A part that is not nothing and comes to no cent is a tenth of one, which `usd` writes as `under $0.01`.
+    A nonzero part that gets no cent is a tenth of one, which `usd` writes as `under $0.01`.
     """
     found = apportioned([Fraction(part) * 100 for part in parts], cents)
     return [
@@ -99,7 +99,7 @@ def cents_of(amount: Decimal) -> int:
 def apportioned(parts: Sequence[Fraction], total: int) -> list[int]:
     """Whole numbers near `parts` that add up to `total`: largest remainder.
 
-    Exact whole parts stay as they are as long as there are others to take the difference.
+    Exact whole parts are unchanged if others can take the difference.
     """
     if not parts:
         return []
@@ -121,13 +121,13 @@ def percent(part: Decimal, whole: Decimal) -> str:
 
 
 def share(part: Decimal, whole: Decimal) -> str:
-    """`82%` of anything but a limit, half-up; `under 1%` where that is not nothing."""
+    """`82%` of anything but a limit, half-up; `under 1%` for a nonzero share that rounds to zero."""
     rounded = floor(Fraction(part) * 100 / Fraction(whole) + Fraction(1, 2))
     return tr(UNDER_ONE) if rounded == 0 and part else f"{rounded:,}%"
 
 
 def shares(parts: Sequence[Decimal]) -> list[str] | None:
-    """Each part's share of their sum, 100 % together, `under 1%` counting as nothing; None where the sum is not above
+    """Each part's share of their sum, together 100 %, `under 1%` counting as zero; None if the sum is not above
     zero.
     """
     exact = [Fraction(part) for part in parts]
@@ -139,7 +139,7 @@ def shares(parts: Sequence[Decimal]) -> list[str] | None:
 
 
 def change(now: Decimal, before: Decimal) -> str | None:
-    """`+12%`, `±0%`, `25 times as much`; None where what was before is too little for a comparison."""
+    """`+12%`, `±0%`, `25 times as much`; None if `before` is too small to compare."""
     if before < LEAST_TO_COMPARE:
         return None
     factor = Fraction(now) / Fraction(before)
@@ -150,13 +150,13 @@ def change(now: Decimal, before: Decimal) -> str | None:
 
 
 def _rounded(amount: Decimal, smallest: Decimal) -> Decimal:
-    # The usual precision of 28 digits would refuse what is longer than that with its cents.
+    # The default precision of 28 digits would fail for longer amounts with cents.
     return amount.quantize(smallest, ROUND_HALF_UP, _EXACT)
 
 
 _AMOUNT = re.compile(r"\$?([0-9]{1,3}(?:([,_])[0-9]{3}(?:\2[0-9]{3})*)?|[0-9]{1,12})(\.[0-9]{1,9})?")
 _DOTTED = re.compile(r"\$?([1-9][0-9]{0,2}(?:\.[0-9]{3})+)")
-"""Thousands to some, a fraction to others."""
+"""Thousands for some readers, a fraction for others."""
 
 _COMMA_BEFORE_CENTS = re.compile(r"\$?([0-9]{1,12}),([0-9]{1,2})")
 
@@ -197,12 +197,12 @@ def usd_amount(text: str) -> Decimal:
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 settled day`, `1,200 settled days`, in English only. `plural`: where it is not the noun with an s."""
+    """`1 settled day`, `1,200 settled days`, in English only. `plural`: if it is not the noun with an s."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def day_name(day: date, now: datetime) -> str:
-    """`14 Nov`; with its year where that is not the one of `now`."""
+    """`14 Nov`; with the year if it is not the one of `now`."""
     if language() != ENGLISH:
         return in_skeleton(day, "MMMd" if day.year == now.year else "yMMMd")
     return f"{day.day} {day:%b}" + ("" if day.year == now.year else f" {day.year}")
@@ -215,7 +215,7 @@ def in_skeleton(day: date, skeleton: str) -> str:
 
 @lru_cache(maxsize=1_000)
 def _in_skeleton(day: date, skeleton: str, of: "Locale") -> str:
-    """Kept, since finding the pattern of a skeleton takes a millisecond, and a message names few days."""
+    """Cached, since finding the pattern of a skeleton takes a millisecond, and a message names few days."""
     # Import lazily: English needs no Babel.
     from babel.dates import format_skeleton
 
@@ -225,7 +225,7 @@ def _in_skeleton(day: date, skeleton: str, of: "Locale") -> str:
 def span(length: timedelta) -> str:
     """`less than 1 min`, `32 min`, `5 h`, `3 days`, rounded down: minutes below two hours, hours below two days.
 
-    A length below zero counts as none.
+    A negative length counts as zero.
     """
     if length < MINUTE:
         return tr("less than 1 min")
@@ -237,7 +237,7 @@ def span(length: timedelta) -> str:
 
 
 def exact_span(length: timedelta) -> str:
-    """`5 min`, `1 h 30 min`, `3 days 4 h`: a length that somebody has chosen, to the minute."""
+    """`5 min`, `1 h 30 min`, `3 days 4 h`: a chosen length, to the minute."""
     days, rest = divmod(max(length, timedelta()), DAY)
     minutes = rest // MINUTE
     parts = [ntr("{number} day", "{number} days", days)] if days else []

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
-"""Returns the present moment as an aware UTC datetime."""
+"""Returns the current time as an aware UTC datetime."""
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -45,13 +45,13 @@ def ceil_day(moment: datetime) -> datetime:
 def is_over(wait: timedelta, since: datetime, now: datetime) -> bool:
     """Whether a wait that began at `since` has ended by `now`, even if the clock was set in between.
 
-    If the clock was set back and the start lies further ahead than the wait is long, the wait is over. So no wait lasts
-    longer than twice its length.
+    If the clock was set back so that the start lies more than a wait ahead, the wait is over. So no wait lasts longer
+    than twice its length.
     """
     return abs(now - since) >= wait
 
 
 def seconds_since_boot() -> float:
-    """Seconds that never go back and, where the system supports it, go on while the machine sleeps."""
+    """Seconds that never go back and, if the system supports it, continue while the machine sleeps."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)

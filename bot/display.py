@@ -12,7 +12,7 @@ _CODES = {
     4: "CLF UYW",
 }
 MINOR_UNITS = {code: places for places, codes in _CODES.items() for code in codes.split()}
-"""Decimal places of the currencies that do not have two (ISO 4217, list one, six-group.com)."""
+"""Decimal places of currencies that do not have two (ISO 4217, list one, six-group.com)."""
 
 SIGNS = {"USD": "$", "JPY": "¥", "EUR": "€", "GBP": "£", "KRW": "₩", "INR": "₹"}
 """Signs that mean one currency to most readers; other currencies are shown by their code."""
@@ -30,14 +30,14 @@ class Display:
 
     @property
     def dollar_sign(self) -> str:
-        """`US$` where the currency shown beside it might be called dollar too, or is another one."""
+        """`US$` if the currency shown beside it is another one or might be called dollar too."""
         return "$" if self.currency == "USD" else "US$"
 
     def of(self, usd: Decimal) -> str | None:
-        """An amount in USD as shown beside the USD; None where there is nothing to add.
+        """An amount in USD as shown beside the USD; None if there is nothing to add.
 
-        `¥66,120 without tax, ¥72,732 with 10% tax (at 150 JPY for 1 USD)`: each rounded half-up by itself, to the
-        places that the currency has.
+        `¥66,120 without tax, ¥72,732 with 10% tax (at 150 JPY for 1 USD)`: each rounded half-up separately, to the
+        places of the currency.
         """
         if self.currency == "USD" and self.tax_percent is None:
             return None
@@ -62,7 +62,7 @@ class Display:
 
 
 USD = Display()
-"""Nothing beside the sums."""
+"""No second currency."""
 
 
 def _plain(number: Decimal) -> str:

@@ -1,7 +1,7 @@
 """The reader's language. English is in the code; `bot/locale/<language>.po` has the same texts in other languages.
 
-A text is translated where it is made, in the language in force there (a context variable, which the pools of threads
-take along). What is stored stays a value, and what goes to the log stays English.
+A text is translated when it is made, into the language in force (a context variable, which thread pools pass on).
+Stored values and the log are not translated.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ _language: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 @contextmanager
 def in_language(code: str | None) -> Iterator[None]:
-    """Make the texts of this block in a language; one without a catalogue, or None, is English."""
+    """Set the language of texts in this block; English for None or a language without a catalogue."""
     token = _language.set(code if code in LANGUAGES else ENGLISH)
     try:
         yield
@@ -38,12 +38,12 @@ def language() -> str:
 
 
 def locale() -> "Locale":
-    """What Babel formats numbers and dates by, in the language in force."""
+    """Babel's locale for numbers and dates, in the language in force."""
     return _locale(_language.get())
 
 
 def language_of(tag: str | None) -> str | None:
-    """`ja` for `ja-JP` or `ja_JP`, as Slack and environments write locales; None where there is no catalogue."""
+    """`ja` for `ja-JP` or `ja_JP`, as Slack and environments write locales; None without a catalogue."""
     code = (tag or "").replace("_", "-").partition("-")[0].lower()
     return code if code in LANGUAGES else None
 
@@ -63,21 +63,21 @@ def tr(text: str, /, **values: object) -> str:
 
 
 def ntr(one: str, many: str, number: int, /, **values: object) -> str:
-    """As `tr`, for something counted: `{number}` is the number, with separators of thousands."""
+    """`tr` for something counted: `{number}` is the number, with separators of thousands."""
     plural = one if number == 1 else many
     found = plural if _language.get() == ENGLISH else _catalogue(_language.get()).get(one, plural)
     return found.format(number=f"{number:,}", **values)
 
 
 def tr_noop(text: str, /) -> str:
-    """Mark a constant for the catalogue: whoever shows it calls `tr` on it."""
+    """Mark a constant for the catalogue; call `tr` where it is shown."""
     return text
 
 
 class Text:
-    """A text with its values that is translated where it is shown: `str(text)`, in the language in force there."""
+    """A text with its values, translated when it is shown: `str(text)`."""
 
-    # No dataclass: those import what writes code, which a short command does without.
+    # No dataclass: those import code generation, which a short command avoids.
     __slots__ = ("text", "values")
 
     def __init__(self, text: str, values: Mapping[str, object]) -> None:
@@ -94,7 +94,7 @@ class Text:
 
 
 def tr_lazy(text: str, /, **values: object) -> Text:
-    """As `tr`, for what is kept and shown to several readers."""
+    """`tr` for texts that are kept and shown to several readers."""
     return Text(text, values)
 
 
@@ -102,20 +102,20 @@ _KEPT = '{"text": '
 
 
 def kept(found: object) -> str:
-    """A sentence for the database: of a `Text`, or of an exception that was raised with one, key and values as JSON.
+    """A sentence for the database: the key and values as JSON for a `Text`, or an exception raised with one.
 
-    Each reader is shown it in their own language by `spoken`. Anything else is kept as it reads.
+    `spoken` shows it to each reader in their own language. Anything else is kept as text.
     """
     if not isinstance(_inner(found), Text):
         return str(found)
-    # Short commands store nothing.
+    # Import lazily: short commands store nothing.
     import json
 
     return json.dumps(_encoded(_inner(found)), ensure_ascii=False)
 
 
 def restored(stored: str) -> Text | str:
-    """What `kept` has made; a sentence of an older version, or from outside, as it is."""
+    """Inverse of `kept`; a sentence of an older version, or from outside, is unchanged."""
     if not stored.startswith(_KEPT):
         return stored
     import json
@@ -127,7 +127,7 @@ def restored(stored: str) -> Text | str:
 
 
 def spoken(stored: str) -> str:
-    """A stored sentence in the language in force; English where none is, as for the log."""
+    """A stored sentence in the language in force; English if none is, as for the log."""
     return str(restored(stored))
 
 
@@ -148,7 +148,7 @@ def _decoded(value: Any) -> Text | str:
     text, values = str(value["text"]), {str(name): _decoded(each) for name, each in value["values"].items()}
     if text in _catalogue(next(code for code in LANGUAGES if code != ENGLISH)):
         return Text(text, values)
-    # A later wording, or what somebody has typed: it is filled in without the rules of `str.format`.
+    # A later wording or typed text: filled in without the rules of `str.format`.
     for name, each in values.items():
         text = text.replace(f"{{{name}}}", str(each))
     return text
@@ -161,7 +161,7 @@ def _translated(text: str) -> str:
 
 @lru_cache
 def _locale(code: str) -> "Locale":
-    # Import lazily: the command line mostly needs no other language.
+    # Import lazily: the command line rarely needs another language.
     from babel import Locale
 
     return Locale.parse(code)
@@ -173,7 +173,7 @@ def _catalogue(code: str) -> dict[str, str]:
 
 
 def read_catalogue(code: str) -> "Catalog":
-    """The catalogue of a language, as its file has it."""
+    """The catalogue of a language, from its file."""
     from importlib import resources
 
     from babel.messages.pofile import read_po
@@ -183,7 +183,7 @@ def read_catalogue(code: str) -> "Catalog":
 
 
 def translations(catalogue: "Catalog") -> dict[str, str]:
-    """English to the other language; of what is counted, the singular is the key and the first form the value."""
+    """English to the other language; for counted texts, the singular is the key and the first form the value."""
     found: dict[str, str] = {}
     for message in catalogue:
         key, value = message.id, message.string

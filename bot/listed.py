@@ -1,4 +1,4 @@
-"""Words in a row, in the language in force: `50%, 75% and 90%`."""
+"""Lists of words in the language in force: `50%, 75% and 90%`."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def any_of(words: Sequence[str]) -> str:
 
 
 def joined_by_and(names: Sequence[str]) -> str:
-    """`Opus 5 and Sonnet 5 and Haiku 4.5`: each of them counts on its own."""
+    """`Opus 5 and Sonnet 5 and Haiku 4.5`: each is one of several separate things."""
     joined = names[0]
     for name in names[1:]:
         joined = tr("{names} and {last}", names=joined, last=name)
@@ -38,7 +38,7 @@ def joined_by_and(names: Sequence[str]) -> str:
 
 
 def clauses(parts: Sequence[str]) -> str:
-    """`Send in batches: $675.00; with the caching below: $400.00`: each could be a sentence of its own."""
+    """`Send in batches: $675.00; with the caching below: $400.00`: each could be its own sentence."""
     joined = parts[0]
     for part in parts[1:]:
         joined = tr("{before}; {after}", before=joined, after=part)
@@ -46,7 +46,7 @@ def clauses(parts: Sequence[str]) -> str:
 
 
 def sentences(parts: Sequence[str]) -> str:
-    """Whole sentences, one behind the other."""
+    """Whole sentences in a row."""
     joined = parts[0]
     for part in parts[1:]:
         joined = tr("{sentence} {next}", sentence=joined, next=part)
@@ -54,7 +54,7 @@ def sentences(parts: Sequence[str]) -> str:
 
 
 class Alternatives:
-    """`day or week or month`, listed where it is shown. No dataclass: short commands do not import what those need."""
+    """`day or week or month`, formatted where it is shown. No dataclass: short commands avoid what those import."""
 
     __slots__ = ("words",)
 

@@ -14,21 +14,21 @@ CHAIN_VARIABLE = "CLAUDE_FALLBACK_CHAIN"
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """`variables` as they are written for the services, in order."""
+    """`variables` as written for the services, in order."""
 
     name: str
     variables: Mapping[str, str]
 
     @property
     def ceiling(self) -> str | None:
-        """The most expensive model that services may use in this mode; None where the mode sets none."""
+        """The most expensive model that services may use in this mode; None if the mode sets none."""
         return self.variables.get(MODEL_VARIABLE)
 
 
 def modes_from_chain(chain: Sequence[str], configured: Mapping[str, Mapping[str, str]]) -> dict[str, Mode]:
     """The modes by name, `normal` first: those of the chain, then the configured ones, which override them.
 
-    `chain`: model ids in falling order of price, at least two. `configured`: variables by mode name.
+    `chain`: at least two model ids, most expensive first. `configured`: variables by mode name.
     """
     modes = {
         NORMAL: _mode(NORMAL, {}),

@@ -30,15 +30,15 @@ _ONE_TOKEN = re.compile(r"[A-Za-z0-9+/=_~.-]{20,}")
 _RANDOM_RUN = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}")
 
 Shape = re.Pattern[str] | Callable[[str], bool]
-"""The form of a harmless text at its place."""
+"""The form of a harmless text in its position."""
 
 TOO_SHORT = 5
-"""Characters: a text this short is neither a secret nor a useful part of one."""
+"""Characters: a shorter text is neither a secret nor a useful part of one."""
 
 NUMBER = re.compile(r"[-+]?[$€£¥]?[0-9.,_]{1,15} ?[a-zA-Z%€$]{0,3}")
 CHANNEL = re.compile(r"[A-Z][A-Z0-9]{0,10}|#[a-z]{1,12}(-[a-z]{1,12}){0,3}")
 WORD = re.compile(r"")
-"""Nothing beside what is too short."""
+"""Matches nothing: only texts below `TOO_SHORT` are shown."""
 
 MODEL = re.compile(r"[a-z./_-]{0,24}claude-[a-z0-9.@:-]{1,48}(\[1m\])?")
 SCOPE = re.compile(r"[a-z]{1,12}:[a-z0-9]{0,5}")
@@ -76,12 +76,12 @@ def looks_secret(text: str) -> bool:
 
 
 def masked(text: str) -> str:
-    """`text` with an ellipsis for everything that has a form which only secrets have."""
+    """`text` with an ellipsis for everything that looks like a secret."""
     return _KNOWN.sub("…", text)
 
 
 def quoted(text: str, shape: Shape) -> str:
-    """`text` in quotes where it has the harmless `shape` that is usual at its place; otherwise only its length."""
+    """`text` in quotes if it has the harmless `shape` usual in its position; otherwise only its length."""
     return repr(text) if _harmless(text, shape) else _described(text)
 
 
@@ -91,7 +91,7 @@ def shown(text: str, shape: Shape) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` without line breaks and other characters that a terminal would obey."""
+    """`text` without line breaks and control characters of terminals."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 

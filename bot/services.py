@@ -1,4 +1,4 @@
-"""What handlers may call: the services that the composition root has built."""
+"""The services that handlers may call, built by the composition root."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -28,7 +28,7 @@ MOST_BYTES = 8 * 2**20
 LONGEST_RETRY_AFTER = timedelta(days=1)
 
 TEMPORARY = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
-"""Errors after which Slack may have done the call anyway (docs.slack.dev, chat.postMessage)."""
+"""Errors after which Slack may still have executed the call (docs.slack.dev, chat.postMessage)."""
 
 LIMITED = frozenset({"ratelimited", "rate_limited"})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -58,7 +58,7 @@ class LimitedCallError(CallError):
 class RefusedCallError(CallError):
     """Slack understood the call and did nothing.
 
-    `code`: Slack's error code. `needed`: the missing scope. `details`: what Slack says about the arguments.
+    `code`: Slack's error code. `needed`: the missing scope. `details`: what Slack reports about the arguments.
     """
 
     def __init__(self, answer: "Answer") -> None:
@@ -73,7 +73,7 @@ class RefusedCallError(CallError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response with `ok`. No other field of `data` is sure to have the type that Slack documents."""
+    """A response with `ok`. Other fields of `data` may not have the documented type."""
 
     data: Mapping[str, Any]
     headers: Mapping[str, str]
@@ -111,7 +111,7 @@ class _BoundedResponse(aiohttp.ClientResponse):
 
 async def _stay_here(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     if request.url.scheme == "http":
-        # slack_sdk takes any proxy of the environment, which would read the token.
+        # slack_sdk uses any proxy of the environment, which would see the token.
         request.update_proxy(None, None, None)
     response = await handler(request)
     if response.status in REDIRECTS:
@@ -144,7 +144,7 @@ def new_session() -> aiohttp.ClientSession:
 async def call(calling: Awaitable[AsyncSlackResponse], seconds: float = TIMEOUT_SECONDS) -> Answer:
     """The response to one call, such as `call(client.auth_test())`. Raises `CallError` for every failure."""
     try:
-        # The client's own time-out does not apply to a session that it was given.
+        # The client's own time-out does not apply to a session passed to it.
         async with asyncio.timeout(seconds):
             response = await calling
     except SlackApiError as error:
@@ -177,7 +177,7 @@ def _unreachable(error: Exception) -> Text:
 
 
 def _failure(response: Any) -> CallError:
-    """`response` is aiohttp's own where the body was no JSON, otherwise slack_sdk's with any kind of JSON in it."""
+    """`response` is aiohttp's own if the body was not JSON, otherwise slack_sdk's with any kind of JSON in it."""
     status = _status(response)
     answer = Answer(as_object(getattr(response, "data", None)), _headers(response))
     code = answer.text("error")
@@ -199,13 +199,13 @@ def _status(response: Any) -> int:
 
 
 def _headers(response: Any) -> Mapping[str, str]:
-    """By names in lower case."""
+    """Headers by lower-case name."""
     headers = getattr(response, "headers", None) or {}
     return {str(name).lower(): str(value) for name, value in headers.items()}
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """Whole seconds of the header `Retry-After`, at most a day; None where there are none."""
+    """Whole seconds of the header `Retry-After`, at most a day; None without them."""
     text = headers.get("retry-after", "").strip()
     if not (text.isascii() and text.isdecimal()):
         return None
@@ -216,7 +216,7 @@ CREDENTIALS = frozenset(
     {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "not_allowed_token_type"}
     | {"team_added_to_org", "two_factor_setup_required", "org_login_required", "ekm_access_denied"}
 )
-"""Codes that say that the token itself is refused: no later attempt with it can succeed."""
+"""Codes that reject the token itself: no later attempt with it can succeed."""
 
 _REMEDIES = {
     "not_in_channel": tr_noop("The bot is not in {channel}: type /invite @claude-cost there."),
@@ -255,7 +255,7 @@ MAIN_CHANNEL = "CLAUDE_COST_CHANNEL"
 BUDGETS_CHANNEL = tr_noop("the budget's channel")
 DIGESTS_CHANNEL = tr_noop("the digest's channel")
 OWN_CHANNEL = tr_noop("the channel of the budget or digest")
-"""What sets a channel."""
+"""The setting of a channel."""
 
 
 def remedy(code: str, *, channel: str, needed: str = "", setting: str = MAIN_CHANNEL) -> Text:

@@ -1,4 +1,4 @@
-"""The clock of the running bot: it follows a jump of the machine's clock only where Anthropic's clock agrees.
+"""The clock of the running bot: it follows a jump of the machine's clock only if Anthropic's clock agrees.
 
 The machine's clock may be set by seconds or years while the bot runs. Spend is counted in Anthropic's time, so a wrong
 clock would look for usage in the wrong hours and open the wrong periods. The offset from a server's clock is read from
@@ -16,7 +16,7 @@ from bot.language import tr
 
 WARN_ABOVE = timedelta(seconds=30)
 FAIL_ABOVE = timedelta(minutes=5)
-"""Requests that Slack signed longer ago than this are refused (docs.slack.dev, verifying requests)."""
+"""Slack rejects requests whose signature differs by more than this (docs.slack.dev, verifying requests)."""
 
 
 class ClockOffsets:
@@ -27,7 +27,7 @@ class ClockOffsets:
         self.found: dict[str, timedelta] = {}
 
     def note(self, server: str, headers: Mapping[str, Any]) -> None:
-        """Take the `Date` of an answer that has just arrived; one without a date is ignored."""
+        """Take the `Date` of a response that has just arrived; ignored without a date."""
         now = self._clock()
         date = date_of(headers)
         if date is not None:
@@ -35,7 +35,7 @@ class ClockOffsets:
 
 
 def date_of(headers: Mapping[str, Any]) -> datetime | None:
-    """The `Date` of an answer; None where it has none that can be read."""
+    """The `Date` of a response; None without a readable one."""
     dates = [_parsed(str(value)) for name, value in headers.items() if name.lower() == "date"]
     return next((date for date in dates if date is not None), None)
 
@@ -49,7 +49,7 @@ def _parsed(text: str) -> datetime | None:
 
 
 SMALLEST_JUMP = timedelta(seconds=1)
-"""Less than this is slewing, or the process was not scheduled between two readings."""
+"""A smaller difference is slewing, or a process that was not scheduled between two readings."""
 
 READINGS = 5
 """Attempts to read both clocks at one moment, on a very busy machine."""
@@ -61,7 +61,7 @@ NEAR = FAIL_ABOVE
 """A server's clock confirms a time that differs by at most this much."""
 
 WITHOUT_WORD = timedelta(minutes=2)
-"""How long the time goes on as before a jump without a response from Anthropic. Then the machine's clock counts."""
+"""How long time continues as before a jump without a response from Anthropic. Then the machine's clock counts."""
 
 NAMED_FOR = HOUR
 
@@ -99,12 +99,12 @@ class SteadyClock:
 
     def __init__(self, wall: Clock = system_clock, monotonic: Callable[[], float] = seconds_since_boot) -> None:
         self.wall = wall
-        """The machine's clock as it is."""
+        """The machine's clock."""
         self._monotonic = monotonic
         self._jumps = JumpDetector(wall, monotonic)
         self._lock = threading.Lock()
         self._ahead = timedelta()
-        """How far the time without all jumps is ahead of the machine's clock."""
+        """How far the time without jumps is ahead of the machine's clock."""
         self._holds = False
         self._contradicted = False
         self._jumped: tuple[datetime, timedelta, float] | None = None
@@ -115,7 +115,7 @@ class SteadyClock:
             return self._now()
 
     def note(self, headers: Mapping[str, Any]) -> None:
-        """Take the `Date` of an answer from Anthropic that has just arrived; one without a date is ignored."""
+        """Take the `Date` of a response from Anthropic that has just arrived; ignored without a date."""
         date = date_of(headers)
         if date is None:
             return
@@ -131,7 +131,7 @@ class SteadyClock:
                 self._ahead = timedelta()
 
     def said(self) -> str | None:
-        """A sentence about a jump within the last hour, or about a clock that is wrong; None while all is well."""
+        """A sentence about a jump within the last hour, or about a wrong clock; None while all is well."""
         jump = self.jump_said()
         with self._lock:
             wrong = None if self._holds else self._wrong()

@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
 class Table(BaseModel):
-    """A table that refuses unknown keys."""
+    """A table that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -62,22 +62,22 @@ def _known_zone(value: str) -> str:
 
 Usd = Annotated[Decimal, BeforeValidator(_usd)]
 Number = Annotated[Decimal, BeforeValidator(_number)]
-"""Above zero."""
+"""A number above zero."""
 
 Percent = Annotated[Number, AfterValidator(_share)]
 Factor = Annotated[Number, AfterValidator(_above_usual)]
-"""Times what is usual."""
+"""A multiple of what is usual, above 1."""
 
 Minutes = Annotated[int, Field(strict=True, ge=0, le=7 * 24 * 60)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 
 
 TOO_MANY = tr_noop("Tuple should have at most {most} items after validation, not {number}")
-"""As Pydantic says it."""
+"""Pydantic's message."""
 
 
 def first_mistake(error: ValidationError) -> tuple[str, str]:
-    """The place of the first mistake (`budget.0.scope`, empty for the whole), and a clause about it."""
+    """Place of the first mistake (`budget.0.scope`, empty for the whole), and a clause about it."""
     first = error.errors(include_url=False, include_input=False)[0]
     text = first["msg"]
     if first["type"] == "extra_forbidden":
@@ -97,10 +97,10 @@ def _place(part: int | str) -> str:
 
 
 def first_secret(value: object, place: tuple[int | str, ...] = ()) -> str | None:
-    """The place of the first key or text that looks like a secret.
+    """Place of the first key or text that looks like a secret.
 
-    The `url` of a destination or of the ledger, the `token` of a sender and the values of a mode may hold one and are
-    skipped.
+    Skips the `url` of a destination or of the ledger, the `token` of a sender and the values of a mode, which may hold
+    one.
     """
     if isinstance(value, dict):
         for key, part in value.items():

@@ -43,7 +43,7 @@ class InFlight:
         return True
 
     async def drains_within(self, seconds: float) -> bool:
-        """Sleep for so long, or until a drain has begun; return whether one has."""
+        """Sleep this long, or until a drain has begun; returns whether one has."""
         try:
             await asyncio.wait_for(self._draining.wait(), seconds)
         except TimeoutError:
@@ -56,7 +56,8 @@ Result = TypeVar("Result")
 
 COMMANDS, WEB, CYCLE, DELIVERY, DESTINATIONS, LATER, INGEST, LEDGER, SNAPSHOTS = 6, 2, 3, 2, 2, 1, 2, 1, 3
 """Threads of each pool. A hanging fallback target holds one of the cycle's; background writes run in order; each
-snapshot is read for answers in a thread of its own."""
+snapshot is read for answers in its own thread.
+"""
 
 POLLING = 6
 """Threads of asyncio's own pool that the poll, the doctor and the start may use at one time."""
@@ -69,11 +70,11 @@ class InThread(Protocol):
     """Runs `work` in a thread, as `asyncio.to_thread` does."""
 
     async def __call__(self, work: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Result:
-        """What `work` returns, or raises."""
+        """Result of `work`, or its exception."""
 
 
 class Pool:
-    """An `InThread` with at most `size` threads, which are started when they are needed."""
+    """An `InThread` with at most `size` threads, started on demand."""
 
     def __init__(self, name: str, size: int) -> None:
         self._executor = ThreadPoolExecutor(size, thread_name_prefix=name)

@@ -19,7 +19,7 @@ _DASHES = dict.fromkeys(
 _EAST_ASIAN = str.maketrans({"、": ", ", "。": ". ", "｡": ". ", "､": ", "})
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 _KEPT_AS_THEY_ARE = ("<super>", "<sub>", "<fraction>", "<circle>")
-"""What NFKC would turn into digits that mean something else: `2³` into 23."""
+"""Characters that NFKC would turn into digits with another meaning: `2³` into 23."""
 
 _LINK = re.compile(r"<((?:https?://|mailto:|tel:)[^<>|\s]*)(?:\|([^<>]*))?>")
 _MENTION = re.compile(r"<([@#])([A-Z0-9]+)(?:\|([^<>]*))?>|<!subteam\^[A-Z0-9]+\|([^<>]+)>")
@@ -35,7 +35,7 @@ _END_OF_SENTENCE = re.compile(r"(?<=[^\s.])(?:[!?;]+|\.(?!\.)|\.{3,})+(?=,*(?:\s
 def cleaned(text: str) -> str:
     """`text` as from a plain keyboard, on one line, without quotes, emphasis and full stops.
 
-    Idempotent. Commas and colons stay, since they separate the values of some words.
+    Idempotent. Commas and colons stay, since they separate values.
     """
     while (once := _cleaned_once(text)) != text:
         text = once
@@ -43,7 +43,7 @@ def cleaned(text: str) -> str:
 
 
 def words_in(text: str) -> list[str]:
-    """The cleaned words, without commas behind them and dashes between them."""
+    """The cleaned words, without trailing commas and dashes between them."""
     stripped = (word.strip(",;") for word in cleaned(text).split())
     return [word for word in stripped if word.strip("-")]
 
@@ -67,7 +67,7 @@ def split_reason(text: str) -> tuple[str, str]:
 
 
 def readable(text: str) -> str:
-    """`text` as it was typed: links and mentions by what they show, and Slack's three escapes undone."""
+    """`text` as it was typed: links and mentions by their labels, and Slack's three escapes undone."""
     text = _LINK.sub(lambda found: found[2] or found[1], text)
     return _ENTITY_ONCE.sub(lambda found: _ENTITIES[found[1]], _MENTION.sub(_shown_mention, text))
 
@@ -94,7 +94,7 @@ def _cleaned_once(text: str) -> str:
 
 
 def _plain_characters(text: str) -> str:
-    """Full-width and other stylistic variants as the plain character, and nothing that cannot be seen."""
+    """Full-width and other stylistic variants as the plain character, without invisible characters."""
     plain = []
     for character in text:
         if unicodedata.category(character) == "Cf" or ord(character) in _VARIATION_SELECTORS:
@@ -105,11 +105,11 @@ def _plain_characters(text: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The known word that was likely meant: one that begins with `word`, or the most similar; None where none is near.
+    """The known word that was likely meant: one that begins with `word`, or the most similar; None if none is close.
 
-    `cutoff`: how similar, from 0 to 1.
+    `cutoff`: similarity from 0 to 1.
     """
-    # Imported for a mistake alone: it would slow the start of every command line.
+    # Import only for a mistake: it would slow the start of every command line.
     from difflib import get_close_matches
 
     listed, typed = list(known), word.lower()

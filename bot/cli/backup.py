@@ -17,13 +17,13 @@ OF_POSTGRES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `backup`."""
+    """Arguments of `backup`."""
     parser.add_argument("file", type=Path, metavar="FILE", help="the file to make")
     parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit code 1 where there is no whole copy, 2 for wrong settings."""
+    """Exit code 1 if there is no complete copy, 2 for wrong settings."""
 
     def made(database: Path) -> str:
         copy = back_up(database, arguments.file, force=arguments.force)
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def on_sqlite(file: Path, work: Callable[[Path], str]) -> int:
-    """Show what `work` says of the SQLite file that the settings name; the exit code. `file`: the backup."""
+    """Run `work` on the SQLite file of the settings and print its result; returns the exit code. `file`: the backup."""
     os.umask(0o077)
     try:
         load_env_file(os.environ)

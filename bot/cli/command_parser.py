@@ -1,6 +1,6 @@
-"""The parser of the command line, and the words of the commands that take seconds to import.
+"""The parser of the command line, and arguments of the commands that take seconds to import.
 
-A refusal never repeats a secret that was typed among the words.
+An error never repeats a secret that was typed.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from datetime import UTC, tzinfo
 from typing import Any, NoReturn
 
 GROUPS = ("model", "day", "feature", "user")
-"""What the table of `price` can show."""
+"""Tables that `price` can show."""
 
 
 class HelpText(argparse.HelpFormatter):
@@ -26,31 +26,31 @@ class PlainHelpText(HelpText, argparse.RawDescriptionHelpFormatter):
 
 
 def _columns() -> int:
-    """As `shutil.get_terminal_size` has it."""
+    """Like `shutil.get_terminal_size`."""
     text = os.environ.get("COLUMNS", "")
     if text.isdecimal() and int(text):
         return int(text)
     try:
         return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
-    except (AttributeError, ValueError, OSError):  # no output, a closed one, or no terminal
+    except (AttributeError, ValueError, OSError):  # No output, a closed one, or no terminal.
         return 80
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Refuses wrong words with exit code 2."""
+    """Rejects wrong arguments with exit code 2."""
 
     def __init__(self, *, formatter_class: type[HelpText] = HelpText, **options: Any) -> None:
         super().__init__(formatter_class=formatter_class, **options)
 
     def error(self, message: str) -> NoReturn:
-        # Imported for a refusal alone: its patterns take longer than the parsing.
+        # Import only for an error: its patterns take longer than the parsing.
         from bot.secret_shapes import masked
 
         super().error(masked(message))
 
 
 class ShowVersion(argparse.Action):
-    """`--version`. The version is looked up when it is asked for, as that reads what is installed."""
+    """`--version`. Looks the version up on demand, since that reads installed metadata."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
         super().__init__(option_strings, dest, nargs=0, help=help or "show the version and exit")
@@ -73,12 +73,12 @@ def version_line() -> str:
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `run`."""
+    """Arguments of `run`."""
     parser.add_argument("--once", action="store_true", help="poll, decide and deliver once, then exit (for cron)")
 
 
 def doctor_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `doctor`."""
+    """Arguments of `doctor`."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--rollups", action="store_true", help="also compare every daily sum with its rows, which reads all of them"
@@ -87,7 +87,7 @@ def doctor_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def price_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `price`."""
+    """Arguments of `price`."""
     parser.add_argument(
         "paths",
         nargs="+",
@@ -113,7 +113,7 @@ def price_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def import_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `import`."""
+    """Arguments of `import`."""
     parser.add_argument(
         "paths",
         nargs="+",
@@ -141,4 +141,4 @@ ARGUMENTS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "price": price_arguments,
     "import": import_arguments,
 }
-"""Kept here so that the help of these commands does not wait for what they import."""
+"""Kept here so that help for these commands does not wait for their imports."""

@@ -27,7 +27,7 @@ TICK_SECONDS = 1 / FASTEST
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `demo`."""
+    """Arguments of `demo`."""
     parser.add_argument("--once", action="store_true", help="play the story on the terminal and exit")
     parser.add_argument(
         "--speed",
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit code 0 after the story or an interrupt, 1 where the port is taken or the story broke off."""
+    """Exit code 0 after the story or an interrupt, 1 if the port is taken or the story failed."""
     os.umask(0o077)
     level = logging.CRITICAL if arguments.once else logging.ERROR
     logging.basicConfig(level=level, handlers=[BoundedHandler(sys.stderr)])
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def ignored_sentence(names: Sequence[str]) -> str:
-    """Of these settings of the environment nothing is used."""
+    """The sentence that these settings of the environment are ignored."""
     what = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     hint = " The port of the page is set with --port." if "CLAUDE_COST_HTTP_PORT" in names else ""
     return f"The demo has settings of its own and does not use {what} of the environment.{hint}"

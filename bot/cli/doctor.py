@@ -1,4 +1,4 @@
-"""`claude-cost doctor`: what keeps the bot from its work, link by link."""
+"""`claude-cost doctor`: checks everything that the bot needs, one by one."""
 
 import argparse
 import asyncio
@@ -21,7 +21,7 @@ from bot.slack_api import new_session
 
 
 class Rollups(Enum):
-    """What is done with the sums by day."""
+    """What to do with the sums by day."""
 
     LEAVE = auto()
     COMPARE = auto()
@@ -29,10 +29,10 @@ class Rollups(Enum):
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit code 0 where nothing has failed, otherwise 1; warnings and what cannot be known are no failure."""
-    # A look at the database takes its lock, whose file is made where it is missing.
+    """Exit code 0 if nothing has failed, otherwise 1; warnings and unknown results are not failures."""
+    # Checking the database takes its lock, whose file is created if missing.
     os.umask(0o077)
-    # What libraries have to say is found again in the checks; bodies and addresses of theirs do not belong here.
+    # Silence libraries: the checks report their errors, and their bodies and addresses do not belong here.
     logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
     wanted = Rollups.REPAIR if arguments.repair else Rollups.COMPARE if arguments.rollups else Rollups.LEAVE
     checks = asyncio.run(checks_of(os.environ, system_clock, wanted))
@@ -43,9 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
 async def checks_of(
     environ: MutableMapping[str, str], clock: Clock, rollups: Rollups = Rollups.LEAVE
 ) -> tuple[Check, ...]:
-    """The findings about the settings, then those about what they name, as far as they can be read.
+    """Findings about the settings, then about what they name, as far as they can be read.
 
-    `environ` gets what the file of settings has.
+    `environ` gets the values of the file of settings.
     """
     of_file = read_env_file(environ)
     read = read_configuration(environ)
@@ -62,6 +62,6 @@ async def _examined(read: Configuration, clock: Clock, rollups: Rollups) -> tupl
         found = await examine(read.settings, client, sample_alert(clock()), card, clock, wrong=read.wrong)
     if rollups is Rollups.LEAVE or DATABASE_VARIABLE in read.wrong:
         return found
-    # Without a limit of time: every row is read.
+    # No time limit: every row is read.
     url, repair = read.settings.database_url, rollups is Rollups.REPAIR
     return (*found, await asyncio.to_thread(check_rollups, url, repair=repair))

@@ -1,4 +1,4 @@
-"""`claude-cost estimate WORDS…`: what `/claude-cost estimate` says, on the terminal."""
+"""`claude-cost estimate WORDS…`: the same as `/claude-cost estimate`, on the terminal."""
 
 import argparse
 
@@ -13,7 +13,7 @@ from bot.typed_text import cleaned
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `estimate`; `--json` may be anywhere among them."""
+    """Arguments of `estimate`; `--json` may be anywhere among them."""
     parser.usage = "claude-cost estimate [--json] MODEL requests=N in=TOKENS out=TOKENS [WORD…]"
     parser.formatter_class = PlainHelpText
     parser.epilog = "\n".join(help_lines())
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit code 2 for words that make no workload."""
+    """Exit code 2 for invalid words."""
     words: list[str] = arguments.words
     words = words[1:] if words[:1] == ["--"] else words
     as_json = arguments.json or any(_is_json(word) for word in words)
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _is_json(word: str) -> bool:
-    """Also `—json`, as phones write it."""
+    """Accepts `—json` too, as phones write it."""
     plain = cleaned(word)
     return plain.startswith("-") and plain.lstrip("-") == "json"
 

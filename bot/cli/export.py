@@ -34,9 +34,9 @@ CONNECT_SECONDS = 10
 
 FORMATS = ("csv", "focus")
 
-# Spreadsheets take full-width signs as well.
+# Spreadsheets accept full-width signs as well.
 _UNSEEN = r"[\s\x00-\x1f\x7f-\xa0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]*"
-"""What a spreadsheet leaves out before a formula."""
+"""Characters that a spreadsheet ignores before a formula."""
 STARTS_A_FORMULA = re.compile(rf"[\t\r\n]|{_UNSEEN}[=+\-@＝＋－＠]")
 AFTER_A_SEPARATOR = re.compile(rf"((?:;|(?!\A)[\t\r\n]){_UNSEEN})(?=[=+\-@＝＋－＠])")
 NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
@@ -45,11 +45,11 @@ Rows = Iterable[Mapping[str, str]]
 
 
 class ExportError(Exception):
-    """There is nothing to export; the text is one sentence."""
+    """There is nothing to export; the message is one sentence."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `export`."""
+    """Arguments of `export`."""
     parser.add_argument(
         "period",
         nargs="*",
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit code 1 where nothing is known or the file cannot be written, 2 for wrong words or settings."""
+    """Exit code 1 if nothing is known or the file cannot be written, 2 for wrong arguments or settings."""
     os.umask(0o077)
     by = f" by {arguments.by}" if arguments.by is not None else ""
     try:
@@ -122,7 +122,7 @@ def _exported(settings: Settings, asked: ReportWords, form: str) -> str:
 
 
 def _opened(url: str) -> Engine:
-    """Raises `DatabaseError`, and `ExportError` for a database without the tables of this version."""
+    """Open the database. Raises `DatabaseError`, and `ExportError` if it lacks the tables of this version."""
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -137,7 +137,7 @@ def _opened(url: str) -> Engine:
 
 
 def _report_rows(report: Report, snapshot: Snapshot, ledger: SqlLedger | None) -> tuple[Sequence[str], Rows]:
-    """The rows that the report shows, unrounded. What is not known is empty."""
+    """The rows of the report, unrounded. Unknown cells are empty."""
     columns = ["period", "starts_at", "as_of", report.grouped_by, "name", "usd", "at_least", "price_assumed"]
     columns += [*TokenCounts._fields, "before_usd"]
     totals = {}
@@ -209,6 +209,6 @@ def written(columns: Sequence[str], rows: Rows) -> str:
 def _safe(cell: str) -> str:
     if NUMBER.fullmatch(cell) is not None:
         return cell
-    # Some spreadsheets split at semicolons, whatever the quotes say, and leave out spaces before a formula.
+    # Some spreadsheets split at semicolons despite quotes, and ignore spaces before a formula.
     cell = AFTER_A_SEPARATOR.sub(r"\1'", cell)
     return f"'{cell}" if STARTS_A_FORMULA.match(cell) else cell

@@ -1,4 +1,6 @@
-"""`claude-cost import`: usage records of files into the ledger, once each, and what was new, left out and why."""
+"""`claude-cost import`: usage records of files into the ledger, each once; reports what was new, what was skipped and
+why.
+"""
 
 import argparse
 import json
@@ -43,7 +45,7 @@ COUNTS = (
     ("output_tokens", "output"),
     ("web_search_requests", "web searches"),
 )
-"""In the order of `TokenCounts`."""
+"""Counts in the order of `TokenCounts`."""
 
 
 def totals_of(imported: Imported, card: RateCard) -> Totals:
@@ -62,7 +64,7 @@ def totals_of(imported: Imported, card: RateCard) -> Totals:
 
 
 def period_of(imported: Imported) -> tuple[date, date] | None:
-    """The first and the last UTC day of what was added."""
+    """First and last UTC day of what was added."""
     days = [hour.date() for (hour, _), added in imported.by_hour.items() if added.requests or any(added.counts)]
     return (min(days), max(days)) if days else None
 
@@ -96,7 +98,7 @@ def as_json(imported: Imported, found: Found, card: RateCard, dry_run: bool) -> 
 
 
 def as_text(imported: Imported, found: Found, card: RateCard, dry_run: bool) -> Iterator[str]:
-    """What was stored first, then all that a reader must know to trust it."""
+    """What was stored first, then everything a reader must know to trust it."""
     totals, period = totals_of(imported, card), period_of(imported)
     would = "Would store" if dry_run else "Stored"
     when = "" if period is None else f", {period[0]} to {period[1]} UTC"
@@ -151,8 +153,9 @@ def _tokens(counts: TokenCounts) -> str:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit code 0 where all was read, 1 where there was nothing to read or something could not be, 2 for a wrong path
-    or configuration."""
+    """Exit code 0 if everything was read, 1 if there was nothing to read or something failed, 2 for a wrong path or
+    configuration.
+    """
     os.umask(0o077)
     logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
     card = load_rate_card()
@@ -185,7 +188,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def import_files(engine: Engine, ledger: SqlLedger, found: Found, card: RateCard, clock: Clock) -> Imported:
-    """Bring files into the ledger, the ones that changed first before the others."""
+    """Import files into the ledger, oldest first."""
     with Progress(sum(file.size for file in found.files)) as progress:
         claude = cache(lambda model: kind_of(model, card) is not Kind.NOT_CLAUDE)
         importing = FileImport(engine, ledger, claude, clock, progress.advance)
@@ -196,7 +199,7 @@ def import_files(engine: Engine, ledger: SqlLedger, found: Found, card: RateCard
 
 @contextmanager
 def ledger_database(url: str, *, dry_run: bool) -> Iterator[Engine]:
-    """The database, or for a dry run a copy of what it has of the ledger, which is thrown away."""
+    """The database, or for a dry run a temporary copy of its ledger tables."""
     with ExitStack() as stack:
         engine = open_database(url)
         stack.callback(engine.dispose)

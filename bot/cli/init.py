@@ -30,11 +30,11 @@ from bot.config.settings import Need, SettingsError, load_settings
 INTERRUPTED = 130
 
 OPTIONS = {"channel": "CLAUDE_COST_CHANNEL", "soft": SOFT, "hard": HARD, "admins": ADMINS}
-"""Options that answer a question. Secrets have none: other users of the machine see the words of a command."""
+"""Options that answer a question. Secrets have none: other users of the machine can see the arguments of a command."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `init`."""
+    """Arguments of `init`."""
     parser.add_argument("--file", metavar="PATH", help=f"the file to write (default: {VARIABLE}, or {DEFAULT})")
     parser.add_argument("--channel", metavar="ID", help="id of the alert channel")
     parser.add_argument("--soft", metavar="USD", help="soft limit of the month")
@@ -49,8 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit code 0 once the file is written, 1 where an answer is not accepted or the file cannot be written, 2 for
-    wrong or missing answers."""
+    """Exit code 0 once the file is written, 1 if an answer is not accepted or the file cannot be written, 2 for wrong
+    or missing answers.
+    """
     os.umask(0o077)
     logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
     terminal = Terminal(asks=not arguments.no_input)
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     given = {name: normal(name, value) for name, value in given.items()}
     try:
         file = _existing(environ)
-        # Proxies and certificates are for the checks as well.
+        # The checks use proxies and certificates as well.
         others = missing(os.environ, file.values)
         os.environ.update({name: value for name, value in others.items() if name not in SETTINGS})
         dialog = Dialog(terminal, file, environ, given)
@@ -83,7 +84,7 @@ def _asked_for() -> list[str]:
 
 
 def _existing(environ: Mapping[str, str]) -> EnvFile:
-    """What is there already, if it can be replaced at the end. Raises `SettingsError` and `NotAcceptedError`."""
+    """The existing file, if it can be replaced at the end. Raises `SettingsError` and `NotAcceptedError`."""
     path, _ = env_file_path(environ)
     real = Path(os.path.realpath(path))
     if real.is_dir():
@@ -97,7 +98,7 @@ def _existing(environ: Mapping[str, str]) -> EnvFile:
 
 
 def _write(dialog: Dialog, *, replaces: bool) -> None:
-    """Write what has changed. Raises `NotAcceptedError` if that is not wanted, or cannot be done."""
+    """Write the changes. Raises `NotAcceptedError` if the user declines, or writing fails."""
     file, changes = dialog.file, _changes(dialog)
     replaced = [name for name in changes if file.values.get(name)]
     if replaced and not replaces:
@@ -118,7 +119,7 @@ def _write(dialog: Dialog, *, replaces: bool) -> None:
 
 
 def _changes(dialog: Dialog) -> dict[str, str | None]:
-    """The lines that are new, and None for those that have to go: an empty one, or another form of the same secret."""
+    """New lines; None removes a line: an empty one, or the other form of the same secret."""
     before = dialog.file.values
     changes: dict[str, str | None] = {}
     for name, answer in dialog.answers.items():
@@ -152,7 +153,7 @@ def _say_what_is_next(dialog: Dialog) -> int:
 
 
 def _command(file: Path) -> str:
-    """How to start the bot with this file from here."""
+    """Command that starts the bot with this file from here."""
     called = sys.argv[0] if sys.argv else ""
     is_elsewhere = Path(called).name == "claude-cost" and shutil.which("claude-cost") is None
     command = shlex.quote(called) if is_elsewhere else "claude-cost"

@@ -29,7 +29,7 @@ UNKNOWN_USERS = frozenset({"user_not_found", "user_not_visible", "users_not_foun
 
 
 class Outcome(Enum):
-    """`UNKNOWN`: nobody could be asked, so the answer may be right."""
+    """`UNKNOWN`: nothing could be asked, so the answer may be right."""
 
     ACCEPTED = auto()
     REFUSED = auto()
@@ -38,14 +38,14 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of a check. `sentence`: with the remedy, unless accepted."""
+    """Result of a check. `sentence`: with the remedy, unless accepted."""
 
     outcome: Outcome
     sentence: str
 
 
 class Checks:
-    """What Slack and Anthropic say to the answers so far. Methods never raise for what they say."""
+    """Checks the answers so far with Slack and Anthropic. Methods never raise for their errors."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -79,7 +79,7 @@ class Checks:
         return _accepted("Slack opens a connection for it.")
 
     async def channel(self, settings: Settings) -> Finding:
-        """`conversations.info`, where a scope allows it. Nothing is posted."""
+        """`conversations.info`, if a scope allows it. Nothing is posted."""
         if not self._met.known:
             return _accepted("Not checked, since the bot token is not.")
         async with new_session() as session:
@@ -105,11 +105,11 @@ class Checks:
         unknown = [error for error in errors if isinstance(error, UnavailableError)]
         if unknown:
             return Finding(Outcome.UNKNOWN, str(unknown[0]))
-        # Both APIs refuse a wrong key alike.
+        # Both APIs reject a wrong key in the same way.
         return Finding(Outcome.REFUSED, failed[-1])
 
     async def admins(self, settings: Settings) -> Finding:
-        """`users.info` for each person, and the members of each group, where scopes allow it."""
+        """`users.info` for each person, and the members of each group, if scopes allow it."""
         async with new_session() as session:
             client = slack_client(settings, session)
             names: list[str] = []
@@ -127,7 +127,7 @@ class Checks:
 
 
 async def _name(client: AsyncWebClient, user: str) -> str | Finding:
-    """The name of a person, or the id where Slack may not be asked."""
+    """Name of a person, or the id if Slack may not be asked."""
     try:
         answer = await call(client.users_info(user=user))
     except CallError as error:

@@ -23,18 +23,18 @@ GREETING = (
 )
 LIMITS = "5/5  Limits of a calendar month in USD, and who may change the mode and budgets."
 NONE = "none"
-"""The answer that removes what the file has."""
+"""The answer that removes a value of the file."""
 
 _CHANNEL_IN_LINK = re.compile(r"(?:https://[\w.-]+/archives/|<#)([A-Z][A-Z0-9]+)(?:[/|?>].*)?")
 
 
 class NotAcceptedError(Exception):
-    """`init` cannot go on; the text is one sentence with the remedy."""
+    """`init` cannot continue; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`where`: a line about where to find the answer. `need`: what a start requires, if the answer may not be empty."""
+    """`where`: a line on where to find the answer. `need`: what a start requires, if the answer may not be empty."""
 
     variable: str
     prompt: str
@@ -44,7 +44,7 @@ class Question:
 
 
 def questions(checks: Checks) -> list[Question]:
-    """Those with one answer each."""
+    """Questions with one answer each."""
     return [
         Question(
             "SLACK_BOT_TOKEN",
@@ -80,7 +80,7 @@ def questions(checks: Checks) -> list[Question]:
 
 @dataclass(slots=True)
 class Dialog:
-    """`given`: answers of options and of the environment, which are not asked for. `answers`: what was accepted.
+    """`given`: answers of options and of the environment, which are not asked for. `answers`: accepted ones.
 
     `environ`: the environment.
     """
@@ -93,7 +93,7 @@ class Dialog:
     checks: Checks = field(default_factory=lambda: Checks(system_clock))
 
     def go_through(self) -> None:
-        """Settle every question. Raises `SettingsError` and `NotAcceptedError` where nobody may be asked."""
+        """Settle every question. Raises `SettingsError` and `NotAcceptedError` if nobody can be asked."""
         self._greet()
         for question in questions(self.checks):
             self.terminal.say(f"\n{question.where}")
@@ -104,7 +104,7 @@ class Dialog:
         self._settle(Question(ADMINS, prompt, "", None, self.checks.admins))
 
     def effective(self, changes: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The variables as the bot would find them: these changes, then the answers, the environment and the file."""
+        """The variables as the bot would read them: these changes, then the answers, the environment and the file."""
         own = {**self.answers, **(changes or {})}
         replaced = {f"{name}_FILE" for name in own if name in SECRETS}
         environ = {name: value for name, value in self.environ.items() if name not in replaced} | own
@@ -129,7 +129,9 @@ class Dialog:
         self._ask(question, given)
 
     def _ask(self, question: Question, last: str | None) -> None:
-        """Ask until an answer is taken. `last`: what Enter checks once more; None is what the file has."""
+        """Ask until an answer is accepted. `last`: the answer that Enter checks again; None for the value of the
+        file.
+        """
         name = question.variable
         repeats = last is not None or self._is_set(name, self.effective())
         stands = "as it is" if last is None else "the same again"
@@ -149,7 +151,7 @@ class Dialog:
                 return
 
     def _takes(self, name: str, answer: str | None, finding: Finding) -> bool:
-        """Say what came of an answer, and remember it if it counts; None is what stands without one."""
+        """Show the finding about an answer, and store the answer if accepted; None for the existing value."""
         if finding.outcome is not Outcome.ACCEPTED and not self.terminal.asks:
             raise NotAcceptedError(finding.sentence)
         self.terminal.say(finding.sentence)
@@ -171,13 +173,13 @@ class Dialog:
         return Finding(finding.outcome, one_line(masked(finding.sentence)))
 
     def _require(self, question: Question) -> None:
-        """Raises `SettingsError` where nothing answers a question that needs an answer."""
+        """Raises `SettingsError` if a required question has no answer."""
         if question.need:
             given = self.given.get(question.variable)
             load_settings(self.effective({} if given is None else {question.variable: given}), question.need)
 
     def _settle_limits(self) -> None:
-        """Both at once, since each is judged by the other."""
+        """Ask for both at once, since each is checked against the other."""
         limits = {name: self.given[name] for name in (SOFT, HARD) if name in self.given}
         while True:
             if self.terminal.asks:
@@ -201,7 +203,7 @@ class Dialog:
 
     @staticmethod
     def _is_set(name: str, values: Mapping[str, str]) -> bool:
-        """In either form, where it is a secret."""
+        """Whether it is set, in either form for a secret."""
         names = (name, f"{name}_FILE") if name in SECRETS else (name,)
         return any(values.get(each, "").strip() for each in names)
 

@@ -10,8 +10,8 @@ MISSING = "manifest.yml is not beside the code: run this from a clone of the rep
 
 
 def main() -> int:
-    """Exit code: 0 done, 1 where this is no clone. Output is the manifest alone, as the hook `get-manifest` wants."""
-    # Comes with Apprise; nothing else of the product reads YAML.
+    """Exit code: 0 done, 1 if this is not a clone. Prints only the manifest, as the hook `get-manifest` requires."""
+    # Installed with Apprise; nothing else of the product reads YAML.
     import yaml
 
     try:

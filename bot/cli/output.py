@@ -1,4 +1,4 @@
-"""What a command prints: an answer that cannot be written ends in a sentence and exit code 1, not in a traceback."""
+"""Output of a command: if an answer cannot be written, it ends in a sentence and exit code 1, not in a traceback."""
 
 import os
 import sys
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 
 class OutputError(Exception):
-    """The answer cannot be written; the text is one sentence."""
+    """The answer cannot be written; the message is one sentence."""
 
 
 def show(text: str) -> None:
-    """Print an answer. Raises `OutputError`, and BrokenPipeError where the reader has gone, as in `… | head`."""
+    """Print an answer. Raises `OutputError`, and BrokenPipeError if the reader has gone, as in `… | head`."""
     if sys.stdout is None:
         raise OutputError("Cannot write the answer: standard output is closed.")
     encoding = sys.stdout.encoding or "utf-8"
@@ -21,7 +21,7 @@ def show(text: str) -> None:
 
 
 def flush() -> None:
-    """Write what is in the buffer, so that a failure is noticed while somebody can handle it. Raises like `show`."""
+    """Flush the buffer, so that a failure is noticed while it can be handled. Raises like `show`."""
     if sys.stdout is not None:
         with _as_sentence():
             sys.stdout.flush()
@@ -39,7 +39,7 @@ def _as_sentence() -> Iterator[None]:
 
 
 def complain(text: str) -> None:
-    """Print to standard error, where there is one."""
+    """Print to standard error, if there is one."""
     if sys.stderr is None:
         return
     encoding = sys.stderr.encoding or "utf-8"
@@ -50,24 +50,24 @@ def complain(text: str) -> None:
 
 
 def guarded(command: Callable[[], int]) -> int:
-    """Run a command: its exit code, or 1 where its answer cannot be written."""
+    """Run a command; returns its exit code, or 1 if its answer cannot be written."""
     try:
         try:
             return command()
         finally:
-            # What argparse has printed is in the buffer still, and the end of the process is too late for a sentence.
+            # Output of argparse is still in the buffer, and the end of the process is too late for a sentence.
             flush()
     except OutputError as error:
         _forget_output()
         complain(str(error))
     except BrokenPipeError:
-        # The reader has what it wanted; there is nothing to complain about.
+        # The reader has what it wanted: no error.
         _forget_output()
     return 1
 
 
 def _forget_output() -> None:
-    """Let nothing be written at the end of the process that could not be written now."""
+    """Prevent the interpreter from writing failed output again at exit."""
     if sys.stdout is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""`claude-cost price`: what recorded usage in files and folders cost."""
+"""`claude-cost price`: cost of recorded usage in files and folders."""
 
 import argparse
 import json
@@ -17,8 +17,9 @@ from bot.usage.logs.price_cache import PriceCache, cache_folder, name_of_all, st
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit code 0 where calls were priced, 1 where there were none or something could not be read or written, 2 for a
-    wrong path."""
+    """Exit code 0 if calls were priced, 1 if there were none or a file could not be read or written, 2 for a wrong
+    path.
+    """
     card = load_rate_card()
     try:
         cache = PriceCache(None if arguments.no_cache else cache_folder(os.environ))
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 def price(
     paths: list[str], card: RateCard, clock: Clock, zone: tzinfo = UTC, cache: PriceCache | None = None
 ) -> Priced:
-    """Read and add up. Raises `UnreadableError` for a path that is not there."""
+    """Read and add up. Raises `UnreadableError` for a missing path."""
     cache = cache or PriceCache(None)
     asked_ns = time.time_ns()
     found = find_files(paths)
@@ -60,7 +61,7 @@ def price(
 
         settled, broken = read(files, states, Tally(card, today, zone), cache)
         unreadable += broken
-        # Files that changed while they were read are not kept.
+        # Do not cache files that changed while they were read.
         if name is not None and not broken and states == states_of(files, asked_ns, again=True):
             cache.keep(name, b"", settled.written())
     cache.close()

@@ -1,4 +1,4 @@
-"""What `claude-cost price` prints: one JSON object, or a total, a table and what must be known to trust them."""
+"""Output of `claude-cost price`: one JSON object, or a total, a table and notes on how far to trust them."""
 
 import unicodedata
 from collections import Counter
@@ -22,8 +22,9 @@ MOST_NAMES = 3
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """What the files came to. `skipped`: reason → lines, `skipped_in`: reason → files; `unreadable`: a sentence for
-    each file that is missing; `left_out`: file of a folder → why it holds nothing to price. `zone`: that of days."""
+    """Result of the files. `skipped`: reason → lines, `skipped_in`: reason → files; `unreadable`: a sentence for each
+    missing file; `left_out`: file of a folder → why it has nothing to price. `zone`: of the days.
+    """
 
     totals: Totals
     skipped: Mapping[str, int]
@@ -90,7 +91,7 @@ def decimals(amount: Decimal) -> str:
 
 
 def as_text(priced: Priced, card: RateCard, by: str) -> Iterator[str]:
-    """The total first, then the table, then all that a reader must know to trust the total."""
+    """The total first, then the table, then everything a reader must know to trust the total."""
     totals = priced.totals
     least = "at least " if totals.at_least else ""
     assumed = f", {usd(totals.assumed_usd)} of it ASSUMED" if totals.assumed else ""
@@ -195,7 +196,7 @@ def nothing_found(priced: Priced, paths: list[str]) -> str:
 
 
 def _grouped(totals: Totals, by: str) -> list[tuple[str, Sum]]:
-    """Days in their order; everything else the most expensive first."""
+    """Days in order; everything else most expensive first."""
     if by == "day":
         return sorted(totals.by_day.items())
     sums = {"model": totals.by_model, "feature": totals.by_feature, "user": totals.by_user}[by]
@@ -231,10 +232,10 @@ def number(how_many: int, one: str, more: str | None = None) -> str:
 
 
 def shown(name: str) -> str:
-    """A name from a file, without what a terminal would obey."""
+    """A name from a file, without control characters of terminals."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
 
 
 def _columns_of(text: str) -> int:
-    """How many columns a terminal needs: Chinese, Japanese and Korean characters take two."""
+    """Terminal columns of a text: Chinese, Japanese and Korean characters take two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

@@ -1,4 +1,4 @@
-"""Reading the files that `claude-cost price` does not know yet: slow to import, and left out where nothing changed."""
+"""Reads files that `claude-cost price` has not cached: slow to import, so skipped if nothing changed."""
 
 import sys
 from collections import Counter
@@ -17,13 +17,13 @@ from bot.usage.logs.usage_block import Record, Skipped
 from bot.usage.logs.usual_lines import UsualLines
 
 MOST_NAMELESS = 10_000
-"""Calls without an id that are held at a time."""
+"""Most calls without an id held at a time."""
 
 
 def read(
     files: Sequence[RecordFile], states: Sequence[State], tally: Tally, cache: PriceCache
 ) -> tuple[Settled, list[str]]:
-    """What the files come to, and a sentence for each that could not be read."""
+    """Sums of the files, and a sentence for each unreadable one."""
     skipped, skipped_in, broken = Counter[str](), dict[str, list[str]](), list[str]()
     with Progress(sum(file.size for file in files)) as progress:
         for file, (name, state) in zip(files, states or repeat((b"", None)), strict=False):
@@ -43,7 +43,7 @@ def read(
             except UnreadableError as error:
                 broken.append(str(error))
                 continue
-            # A file that changed while it was read is not kept.
+            # Do not cache a file that changed while it was read.
             if state is None or kept is not None or whole is None or file.path is None:
                 continue
             if state_at(file.path) == state:
@@ -58,7 +58,7 @@ def _recalled(file: RecordFile, tally: Tally, kept: Kept) -> Iterator[FileCalls]
 
 
 def _placed(records: Iterable[Record | Skipped]) -> Iterator[tuple[Call | Skipped, int]]:
-    """The calls of one file, and by which number each of the first without an id is known in every copy of it."""
+    """Calls of one file, each of the first without an id with a number that is the same in every copy of the file."""
     reader, chain, found = CallReader(), RecordChain(), 0
     for record in records:
         if isinstance(record, Skipped):
@@ -75,7 +75,7 @@ def _placed(records: Iterable[Record | Skipped]) -> Iterator[tuple[Call | Skippe
 
 
 class Progress:
-    """A bar on a terminal, once it takes long enough to wonder. `size`: in bytes."""
+    """A progress bar on a terminal, shown after a while. `size`: in bytes."""
 
     def __init__(self, size: int) -> None:
         self._bar: Any = None
@@ -92,15 +92,15 @@ class Progress:
             self._bar.close()
 
     def advance(self, size: int) -> None:
-        """So many bytes more were read."""
+        """This many more bytes were read."""
         if self._bar is not None:
             self._bar.update(size)
 
 
 def _parts(file: RecordFile, tally: Tally, advance: Advance) -> Iterator[FileCalls]:
-    """The calls of a file in parts, since memory must not grow with the calls that have no id.
+    """Calls of a file in parts, since memory must not grow with the calls without an id.
 
-    Raises `UnreadableError`, after what could be read.
+    Raises `UnreadableError`, after the readable part.
     """
     part = tally.file(file.name)
     usual = UsualLines(part)

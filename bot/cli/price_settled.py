@@ -1,4 +1,4 @@
-"""What a set of files came to before it is priced, and how that is written down in the cache: tokens, no dollars."""
+"""Sums of a set of files before pricing, and their cached form: tokens, no USD."""
 
 import json
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Settled:
     skipped_in: dict[str, list[str]]
 
     def written(self) -> bytes:
-        """As it is kept. By the standard library alone, since reading it should not wait for imports."""
+        """The cached form. Standard library only, so that reading it needs no slow import."""
         pile = self.pile
         return json.dumps(
             [
@@ -34,7 +34,7 @@ class Settled:
 
 
 def read_settled(body: bytes) -> Settled | None:
-    """What was written; None where it has another form."""
+    """Parse the cached form; None if it has another form."""
     try:
         sums, outside, odd, records, *rest = json.loads(body)
         not_claude, repeats, left_out, names, sessions, alike, skipped, skipped_in = rest

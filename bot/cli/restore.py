@@ -1,4 +1,4 @@
-"""`claude-cost restore`: a backup in the place of the database, which is kept beside it."""
+"""`claude-cost restore`: restores a backup in place of the database, which is kept beside it."""
 
 import argparse
 from pathlib import Path
@@ -10,12 +10,12 @@ from bot.db.restore import Restored, restore
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words of `restore`."""
+    """Arguments of `restore`."""
     parser.add_argument("file", type=Path, metavar="FILE", help="a backup that `claude-cost backup` has made")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit code 1 where nothing was replaced, 2 for wrong settings."""
+    """Exit code 1 if nothing was replaced, 2 for wrong settings."""
 
     def restored(database: Path) -> str:
         done = restore(arguments.file, database, system_clock())

@@ -31,7 +31,7 @@ from bot.steady_clock import SteadyClock
 log = logging.getLogger(__name__)
 
 FOR_ITSELF = 0o077
-"""The umask: files that the bot writes show what a team spends, so other users of the machine may not read them."""
+"""Umask: files of the bot show what a team spends, so other users of the machine may not read them."""
 
 LIBRARIES = (
     *("slack_bolt", "slack_sdk", "httpx", "httpcore", "apscheduler", "alembic", "aiohttp", "urllib3"),
@@ -44,7 +44,7 @@ ONCE_WAITS_AT_MOST = timedelta(seconds=10)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit code 0 after a clean end, 1 where `--once` left something undone, 2 for wrong configuration."""
+    """Exit code 0 after a clean end, 1 if `--once` left something undone, 2 for wrong configuration."""
     once = bool(arguments.once)
     os.umask(FOR_ITSELF)
     try:
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _doubts(file: EnvFile | None) -> list[str]:
-    """A sentence for each doubtful line of the file of settings, which are logged."""
+    """A sentence for each doubtful line of the file of settings; they are logged."""
     if file is None:
         return []
     log.info("settings from %s", file.path)
@@ -98,14 +98,14 @@ async def _once(settings: Settings, doubts: list[str]) -> int:
         try:
             bot.workspace.learn(await check_bot_token(bot.slack.client, settings.channel))
         except (SlackRefusedError, SlackUnreachableError):
-            # Only links need the answer; delivery finds out whether alerts get through.
+            # Only links need the answer; delivery shows whether alerts get through.
             bot.workspace.url = ""
         if bot.workspace.is_known:
-            # The cycle says what is wrong with a database that does not answer.
+            # The cycle reports a database that does not answer.
             with suppress(SQLAlchemyError):
                 await asyncio.to_thread(bot.claim, bot.workspace)
         await bot.leadership.settled()
-        # There is no next cycle that would see what comes later.
+        # No later cycle would see what arrives after this.
         bot.patience = bot.patience._replace(attribution=None)
         cycle = await bot.cycle()
         others = asyncio.create_task(_deliver_to_others(bot, deadline))
@@ -117,7 +117,7 @@ async def _once(settings: Settings, doubts: list[str]) -> int:
             cycle = Cycle(cycle.poll, await bot.deliver())
         await others
         problem = _undone(bot, cycle)
-    # One line, whatever there is to say: cron sends it by mail.
+    # One line in any case: cron sends it by mail.
     said = [
         *([] if problem is None else [problem]),
         *_sentences([*doubts, *misspelled(os.environ), *questionable(settings)]),
@@ -128,11 +128,11 @@ async def _once(settings: Settings, doubts: list[str]) -> int:
 
 
 async def _deliver_to_others(bot: Bot, deadline: float) -> None:
-    """Until nothing is left that may be tried before the deadline."""
+    """Deliver until nothing is left that may be tried before the deadline."""
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
             await bot.destinations.settled()
-            # What was decided after the first look, such as that Slack takes nothing.
+            # Decided after the first look, such as a failure of Slack.
             bot.destinations.begin()
             await bot.destinations.settled()
             while (wait := bot.destinations.retry_in()) is not None:
@@ -176,7 +176,7 @@ def _log_to_stderr(log_as: LogSettings) -> None:
     level, handler = log_as.level, BoundedHandler(sys.stderr)
     handler.setFormatter(JsonLines() if log_as.is_json else TextLines(TEXT_LINE))
     logging.basicConfig(level=level, handlers=[handler])
-    # The step that is still at work logs it itself when the next run is skipped.
+    # A step still at work logs that itself when the next run is skipped.
     logging.getLogger("apscheduler.scheduler").setLevel(max(level, logging.ERROR))
     for name in LIBRARIES:
         # Below this level these libraries log whole bodies and addresses.

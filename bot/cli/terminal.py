@@ -12,32 +12,32 @@ from bot.cli.output import show
 from bot.secret_shapes import one_line
 
 NARROWEST = 40
-"""Columns: a narrower terminal breaks the lines itself."""
+"""Narrowest width in columns: a narrower terminal breaks the lines itself."""
 
 
 class EndOfInputError(Exception):
-    """There is nobody to answer; the text is one sentence."""
+    """There is nobody to answer; the message is one sentence."""
 
 
 class Terminal:
-    """`asks`: whether questions may be asked at all."""
+    """`asks`: whether questions are allowed."""
 
     def __init__(self, *, asks: bool = True) -> None:
         self.asks = asks and sys.stdin is not None
         self._is_person = self.asks and sys.stdin.isatty()
         if self.asks and not self._is_person:
-            with suppress(AttributeError):  # of what stands in for standard input
+            with suppress(AttributeError):  # Replacements of standard input.
                 sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
 
     def say(self, text: str) -> None:
-        """Print lines, no word of which is broken at the edge of a terminal. Raises as `show` does."""
+        """Print lines without breaking words at the edge of the terminal. Raises like `show`."""
         if self._is_person and sys.stdout is not None and sys.stdout.isatty():
             width = max(shutil.get_terminal_size().columns - 1, NARROWEST)
             text = "\n".join(_filled(line, width) for line in text.split("\n"))
         show(text)
 
     def ask(self, prompt: str, *, is_secret: bool = False) -> str:
-        """The answer, without blanks around it. Raises `EndOfInputError`, and KeyboardInterrupt at Ctrl-C."""
+        """The answer, stripped. Raises `EndOfInputError`, and KeyboardInterrupt at Ctrl-C."""
         if not self.asks:
             raise EndOfInputError(f"There is no answer to “{one_line(prompt)}”, and nobody may be asked.")
         try:
@@ -48,7 +48,7 @@ class Terminal:
             raise EndOfInputError(f"The input ended before the answer to “{one_line(prompt)}”.") from None
 
     def agrees(self, prompt: str) -> bool:
-        """Whether the answer is yes; anything else is no. Raises as `ask` does."""
+        """Whether the answer is yes; anything else is no. Raises like `ask`."""
         return self.ask(f"{prompt} [y/N] ").lower() in ("y", "yes")
 
     def _from_input(self, prompt: str) -> str:
@@ -80,6 +80,6 @@ def _filled(line: str, width: int) -> str:
 
 
 def _drawn(text: str) -> str:
-    """`text` with what the terminal can draw of it."""
+    """`text` reduced to characters that the terminal can show."""
     encoding = locale.getencoding()
     return text.encode(encoding, "replace").decode(encoding)

@@ -1,4 +1,4 @@
-"""Changes of the file of settings: other lines stay as they are, and the file is replaced as a whole."""
+"""Changes the file of settings: other lines stay, and the file is replaced as a whole."""
 
 import os
 import re
@@ -17,7 +17,7 @@ _LINE_BREAK = re.compile(r"\r\n|\n|\r")
 
 
 def edited(entries: Sequence[Entry], changes: Mapping[str, str | None]) -> str:
-    """The text of the file with these values; None removes a name. Of a name that is set twice, one line is left.
+    """Text of the file with these values; None removes a name. A name that is set twice is left with one line.
 
     Raises ValueError for a value of several lines.
     """
@@ -45,7 +45,7 @@ def edited(entries: Sequence[Entry], changes: Mapping[str, str | None]) -> str:
 
 
 def quoted(value: str) -> str:
-    """The value as `bot.config.env_file` reads it, and shells too where one way of quoting serves both."""
+    """The value quoted for `bot.config.env_file`, and for shells too if one way of quoting serves both."""
     if _LINE_BREAK.search(value) or "\0" in value:
         raise ValueError("a value has several lines, or a NUL character")
     if _PLAIN.fullmatch(value):
@@ -60,12 +60,12 @@ def quoted(value: str) -> str:
 
 
 def replace_privately(path: Path, text: str) -> None:
-    """Put `text` into the file at once, readable by its user alone. Until then nothing changes. Raises OSError.
+    """Replace the content of the file atomically, readable by its user only. Raises OSError.
 
-    A link is followed, and root leaves the file to whom it belonged.
+    A link is followed, and root keeps the file's owner.
     """
     path = Path(os.path.realpath(path))
-    # Made with mode 0600.
+    # Created with mode 0600.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
@@ -79,7 +79,7 @@ def replace_privately(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    with suppress(OSError):  # of file systems whose directories cannot be opened
+    with suppress(OSError):  # File systems whose directories cannot be opened.
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(directory)

@@ -1,7 +1,7 @@
 """The file of settings: `.env` in the working directory, or the one that CLAUDE_COST_ENV_FILE names.
 
-A variable of the file counts where the environment does not set it. Values are taken as they stand: a `$` has no
-meaning. The env file that the bot writes for services is another one: `bot/fallback/targets/env_file.py`.
+A variable of the file counts if the environment does not set it. Values are literal: a `$` has no meaning. Not to be
+confused with the env file that the bot writes for services: `bot/fallback/targets/env_file.py`.
 """
 
 import io
@@ -25,7 +25,7 @@ DEFAULT = ".env"
 MOST_BYTES = 2**20
 
 SETTINGS = frozenset(v.name for v in VARIABLES) | {f"{v.name}_FILE" for v in VARIABLES if v.secret}
-"""Every name that has a meaning for the bot."""
+"""All names of settings."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
@@ -58,7 +58,7 @@ class EnvFile:
 
     @property
     def values(self) -> Mapping[str, str]:
-        """By name; of a name that is set twice, the last value."""
+        """Values by name; the last value of a name that is set twice."""
         return {entry.name: entry.value for entry in self.entries if entry.name}
 
 
@@ -76,7 +76,7 @@ def load_env_file(environ: MutableMapping[str, str]) -> EnvFile | None:
 
 
 def find_env_file(environ: Mapping[str, str]) -> EnvFile | None:
-    """The file as it stands; None where none is named and `.env` is no file. Raises `SettingsError`."""
+    """The current file; None if none is named and `.env` is no file. Raises `SettingsError`."""
     path, is_named = env_file_path(environ)
     if not is_named and not path.is_file() and not path.is_symlink():
         # A virtual environment may have that name.
@@ -103,7 +103,7 @@ def env_file_path(environ: Mapping[str, str]) -> tuple[Path, bool]:
 
 
 def missing(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
-    """Those of `values` that `environ` does not set. A secret is set by its own name or by that of its file."""
+    """The `values` that `environ` does not set. A secret may be set by its own name or by that of its file."""
     is_set = {name for name in values if name != VARIABLE and environ.get(name, "").strip()}
     for secret in (variable.name for variable in VARIABLES if variable.secret):
         both = {secret, f"{secret}_FILE"}
@@ -117,7 +117,7 @@ def is_open_to_others(path: Path, environ: Mapping[str, str]) -> bool:
     """Whether another user of the machine may read or change the file."""
     credentials = environ.get("CREDENTIALS_DIRECTORY", "")
     if credentials and path.is_relative_to(credentials):
-        # systemd lets the service in by an access list, whose mask looks like rights of the group.
+        # systemd grants the service access by an access list, whose mask looks like group permissions.
         return False
     try:
         status = path.stat()
@@ -127,7 +127,7 @@ def is_open_to_others(path: Path, environ: Mapping[str, str]) -> bool:
 
 
 def parsed(text: str) -> list[Entry]:
-    """Every statement; their texts add up to `text`. Raises ValueError with a clause that names the line."""
+    """Every statement; their texts concatenate to `text`. Raises ValueError with a clause that names the line."""
     entries = []
     for binding in parse_stream(io.StringIO(text, newline="")):
         text_of = binding.original.string
@@ -142,7 +142,7 @@ def parsed(text: str) -> list[Entry]:
 
 
 def _fault(binding: Binding) -> str | None:
-    """Why a statement cannot be used. Quotes nothing: what stands in the wrong place may be a secret."""
+    """Why a statement is unusable. Quotes nothing: misplaced text may be a secret."""
     if binding.error:
         if _QUOTED.match(binding.original.string):
             return "has a quote without its end, or text after it: write NAME=VALUE, or NAME='VALUE'"
@@ -180,7 +180,7 @@ def _doubts(path: Path, entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _text(path: Path) -> str:
-    """Raises OSError, and ValueError with a clause."""
+    """Content of the file. Raises OSError, and ValueError with a clause."""
     with path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:

@@ -9,7 +9,7 @@ from bot.typed_text import nearest
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable: the row that docs/settings.md shows and `load_settings` reads."""
+    """One environment variable: a row of docs/settings.md, read by `load_settings`."""
 
     name: str
     meaning: str
@@ -90,7 +90,7 @@ _PLAUSIBLE = re.compile(r"(?=.{1,48}$)CLAUDE_COST(?:_[A-Z]{1,14}){1,5}")
 
 
 def given(environ: Mapping[str, str]) -> list[str]:
-    """The names of the settings that have a value in the environment, or a file that holds it."""
+    """Names of the settings that have a value in the environment or in a file."""
     names = [name for each in VARIABLES for name in (each.name, *([f"{each.name}_FILE"] if each.secret else []))]
     return [name for name in names if environ.get(name, "").strip()]
 

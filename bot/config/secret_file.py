@@ -1,4 +1,4 @@
-"""A secret in a file, which is read again when the file has changed: secrets rotate without a restart."""
+"""A secret in a file, read again after the file has changed: secrets rotate without a restart."""
 
 import os
 import re
@@ -11,7 +11,7 @@ _PLAIN = re.compile(r"[!-~]+")
 
 
 class SecretFile(SecretStr):
-    """`get_secret_value` looks at the file each time. A file that is away or holds no secret changes nothing.
+    """`get_secret_value` checks the file each time. A missing file or one without a secret changes nothing.
 
     `name`: of the setting that names the file. `prefix`: how the secret begins.
     """
@@ -23,7 +23,7 @@ class SecretFile(SecretStr):
         self._seen = self._state()
 
     def get_secret_value(self) -> str:
-        """The content of the file, or what it held when it could be used last."""
+        """Content of the file, or its last usable content."""
         state = self._state()
         if state is None:
             self._problem = f"{self._name} names {self._path}, which cannot be read: the secret it held is still used."
@@ -38,7 +38,7 @@ class SecretFile(SecretStr):
         return hash(self._path)
 
     def problem(self) -> str | None:
-        """A sentence where the file holds no usable secret now."""
+        """A sentence if the file has no usable secret now."""
         self.get_secret_value()
         return self._problem
 
@@ -64,5 +64,5 @@ class SecretFile(SecretStr):
 
 
 def secret_problems(secrets: Iterable[SecretStr | None]) -> list[str]:
-    """A sentence for each file that holds no usable secret now."""
+    """A sentence for each file without a usable secret now."""
     return [problem for each in secrets if isinstance(each, SecretFile) and (problem := each.problem()) is not None]

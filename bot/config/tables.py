@@ -1,5 +1,5 @@
-"""The tables of the TOML file besides its budgets and the rules of detectors: each is validated and converted into the
-product's own values.
+"""Tables of the TOML file other than budgets and rules of detectors: each is validated and converted into the product's
+own values.
 """
 
 import re
@@ -28,7 +28,7 @@ _ALERTS, _FALLBACK, _LEDGER, _RETENTION = AlertRules(), FallbackRules(), LedgerR
 """The defaults of keys that are left out."""
 
 AUTO_LEVELS = (LimitKind.HARD, AlertKind.FORECAST, AlertKind.SPIKE)
-"""The alerts at which the bot may step down the fallback chain by itself."""
+"""Alerts at which the bot may step down the fallback chain automatically."""
 
 MOST_APPROVALS = 5
 LEAST_KEPT_DAYS, MOST_KEPT_DAYS = 100, 3660
@@ -130,7 +130,7 @@ class BackupTable(Table):
 
 
 class RetentionTable(Table):
-    """`[retention]`. Days; the least is more than the longest period and its comparison with the one before."""
+    """`[retention]`. Days; the minimum is more than the longest period and its comparison with the one before."""
 
     notice_days: Annotated[int, Field(strict=True, ge=LEAST_KEPT_DAYS, le=MOST_KEPT_DAYS)] = _RETENTION.notices.days
     change_days: Annotated[int, Field(strict=True, ge=LEAST_KEPT_DAYS, le=MOST_KEPT_DAYS)] = _RETENTION.changes.days
@@ -196,7 +196,7 @@ def _weekday(value: object) -> Weekday:
 
 
 class DigestTable(Table):
-    """One `[[digest]]`: what a day, a week or a month came to, posted to a channel."""
+    """One `[[digest]]`: a summary of a day, a week or a month, posted to a channel."""
 
     channel: str | None = None
     every: PeriodKind
@@ -226,9 +226,9 @@ class DigestTable(Table):
 
 
 class DestinationTable(Table):
-    """One `[[destination]]`. The address may hold a secret, so it may also come from a file.
+    """One `[[destination]]`. The URL may hold a secret, so it may also come from a file.
 
-    Period-start notices go to the channel alone, unless a destination asks for them.
+    Period-start notices only go to the channel, unless a destination asks for them.
     """
 
     url: SecretStr | None = None

@@ -86,7 +86,7 @@ class FileTables(Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigFile:
-    """The content of the file as the product's own values; without a file, the defaults."""
+    """Content of the file as the product's own values; without a file, the defaults."""
 
     budgets: tuple[Budget, ...] = ()
     teams: tuple[Team, ...] = ()
@@ -156,13 +156,13 @@ def read_config_file(path: Path) -> ConfigFile:
 
 
 def _detector_rules(raw: Mapping[str, object]) -> Mapping[str, type[Table]]:
-    """By table of the file, the rules of detectors that it holds. Only those detectors are imported."""
+    """Rules of detectors by table of the file. Only those detectors are imported."""
     found = {kind.module: rules_type(kind) for kind in AlertKind if kind.module in raw}
     return {name: rules for name, rules in found.items() if rules is not None}
 
 
 def _with(rules: Mapping[str, type[Table]]) -> type[FileTables]:
-    """The file with these tables of detectors."""
+    """The model of the file with these tables of detectors."""
     if not rules:
         return FileTables
     tables: dict[str, Any] = {name: (table, ...) for name, table in rules.items()}
@@ -171,7 +171,7 @@ def _with(rules: Mapping[str, type[Table]]) -> type[FileTables]:
 
 
 def _why_no_toml(error: Exception) -> str:
-    """The place and the reason. The text is not quoted: a line that is not TOML is often an unquoted secret."""
+    """Place and reason. The text is not quoted: a line that is not TOML is often an unquoted secret."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not text in UTF-8"
     if isinstance(error, RecursionError):

@@ -1,7 +1,7 @@
-"""Copies of an SQLite database: made while the bot runs, checked, and put in place only when they are whole.
+"""Copies of an SQLite database: made while the bot runs, checked, and renamed into place only when complete.
 
-A backup is one file, readable by its user only. A copy in the making has a name of its own (`PARTIAL`) and is locked by
-the process that makes it, so what a killed process has left is recognised and removed by the next backup.
+A backup is one file, readable by its user only. A copy in the making has its own name (`PARTIAL`) and is locked by its
+process, so that leftovers of a killed process are recognised and removed by the next backup.
 """
 
 import os
@@ -31,27 +31,27 @@ PARTIAL = ".claude-cost-"
 PARTIAL_END = ".partial"
 
 DAILY = re.compile(r"claude-cost-(\d{4}-\d{2}-\d{2})\.db")
-"""Of a day's backup in the folder of backups."""
+"""Name of a daily backup in the backup folder."""
 
 KEPT_BACKUPS = 7
-"""Days."""
+"""Daily backups to keep."""
 
 BUSY_SECONDS = 5
 BESIDE = ("-wal", "-shm")
-"""What SQLite appends to the names of the files beside a database."""
+"""Suffixes of the files that SQLite keeps beside a database."""
 
 
 class BackupError(Exception):
-    """There is no backup, or it cannot be used; the text is one sentence with the remedy."""
+    """There is no backup, or it is unusable; the message is one sentence with the remedy."""
 
 
 class DamagedError(BackupError):
-    """The database that is copied is damaged."""
+    """The database to copy is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A whole copy. `revision`: of its schema. `size`: in bytes."""
+    """A complete copy. `revision`: of its schema. `size`: in bytes."""
 
     path: Path
     revision: str
@@ -59,12 +59,12 @@ class Copied:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a database's address; None for PostgreSQL. Raises nothing for an address that settings accept."""
+    """File of a database URL; None for PostgreSQL. Raises nothing for a URL that settings accept."""
     return Path(str(make_url(url).database)) if url.startswith("sqlite") else None
 
 
 def back_up(database: Path, target: Path, *, force: bool = False) -> Copied:
-    """Copy a database to a file that appears when it is whole. `force`: replace a file. Raises `BackupError`."""
+    """Copy a database to a file that appears once it is complete. `force`: replace a file. Raises `BackupError`."""
     if not database.is_file():
         raise BackupError(f"There is no database at {database} yet: start the bot, which makes it.")
     if is_of(target, database):
@@ -81,9 +81,9 @@ def back_up(database: Path, target: Path, *, force: bool = False) -> Copied:
 
 
 def copy_of_day(database: Path, folder: Path, day: date, keep: int) -> Path | None:
-    """The backup of this day, or None where it is there already; then only the newest `keep` stay.
+    """Make this day's backup, or return None if it exists; then delete all but the newest `keep`.
 
-    Raises `BackupError`; older backups then stay as they are.
+    Raises `BackupError`; older backups are kept then.
     """
     target = folder / f"claude-cost-{day.isoformat()}.db"
     if target.exists():
@@ -97,14 +97,14 @@ def copy_of_day(database: Path, folder: Path, day: date, keep: int) -> Path | No
 
 
 def daily(folder: Path) -> list[Path]:
-    """The backups of days in a folder, the newest first."""
+    """Daily backups in a folder, newest first."""
     with suppress(OSError):
         return sorted((path for path in folder.iterdir() if DAILY.fullmatch(path.name)), reverse=True)
     return []
 
 
 def last_good(folder: Path) -> Path | None:
-    """The newest whole backup in the folder that this version can use."""
+    """The newest complete backup in the folder that this version can use."""
     for path in daily(folder):
         with suppress(BackupError):
             check(path)
@@ -113,7 +113,7 @@ def last_good(folder: Path) -> Path | None:
 
 
 def with_backup(error: DamagedDatabaseError, folder: Path | None) -> DatabaseError:
-    """The same refusal, which names the last good backup."""
+    """The same error, with the last good backup in its remedy."""
     if folder is None:
         remedy = (
             "run claude-cost restore FILE with a backup of it (CLAUDE_COST_BACKUP_FOLDER, which is not set, keeps some)"
@@ -126,9 +126,11 @@ def with_backup(error: DamagedDatabaseError, folder: Path | None) -> DatabaseErr
 
 
 def check(path: Path) -> str:
-    """The revision of a file's schema, if it is whole and of this version or an older one. Raises `BackupError`."""
+    """Revision of a file's schema. Raises `BackupError` unless the file is complete and of this version or an older
+    one.
+    """
     try:
-        # Immutable: nothing is written beside it.
+        # Immutable: SQLite writes nothing beside it.
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             _refuse_damage(connection, path)
     except sqlite3.Error as error:
@@ -137,11 +139,11 @@ def check(path: Path) -> str:
 
 
 def copy(source: Path, made: Path) -> None:
-    """Copy a database that others may be writing to. `made` becomes one whole file. Raises `BackupError`."""
+    """Copy a database that others may be writing to. `made` becomes one complete file. Raises `BackupError`."""
     try:
         with closing(_opened(source)) as read, closing(_opened(made, create=True)) as written:
             read.backup(written)
-            # One file, without others beside it.
+            # One file, without files beside it.
             written.execute("PRAGMA journal_mode = DELETE").fetchall()
             _refuse_damage(written, source)
     except sqlite3.Error as error:
@@ -160,7 +162,7 @@ def _refuse_damage(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def revision_of(made: Path, shown: Path) -> str:
-    """The revision of a whole copy's schema. `shown`: the file that a refusal names. Raises `BackupError`."""
+    """Revision of a complete copy's schema. `shown`: the file to name in errors. Raises `BackupError`."""
     try:
         with closing(sqlite3.connect(f"{made.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
@@ -180,7 +182,7 @@ def revision_of(made: Path, shown: Path) -> str:
 
 
 def is_of(path: Path, database: Path) -> bool:
-    """Whether the path is the database, or a file that belongs to it."""
+    """Whether the path is the database, or one of its files."""
     own, named = database.resolve(), path.resolve()
     return named == own or named in [Path(f"{own}{end}") for end in (*BESIDE, "-journal", ".lock")]
 
@@ -217,7 +219,7 @@ def partial(target: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Let the disk have a file's content, or a folder's names."""
+    """Flush a file's content, or a folder's entries, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -235,7 +237,7 @@ def _appear(made: Path, target: Path, *, force: bool) -> None:
             os.link(made, target)
         except FileExistsError:
             raise BackupError(f"{target} is there already: name another file, or replace it with --force.") from None
-        except OSError:  # a file system without links
+        except OSError:  # File systems without links.
             made.rename(target)
     sync(target.parent)
 
@@ -248,7 +250,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove what killed processes have left: nobody holds its lock."""
+    """Remove leftovers of killed processes, whose locks are free."""
     with suppress(OSError):
         for path in folder.iterdir():
             if path.name.startswith(PARTIAL) and path.name.endswith(PARTIAL_END):

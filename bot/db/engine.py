@@ -1,9 +1,9 @@
-"""Opening the database: SQLite or PostgreSQL, migrated to the present schema.
+"""Open the database: SQLite or PostgreSQL, migrated to the current schema.
 
 `engine.begin()` is for a transaction that writes, `engine.connect()` for one that only reads and waits for no writer.
 
-Error messages do not quote drivers: drivers quote their input, which may hold part of the password when the address is
-malformed. Only words known to be the driver's own are passed on.
+Error messages do not quote drivers: drivers quote their input, which may hold part of the password when the URL is
+malformed. Only known words of the driver are passed on.
 """
 
 import logging
@@ -22,7 +22,7 @@ from bot.language import tr, tr_noop
 
 
 class UnknownRevisionError(ValueError):
-    """Only a newer version of the bot knows this revision of the schema; the text is the revision."""
+    """Only a newer version of the bot knows this revision of the schema; the message is the revision."""
 
 
 _KNOWN = (
@@ -65,18 +65,18 @@ _KNOWN = (
     ("already exists", tr_noop("a table of the same name exists and is not the bot's")),
     ("read-only", tr_noop("the server is read-only")),
 )
-"""Parts of PostgreSQL's and libpq's messages, in lower case, and the clause that people read instead."""
+"""Parts of PostgreSQL's and libpq's messages, in lower case, with the clause shown instead."""
 
 _MISSING = re.compile(r'(database|role) ".*" does not exist', re.DOTALL)
 _NO_DIALECT = re.compile(r"Can't load plugin: sqlalchemy\.dialects:([a-z]{1,16}(?:\.[a-z]{1,16})?)")
 
 
 def reason_of(error: BaseException) -> str:
-    """One clause that quotes no part of the address."""
+    """One clause that quotes no part of the URL."""
     cause = getattr(error, "orig", None) or error
     text = str(cause)
     if isinstance(cause, sqlite3.Error):
-        # SQLite's messages name tables at most.
+        # SQLite's messages only name tables.
         return text.strip().splitlines()[0] if text.strip() else type(cause).__name__
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
@@ -98,21 +98,21 @@ log = logging.getLogger(__name__)
 
 HEAD = "head"
 NAME = re.compile(r"v([0-9]{4})_\w+\.py")
-"""Of a migration's file."""
+"""File name of a migration."""
 
 UNDEFINED_TABLE = "42P01"
-"""PostgreSQL's code."""
+"""PostgreSQL's error code."""
 
 UNUSABLE = (ModuleNotFoundError, SQLAlchemyError, OSError, ValueError, TypeError)
-"""What SQLAlchemy and the drivers raise for an address that they cannot use."""
+"""What SQLAlchemy and the drivers raise for an unusable URL."""
 
 
 class DatabaseError(Exception):
-    """The database cannot be used; the text is one sentence with the remedy."""
+    """The database cannot be used; the message is one sentence with the remedy."""
 
 
 class DamagedDatabaseError(DatabaseError):
-    """The file is not a whole database. `damage`: a clause that names it, without the remedy."""
+    """The file is not a complete database. `damage`: a clause that names it, without the remedy."""
 
     def __init__(self, damage: str) -> None:
         super().__init__(f"{damage}: run claude-cost restore FILE with a backup of it.")
@@ -120,7 +120,7 @@ class DamagedDatabaseError(DatabaseError):
 
 
 def open_database(url: str) -> Engine:
-    """An engine on a database with the present schema. Raises `DatabaseError`."""
+    """An engine on a database with the current schema. Raises `DatabaseError`."""
     engine = None
     try:
         engine = connect(url)
@@ -137,14 +137,14 @@ def open_database(url: str) -> Engine:
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """`present`: the database's revision, None where it has no tables of the bot. `newest`: this version's."""
+    """`present`: revision of the database, None without the bot's tables. `newest`: this version's."""
 
     present: str | None
     newest: str
 
 
 def look_into(url: str, seconds: int) -> tuple[Engine, SchemaState]:
-    """An engine on a database as it is, without migrating it. `seconds`: the longest wait for a server.
+    """An engine on a database as it is, without migrating it. `seconds`: longest wait for a server.
 
     Raises `DatabaseError`. A missing SQLite file is created, without tables.
     """
@@ -174,7 +174,7 @@ def check_revision(revision: str) -> None:
 
 
 def _revision(engine: Engine) -> str | None:
-    """The revision of the database's schema; None where it has no tables of the bot, or no version table."""
+    """Revision of the schema; None without the bot's tables or a version table."""
     with engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
@@ -237,7 +237,7 @@ def database_problem(error: SQLAlchemyError) -> str:
 
 
 def connect(url: str, limits: Limits = LIMITS) -> Engine:
-    """An engine, before migrations. Raises `DatabaseError` for a malformed address."""
+    """An engine, before migrations. Raises `DatabaseError` for a malformed URL."""
     if url.startswith("sqlite"):
         return connect_sqlite(url, limits)
     parsed = _parsed(url)
@@ -278,7 +278,7 @@ def _parsed(url: str) -> URL:
     try:
         return database_address(url)
     except ValueError as error:
-        # Do not quote the address: the malformed part may be the password.
+        # Do not quote the URL: the malformed part may be the password.
         raise DatabaseError(
             f"CLAUDE_COST_DATABASE_URL is not a database address ({error}): special characters of the password are "
             "written as in %40 for @ and %2F for /."

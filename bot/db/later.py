@@ -19,7 +19,7 @@ P = ParamSpec("P")
 
 
 class Writes(Protocol):
-    """Runs `work` at once or later. `what`: the clause for the log if it fails."""
+    """Runs `work` now or later. `what`: clause for the log if it fails."""
 
     def __call__(self, what: str, work: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Write now or queue the write; a queued write that fails is logged, not raised."""
@@ -52,7 +52,7 @@ class Later:
             return
         self._left.add(done)
         done.add_done_callback(self._left.discard)
-        with suppress(RuntimeError):  # the loop has ended, so nothing counts work in flight any more
+        with suppress(RuntimeError):  # The loop has ended, so nothing counts work in flight any more.
             self._loop.call_soon_threadsafe(self._count, done)
 
     async def close(self) -> None:

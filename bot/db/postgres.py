@@ -16,21 +16,21 @@ from bot.threads import MOST_CONNECTIONS
 
 KEEPALIVE = {"keepalives": "1", "keepalives_idle": "5", "keepalives_interval": "3", "keepalives_count": "3"}
 READ_ONLY = "25006"
-"""PostgreSQL's code for a change in a session that takes none."""
+"""PostgreSQL's error code for a write in a read-only session."""
 SESSION_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 
 
 class ImpatientConnection(psycopg.Connection[Any]):
-    """Closes when the server sends nothing for `unresponsive` seconds while a response is due.
+    """Closes if the server sends nothing for `unresponsive` seconds while a response is due.
 
-    libpq waits for ever. The network's own time-outs do not notice a server, or a proxy before it, that still
+    libpq waits forever. The network's own time-outs do not notice a server, or a proxy before it, that still
     acknowledges packets.
     """
 
     unresponsive = Limits().unresponsive
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """As psycopg does. Raises `psycopg.OperationalError` after `unresponsive` seconds."""
+        """Like psycopg's. Raises `psycopg.OperationalError` after `unresponsive` seconds."""
         return super().wait(self._listening(gen), interval, timeout)
 
     def _listening(self, gen: PQGen[RV]) -> PQGen[RV]:
@@ -53,7 +53,7 @@ class ImpatientConnection(psycopg.Connection[Any]):
 
 
 def connect_postgres(url: URL, limits: Limits) -> Engine:
-    """An engine, before migrations. Options in the address override `limits`."""
+    """An engine, before migrations. Options in the URL override `limits`."""
     wanted = {
         "connect_timeout": str(limits.connect),
         "tcp_user_timeout": str(int(limits.unanswered * 1000)),
@@ -77,7 +77,7 @@ def connect_postgres(url: URL, limits: Limits) -> Engine:
         return connection
 
     def limit_session(connection: ImpatientConnection, record: Any) -> None:
-        # Not as connection options, which a pooler such as PgBouncer refuses.
+        # Not as connection options, which poolers such as PgBouncer reject.
         if settings:
             asked = sql.SQL(", ").join([sql.SQL("set_config(%s, %s, false)")] * len(settings))
             connection.execute(sql.SQL("SELECT {}").format(asked), [word for pair in settings.items() for word in pair])
@@ -90,14 +90,14 @@ def connect_postgres(url: URL, limits: Limits) -> Engine:
 
 
 def _leave_a_standby(context: ExceptionContext) -> None:
-    """Drop the open connections to a server that takes no changes: after a fail-over another one does."""
+    """Drop open connections to a read-only server: after a fail-over another one accepts writes."""
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
 
 
 @contextmanager
 def without_limits(connection: Connection) -> Iterator[None]:
-    """Let the statements of this transaction take as long as they need."""
+    """Run this transaction without statement limits."""
     for name in SESSION_LIMITS:
         connection.execute(text(f"SET LOCAL {name} = 0"))
     driver = connection.connection.driver_connection

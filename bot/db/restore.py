@@ -1,7 +1,7 @@
-"""Puts a backup in the place of an SQLite database, which is kept beside it.
+"""Restores a backup in place of an SQLite database, which is kept beside it.
 
-The copy is whole and checked before anything is moved. A kill at any moment leaves a whole database, the old or the new
-one: the old one's write-ahead log leaves before the new one comes, since it would be applied to the new one.
+The copy is complete and checked before anything is moved. A kill at any moment leaves a complete database, the old or
+the new one: the old write-ahead log is moved away first, since SQLite would apply it to the new one.
 """
 
 import os
@@ -23,7 +23,7 @@ from bot.db.lease import Lock, LockFile, Timing, lease_state
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """`kept`: the database that was replaced; None where there was none. `older`: whether the next start migrates."""
+    """`kept`: the replaced database; None if there was none. `older`: whether the next start migrates."""
 
     revision: str
     older: bool
@@ -31,14 +31,14 @@ class Restored:
 
 
 def restore(backup: Path, database: Path, now: datetime) -> Restored:
-    """Replace the database. Raises `BackupError`, also while a copy of the bot runs on it."""
+    """Replace the database. Raises `BackupError`, also if a copy of the bot uses it."""
     if not backup.is_file():
         raise BackupError(f"{backup} is no file: name a backup that claude-cost backup has made.")
     if is_of(backup, database):
         raise BackupError(f"{backup} belongs to the database itself: name a backup of it.")
     if not database.parent.is_dir():
         raise BackupError(f"There is no folder {database.parent}: create it, or correct CLAUDE_COST_DATABASE_URL.")
-    # A link stays: what it leads to is replaced.
+    # Keep a symlink and replace its target.
     database = database.resolve()
     with _stopped(database), partial(database) as made:
         copy(backup, made)
@@ -56,7 +56,7 @@ def restore(backup: Path, database: Path, now: datetime) -> Restored:
 def _stopped(database: Path) -> Iterator[None]:
     """Hold the lock that a running bot holds."""
     running = BackupError(f"A copy of the bot runs on {database}: stop it, then restore.")
-    # Before the lock is taken: a look at the lease looks at the lock, too.
+    # Check before taking the lock, since checking the lease checks the lock too.
     if _is_led(database):
         raise running
     lock = LockFile(database)
@@ -69,9 +69,9 @@ def _stopped(database: Path) -> Iterator[None]:
 
 
 def _is_led(database: Path) -> bool:
-    """Whether the row says that a copy leads, for a lock file that cannot be used.
+    """Whether the lease row names a leader, for an unusable lock file.
 
-    False where there is no row to read, as in a damaged database.
+    False if there is no readable row, as in a damaged database.
     """
     if not database.is_file() or not database.stat().st_size:
         return False
@@ -87,13 +87,13 @@ def _is_led(database: Path) -> bool:
 
 
 def _release_lease(made: Path) -> None:
-    """The copy that held the lease at the backup does not hold it in the copy: the next start need not wait."""
+    """Release the lease in the copy, so that the next start need not wait."""
     with suppress(sqlite3.OperationalError), closing(sqlite3.connect(made)) as connection, connection:
         connection.execute("UPDATE lease SET owner = NULL, lock = NULL, renewals = renewals + 1")
 
 
 def _give_to_owner_of(known: Path, made: Path) -> None:
-    """An administrator may restore what the bot's own user has to write."""
+    """Set the owner, since an administrator may restore what the bot's own user must write."""
     found = known.stat()
     if found.st_uid != os.geteuid():
         with suppress(OSError):
@@ -103,7 +103,7 @@ def _give_to_owner_of(known: Path, made: Path) -> None:
 
 
 def _keep(database: Path, now: datetime) -> Path | None:
-    """Let the database be there under a second name, which is returned."""
+    """Give the database a second name, which is returned."""
     if not os.path.lexists(database):
         return None
     kept = Path(f"{database}.replaced-{now:%Y%m%dT%H%M%SZ}")
@@ -111,7 +111,7 @@ def _keep(database: Path, now: datetime) -> Path | None:
         raise BackupError(f"{kept} is there already: wait a second, then restore again.")
     try:
         os.link(database, kept)
-    except OSError:  # a file system without links
+    except OSError:  # File systems without links.
         shutil.copy2(database, kept)
     for end in BESIDE:
         with suppress(FileNotFoundError):

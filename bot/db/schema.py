@@ -1,4 +1,4 @@
-"""Tables. Times are aware UTC datetimes, dollars are exact decimals; migrations bring a database to this shape."""
+"""Tables. Times are aware UTC datetimes, USD are exact decimals; migrations bring a database to this shape."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An aware datetime, stored as UTC. A naive one is refused: it would be off by the writer's zone."""
+    """An aware datetime, stored as UTC. A naive one is rejected: it would be off by the writer's zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -45,7 +45,7 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 class Usd(TypeDecorator[Decimal]):
-    """Dollars as their decimal text: SQLite has no exact numbers, and no query adds money up.
+    """USD as decimal text: SQLite has no exact numbers, and no query sums money.
 
     Equal amounts have equal texts (400, 400.00 and 4E+2 are all `400`): a limit is part of an incident's identity.
     """
@@ -64,7 +64,7 @@ class Usd(TypeDecorator[Decimal]):
 
 
 WITHOUT_LIMIT: dict[str, Any] = {f"{name}_where": text("limit_usd IS NULL") for name in ("sqlite", "postgresql")}
-"""For databases two NULLs differ: what has no limit is unique by an index of its own."""
+"""Separate unique index for rows without a limit, since databases treat two NULLs as different."""
 
 TOKENS = (
     "uncached_input_tokens",
@@ -74,7 +74,7 @@ TOKENS = (
     "output_tokens",
     "web_search_requests",
 )
-"""What every table of usage counts, in the order of `TokenCounts`."""
+"""Counts in every table of usage, in the order of `TokenCounts`."""
 
 
 def _counts(*names: str) -> list[Column[int]]:
@@ -90,8 +90,8 @@ metadata = MetaData(
     }
 )
 
-# Which source owns an hour, at which bucket width, when it was last read, and how many of its rows are incomplete.
-# A row without usage is an hour of no traffic. version: of all usage, when this hour was changed last.
+# Owner of each hour: source, bucket width, last read, and number of incomplete rows. A row without usage is an hour
+# without traffic. version: of all usage, at the last change of this hour.
 usage_hours = Table(
     "usage_hours",
     metadata,
@@ -119,7 +119,7 @@ usage = Table(
     Index(None, "hour", "starts_at"),
 )
 
-# Usage by UTC day. A dimension that a row of usage leaves out (NULL) is an empty string here: it is part of the key.
+# Usage by UTC day. A missing dimension (NULL in usage) is an empty string here: it is part of the key.
 usage_days = Table(
     "usage_days",
     metadata,
@@ -158,7 +158,7 @@ names = Table(
     Column("seen_at", UTCDateTime, nullable=False),
 )
 
-# One row per value that the bot keeps about itself: the state of the last poll, the source in use.
+# One row per value about the bot itself: the state of the last poll, the source in use.
 state = Table(
     "state",
     metadata,
@@ -166,9 +166,9 @@ state = Table(
     Column("value", JSON, nullable=False),
 )
 
-# Which copy of the bot polls and delivers: one row. owner: its token, None where none does. renewals: rises with every
-# renewal. lock: which file beside an SQLite database it has locked. The rest is for people; its times are by the
-# database's clock.
+# The copy of the bot that polls and delivers, one row. owner: its token, None if there is none. renewals: rises with
+# every renewal. lock: the locked file beside an SQLite database. The other columns are for people; their times are of
+# the database's clock.
 lease = Table(
     "lease",
     metadata,
@@ -183,11 +183,11 @@ lease = Table(
     Column("renewed_at", UTCDateTime),
 )
 
-# One incident. Its identity is (kind, subject, key, limit), where an alert of many a kind is about no limit: the same
-# limit is never reported twice in a period. subject: a budget, a destination, or `data` and `bill`. key: the budget's
-# period, or the moment or day at which it began. bound_usd_per_hour: what a spike is held against. What people and time
-# do to it beside its status is kept until it is opened again. opened_at: when it was noted; first_opened_at: when it
-# was opened for the first time, None where it never was.
+# One incident. Its identity is (kind, subject, key, limit); many kinds of alerts have no limit. A limit is never
+# reported twice in a period. subject: a budget, a destination, or a fixed one such as `data` and `bill`. key: the
+# budget's period, or the moment or day at which it began. bound_usd_per_hour: the rate from which it is a spike. The
+# columns about people and time are kept until it is opened again. opened_at: when it was recorded; first_opened_at:
+# when it was first opened, None if never.
 alerts = Table(
     "alerts",
     metadata,
@@ -215,13 +215,13 @@ alerts = Table(
     Index(None, "status"),
 )
 
-# The outbox: one delivery of one message to one destination. facts: the payload to render, as decided. about: the
-# visible id of what it reports. action: post | update | reply (in the thread of the message) |
-# broadcast (a reply that the channel shows too). reposts: whether an edit becomes a new message where the old one
-# cannot be edited. step: what a destination is notified of once for each alert, open | resolved | test; NULL in Slack.
-# reached: hashes of the destination's recipients that have it already. channel: of a budget or a digest that has one
-# of its own; NULL is the main one. meant_for: the channel that could not be reached, instead of which it goes to the
-# main one. mention: owners that it mentions. ts: of an alert's post in a channel of its own, its message there.
+# The outbox: one delivery of one message to one destination. facts: the payload to render, as decided. about: visible
+# id of what it reports. action: post | update | reply (in the message's thread) | broadcast (a reply also shown in the
+# channel). reposts: whether an edit becomes a new message if the old one cannot be edited. step: what a destination is
+# notified of once per alert, open | resolved | test; NULL in Slack. reached: hashes of the destination's recipients
+# that already have it. channel: own channel of a budget or digest; NULL is the main one. meant_for: the unreachable
+# channel instead of which it goes to the main one. mention: owners to mention. ts: of an alert's post in its own
+# channel, its message there.
 notices = Table(
     "notices",
     metadata,
@@ -256,7 +256,7 @@ notices = Table(
     Index(None, "mode_change_id"),
 )
 
-# Which digests were posted. rule: where one goes and what it is about. key: of the UTC days.
+# Posted digests. rule: channel and subject. key: of the UTC days.
 digests = Table(
     "digests",
     metadata,
@@ -267,7 +267,7 @@ digests = Table(
     UniqueConstraint("rule", "key"),
 )
 
-# Digests that are set in chat, beside those of the TOML file. words: as people write one.
+# Digests set in chat, beside those of the TOML file. words: as typed.
 digest_settings = Table(
     "digest_settings",
     metadata,
@@ -277,7 +277,7 @@ digest_settings = Table(
     Column("set_at", UTCDateTime, nullable=False),
 )
 
-# What was changed of digests in chat, by whom. before, after: the words; NULL for none. undone_by: who has set it back.
+# Changes of digests in chat. before, after: the words; NULL for none. undone_by: who undid it.
 digest_changes = Table(
     "digest_changes",
     metadata,
@@ -293,9 +293,9 @@ digest_changes = Table(
     Column("ts", String(64)),
 )
 
-# Every change of the fallback mode; the newest row is the wanted mode. written_at: when every target held it. until:
-# when it expires, if it does. warned_at: when its expiry was announced. proof_dismissed_by: who dismissed the
-# verification of whether it took effect.
+# Changes of the fallback mode; the newest row is the wanted mode. written_at: when every target had it. until: when it
+# expires, if it does. warned_at: when its expiry was announced. proof_dismissed_by: who dismissed the reports on
+# whether it took effect.
 mode_changes = Table(
     "mode_changes",
     metadata,
@@ -326,8 +326,8 @@ target_states = Table(
     Column("repaired_at", UTCDateTime),
 )
 
-# A change that waits for further admins. status: open | done | rejected | expired | void. change_id: the change that
-# was in force when it was proposed. facts: the payload of its message.
+# A change that waits for further admins. status: open | done | rejected | expired | void. change_id: the change in
+# force when it was proposed. facts: the payload of its message.
 proposals = Table(
     "proposals",
     metadata,
@@ -355,8 +355,8 @@ approvals = Table(
     Column("approved_at", UTCDateTime, nullable=False),
 )
 
-# Budgets set from chat; those of the environment and the TOML file are not here. thresholds: per cents. owners: ids of
-# Slack users and user groups. mention: levels, NULL where nothing is set.
+# Budgets set from chat, without those of the environment and the TOML file. thresholds: per cents. owners: ids of Slack
+# users and user groups. mention: levels, NULL if not set.
 budgets = Table(
     "budgets",
     metadata,
@@ -376,7 +376,7 @@ budgets = Table(
     Column("set_at", UTCDateTime, nullable=False),
 )
 
-# Slack channels of budgets and digests that could not be reached at the last attempt. error: one sentence.
+# Slack channels of budgets and digests that were unreachable at the last attempt. error: one sentence.
 unreachable_channels = Table(
     "unreachable_channels",
     metadata,
@@ -385,9 +385,9 @@ unreachable_channels = Table(
     Column("error", Text, nullable=False),
 )
 
-# A limit that is raised for a while, or that somebody asks to raise. state: asked | active | ended | replaced |
-# cancelled | declined | expired | void. base_usd: the limit without it. until: when it ends by itself; ended_at: when
-# it has ended in fact. starts_at: none before it was approved. facts: the payload of its message.
+# A raise of a limit, or a request for one. state: asked | active | ended | replaced | cancelled | declined | expired |
+# void. base_usd: the limit without it. until: planned end; ended_at: actual end. starts_at: NULL before approval.
+# facts: the payload of its message.
 raises = Table(
     "raises",
     metadata,
@@ -412,8 +412,8 @@ raises = Table(
     Index(None, "budget"),
 )
 
-# What was changed of budgets, by whom. action: set | changed | removed | raised | ... before, after: the words of the
-# budget, or of the limit that was raised; NULL for none. undone_by: who has set it back.
+# Changes of budgets. action: set | changed | removed | raised | ... before, after: the words of the budget, or of the
+# raised limit; NULL for none. undone_by: who undid it.
 budget_changes = Table(
     "budget_changes",
     metadata,
@@ -432,7 +432,7 @@ budget_changes = Table(
     Index(None, "budget"),
 )
 
-# Until when spend far above what is usual is expected. subject: a budget.
+# Expected high spend. subject: a budget.
 expectations = Table(
     "expectations",
     metadata,
@@ -448,7 +448,7 @@ expectations = Table(
     Index(None, "alert_id"),
 )
 
-# Spend that is planned at certain times. words: the rule, as people write it. scope: NULL for everything.
+# Spend planned at certain times. words: the rule, as typed. scope: NULL for everything.
 calendar = Table(
     "calendar",
     metadata,
@@ -480,7 +480,7 @@ estimates = Table(
     Column("rates_checked", Date, nullable=False),
     Column("kept_by", String(64), nullable=False),
     Column("kept_at", UTCDateTime, nullable=False),
-    # Whose usage it is compared with, as in a budget.
+    # Scope to compare with, as in a budget.
     Column("scope", String(200)),
 )
 
@@ -491,8 +491,8 @@ last_estimates = Table(
     Column("words", Text, nullable=False),
 )
 
-# Values that events of the ledger agree in. digest: of all of them, since NULL keeps no two rows apart. tags: a JSON
-# object with sorted names. prompts_above: how long the prompts are at least, 0 for the usual ones.
+# Dimensions of ledger events. digest: over all of them, since NULLs do not make a unique key. tags: a JSON object with
+# sorted names. prompts_above: lower bound of the prompt lengths, 0 for the usual ones.
 ledger_dimensions = Table(
     "ledger_dimensions",
     metadata,
@@ -511,7 +511,7 @@ ledger_dimensions = Table(
     UniqueConstraint("digest"),
 )
 
-# Responses as applications logged them. No foreign key: dimensions are never deleted, and each event would look.
+# Responses as applications logged them. No foreign key: dimensions are never deleted, and each event would check.
 ledger_events = Table(
     "ledger_events",
     metadata,
@@ -523,12 +523,12 @@ ledger_events = Table(
     Column("outcome", String(16), nullable=False),
     Column("request_id", Text),
     Column("session", Text),
-    # How many of the 5-minute writes were reported without a lifetime: a later report may say that it is an hour.
+    # Number of 5-minute writes without a stated lifetime: a later report may say that it is an hour.
     Column("unsplit_cache_writes", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 
-# Sums of events by UTC hour and by UTC day. They outlive the events.
+# Sums of events by UTC hour and by UTC day, kept longer than the events.
 ledger_hours = Table(
     "ledger_hours",
     metadata,
@@ -538,7 +538,7 @@ ledger_hours = Table(
     sqlite_with_rowid=False,
 )
 
-# Of the last days also by the minute.
+# Sums by minute of the last days.
 ledger_minutes = Table(
     "ledger_minutes",
     metadata,
@@ -548,7 +548,7 @@ ledger_minutes = Table(
     sqlite_with_rowid=False,
 )
 
-# Every hour from the first event's on, quiet ones too. version: of the ledger, when the hour was changed last.
+# Every hour since the first event's, quiet ones too. version: of the ledger, at the last change of the hour.
 ledger_known_hours = Table(
     "ledger_known_hours",
     metadata,
@@ -556,9 +556,8 @@ ledger_known_hours = Table(
     Column("version", BigInteger, nullable=False, index=True),
 )
 
-# What was read of files: a content by its SHA-256. size: in bytes, unpacked. head: of its first line, which stays while
-# a file grows. records: how many of the content's records were looked at one by one. totals: whether they were read as
-# running totals.
+# Contents of files that were read, by SHA-256. size: in bytes, unpacked. head: hash of the first line, which stays
+# while a file grows. records: number of records read one by one. totals: whether they were read as running totals.
 ledger_files = Table(
     "ledger_files",
     metadata,
@@ -570,9 +569,9 @@ ledger_files = Table(
     Column("read_at", UTCDateTime, nullable=False),
 )
 
-# What files say of a session as a whole. kind: `totals` for running totals, where the counters stand; `sum` for sums of
-# a session, the ids of their events. key: a digest of what they are of. Also by which a file that was read is known
-# again unopened (`file`): its size and times by its path and inode.
+# What files say of whole sessions. kind: `totals` for the counters of running totals; `sum` for the event ids of
+# session sums; `file` for the size and times of a file, by path and inode, by which a read file is recognised unopened.
+# key: a digest of the subject.
 ledger_file_sessions = Table(
     "ledger_file_sessions",
     metadata,
@@ -590,7 +589,7 @@ ledger_days = Table(
     sqlite_with_rowid=False,
 )
 
-# Cumulative series of OTLP metrics: the last point of each. digest: names the series, its start time included.
+# Cumulative series of OTLP metrics: the last point of each. digest: of the series, including its start time.
 ledger_series = Table(
     "ledger_series",
     metadata,
@@ -601,7 +600,7 @@ ledger_series = Table(
     Column("seen_at", UTCDateTime, nullable=False, index=True),
 )
 
-# Who sends spans or events, and who metrics, since when and until when, so that no call counts in both ways.
+# Who sends spans or events, and who metrics, and from when until when, so that no call counts twice.
 ledger_senders = Table(
     "ledger_senders",
     metadata,
@@ -613,7 +612,7 @@ ledger_senders = Table(
 )
 
 # What Anthropic itself attributes to a product, group, agent or actor on a UTC day, after discounts and before credits.
-# A day that was read has no row of what spent nothing on it.
+# A day that was read has no rows for values without spend.
 attributed_days = Table(
     "attributed_days",
     metadata,
@@ -625,7 +624,7 @@ attributed_days = Table(
     Index(None, "dimension", "day"),
 )
 
-# Every value that was ever read, with its name, or with itself where it has none.
+# Every value ever read, with its name, or with itself if it has none.
 attributed_names = Table(
     "attributed_names",
     metadata,

@@ -16,36 +16,38 @@ from bot.language import Text, tr_lazy
 from bot.threads import MOST_CONNECTIONS
 
 WRITES = "claude_cost_writes"
-"""The execution option of a connection whose transaction will write."""
+"""Execution option of a connection whose transaction will write."""
 
 
 CHECK_REFERENCES = "PRAGMA foreign_key_check"
 
 LOOKED_THROUGH = 64 * 2**20
-"""Bytes of a database that is read whole at a start, in about a tenth of a second. The daily backup checks any size."""
+"""Largest database, in bytes, that is checked completely at a start, in about a tenth of a second. The daily backup
+checks any size.
+"""
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class DatabaseFileError(sqlite3.OperationalError):
-    """The database's file is not the one that was opened; the text is one sentence with the remedy."""
+    """The database's file is not the one that was opened; the message is one sentence with the remedy."""
 
 
 class DatabaseFile:
-    """The file that was opened first under this path."""
+    """The file that was first opened under this path."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._opened: tuple[int, int] | None = None
 
     def note(self) -> None:
-        """Record the file that is there now as the opened one, once."""
+        """Record the current file as the opened one, once."""
         if self._opened is None:
             with suppress(OSError):
                 self._opened = self._there()
 
     def problem(self) -> Text | None:
-        """A sentence if the file was deleted or replaced since; None where it was not, or that cannot be checked."""
+        """A sentence if the file was deleted or replaced since; None if not, or if that cannot be checked."""
         if self._opened is None:
             return None
         try:
@@ -89,7 +91,7 @@ class SqliteEngine(Engine):
 
 
 def connect_sqlite(url: str, limits: Limits, file: DatabaseFile | None = None) -> SqliteEngine:
-    """An engine, before migrations. `file`: of an engine that has opened the database already."""
+    """An engine, before migrations. `file`: of an engine that has already opened the database."""
     parsed = make_url(url)
     if file is None and parsed.database not in (None, "", ":memory:"):
         make_private(Path(str(parsed.database)))
@@ -137,9 +139,9 @@ def connect_sqlite(url: str, limits: Limits, file: DatabaseFile | None = None) -
 
 @contextmanager
 def rebuilding(engine: Engine) -> Iterator[Connection]:
-    """A transaction in which tables may be rebuilt. What refers to one is checked at its end, not when it is dropped.
+    """A transaction in which tables may be rebuilt: references are checked at its end, not when a table is dropped.
 
-    Raises SQLAlchemy's `OperationalError` where a reference has been lost, and nothing is changed.
+    Raises SQLAlchemy's `OperationalError` and changes nothing if a reference has been lost.
     """
     with engine.connect() as connection:
         # Within a transaction SQLite would ignore this.
@@ -160,7 +162,7 @@ def rebuilding(engine: Engine) -> Iterator[Connection]:
 
 
 def fault_at_start(engine: SqliteEngine) -> str | None:
-    """What is wrong within a database small enough to be looked through at every start; None where nothing is."""
+    """What is wrong in a database small enough to check at every start; None if nothing is."""
     with suppress(OSError):
         if engine.file.path.stat().st_size <= LOOKED_THROUGH:
             with engine.connect() as connection:
@@ -170,7 +172,7 @@ def fault_at_start(engine: SqliteEngine) -> str | None:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether SQLite says that the file is not a whole database."""
+    """Whether SQLite says that the file is not a complete database."""
     cause = getattr(error, "orig", None) or error
     code = getattr(cause, "sqlite_errorcode", None)
     return code is not None and (code & 0xFF in DAMAGED or "unsupported file format" in str(cause))
@@ -181,7 +183,7 @@ def _busy(error: BaseException) -> bool:
 
 
 def _write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
-    # SQLite's own time-out does not hold for this statement while another copy makes the same change to a new file.
+    # SQLite's own time-out does not apply to this statement while another copy makes the same change to a new file.
     patient = retry(
         retry=retry_if_exception(_busy), wait=wait_fixed(0.05), stop=stop_after_delay(seconds), reraise=True
     )
@@ -194,7 +196,7 @@ PRIVATE = 0o600
 def make_private(path: Path) -> None:
     """Create a database file that only the bot's user may read, whatever the umask; SQLite's other files follow it.
 
-    An existing file keeps its mode. If the file cannot be created, the open that follows reports why.
+    An existing file keeps its mode. If the file cannot be created, the following open reports why.
     """
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, PRIVATE))

@@ -1,4 +1,4 @@
-"""The tables `state` and `audit`: what the bot keeps about itself, and who did or tried what.
+"""The tables `state` and `audit`: the bot's own values, and who did or tried what.
 
 A counter rises with every change of its subject, so that a cache knows when to reload. All stores of one database share
 one `Versions`: one statement shows each whether its cache is current.
@@ -32,7 +32,7 @@ class StateStore:
         self._prefix = prefix
 
     def get(self, key: str) -> Any:
-        """The value; None where there is none."""
+        """The value; None if there is none."""
         with self._engine.connect() as connection:
             return connection.execute(
                 select(state.c.value).where(state.c.key == self._prefix + key)
@@ -52,7 +52,7 @@ def save_state(connection: Connection, key: str, value: Any) -> None:
 
 
 def locked(connection: Connection, key: str, first: Any) -> Any:
-    """The value, or `first` where there was none, locked until this transaction ends."""
+    """The value, or `first` if there was none, locked until this transaction ends."""
     query = select(state.c.value).where(state.c.key == key).with_for_update()
     found = connection.execute(query).scalar_one_or_none()
     if found is None:
@@ -75,7 +75,7 @@ ATTRIBUTION: Literal["attribution"] = "attribution"
 KEYS = (ALERTS, BUDGETS, DIGESTS, USAGE, DATA, NAMES, LEDGER, ATTRIBUTION)
 
 CHECK_SECONDS = 0.5
-"""The longest delay until a change of another copy is seen. This copy's own changes are seen at once."""
+"""Longest delay until a change of another copy is seen. This copy's own changes are seen at once."""
 
 
 def bump(connection: Connection, what: Literal["alerts_version", "budgets_version", "digests_version"]) -> None:
@@ -84,7 +84,7 @@ def bump(connection: Connection, what: Literal["alerts_version", "budgets_versio
 
 
 class Versions:
-    """The counters in the database, read again where one may have changed."""
+    """The counters in the database, read again if one may have changed."""
 
     def __init__(self) -> None:
         self._own = object()
@@ -200,8 +200,8 @@ BOT = "claude-cost"
 class Person:
     """A Slack user, as identified by a request.
 
-    `teams`, `enterprises`: the workspaces and organizations in the request, the user's own among them. An id is unique
-    within its workspace or organization only.
+    `teams`, `enterprises`: workspaces and organizations in the request, including the user's own. An id is only unique
+    within its workspace or organization.
     """
 
     id: str

@@ -9,8 +9,8 @@ class Limits:
 
     `connect`: to establish a connection. `statement` and `lock`: the server's limits for a statement and for the wait
     for a lock. `idle`: the server's limit for an idle transaction, such as that of a frozen process. `unresponsive`:
-    without a byte in either direction, after which the connection is closed. `unanswered`: the same where the network
-    reports that packets are not acknowledged. `pool`: the wait for one of the process's own connections.
+    without a byte in either direction, before the connection is closed. `unanswered`: the same if the network reports
+    unacknowledged packets. `pool`: the wait for one of the process's own connections.
     """
 
     busy: float = 5
@@ -25,7 +25,7 @@ class Limits:
 
 LIMITS = Limits()
 LEASE_LIMITS = Limits(busy=2, connect=3, statement=3, lock=3, idle=10, unresponsive=4, unanswered=4, pool=3)
-"""For the lease, which is lost when the database responds more slowly."""
+"""Limits of the lease, which is lost if the database responds more slowly."""
 
 MIGRATION_UNRESPONSIVE = 3600.0
 """Seconds that one statement of a migration may take."""

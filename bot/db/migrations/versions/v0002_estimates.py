@@ -1,4 +1,4 @@
-"""Estimates that were kept, and what each person estimated last."""
+"""Saved estimates, and each person's last estimate."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Notices for further destinations than Slack."""
+"""Notices for destinations other than Slack."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -19,7 +19,7 @@ def upgrade() -> None:
         return
     read_at = data.get("billed_at")
     if data.get("billed_error") is not None:
-        # The time of the attempt stands over that of the reading, which was not before the newest day that was read.
+        # The column held the time of the attempt; the reading was not before the newest day that was read.
         newest = connection.execute(sa.select(sa.func.max(billed.c.day))).scalar_one()
         read_at = None if newest is None else f"{newest.isoformat()}T00:00:00Z"
     value = {**data, "billed_read_at": read_at}

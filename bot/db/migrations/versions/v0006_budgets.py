@@ -1,4 +1,4 @@
-"""Budgets that are set from chat."""
+"""Budgets set from chat."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""How many rows of an hour could not be read in full."""
+"""Number of unreadable rows of an hour."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,5 +10,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Not as a batch: that would make the table anew on SQLite, and the usage that refers to it would be deleted.
+    # Not as a batch: that would recreate the table on SQLite and delete the usage that refers to it.
     op.add_column("usage_hours", sa.Column("odd_rows", sa.Integer(), nullable=False, server_default="0"))

@@ -20,7 +20,7 @@ COUNTS = (
 
 
 def upgrade() -> None:
-    # Not as a batch: that would make the table anew on SQLite, and the usage that refers to it would be deleted.
+    # Not as a batch: that would recreate the table on SQLite and delete the usage that refers to it.
     op.add_column("usage_hours", sa.Column("version", sa.BigInteger(), nullable=False, server_default="0"))
     op.create_index(op.f("ix_usage_hours_version"), "usage_hours", ["version"], unique=False)
     op.create_index(op.f("ix_usage_hour_starts_at"), "usage", ["hour", "starts_at"], unique=False)
@@ -52,7 +52,7 @@ def upgrade() -> None:
         ),
         sqlite_with_rowid=False,
     )
-    # In full, not through the program's code, which may have changed since this migration.
+    # Spelled out, since the program's code may have changed since this migration.
     postgresql = op.get_bind().dialect.name == "postgresql"
     day = "CAST(timezone('UTC', hour) AS DATE)" if postgresql else "date(hour)"
     dimensions = ", ".join(f"coalesce({name}, '')" for name in DIMENSIONS)

@@ -62,7 +62,7 @@ def upgrade() -> None:
 
 
 def _fill(connection: sa.Connection) -> None:
-    # A notice with facts of another form cannot be read before and after, and is not sent.
+    # A notice with other fields was unreadable before, stays so, and is not sent.
     changed = []
     for row in connection.execute(sa.select(notices.c.id, notices.c.action, notices.c.facts)):
         with suppress(KeyError, TypeError, ValueError, ArithmeticError):
@@ -74,7 +74,7 @@ def _fill(connection: sa.Connection) -> None:
 
 
 def about(facts: Mapping[str, Any]) -> str:
-    """The visible id of what a notice reports, by which its message is recognised in Slack."""
+    """Visible id of what a notice reports, by which its message is recognised in Slack."""
     kind = facts["kind"]
     if kind == "life":
         return about(facts["about"])
@@ -107,4 +107,4 @@ INCIDENTS: Mapping[str, Any] = {
     "period": lambda facts: (facts["budget"], facts["key"]),
     "delivery": lambda facts: (facts["destination"], _minute(facts["since"])),
 }
-"""Subject and period of an incident, by the kind of facts."""
+"""Subject and period of an incident, by kind of payload."""

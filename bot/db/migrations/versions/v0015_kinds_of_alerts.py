@@ -1,4 +1,4 @@
-"""An incident is known by its kind, subject, key and limit, and says nothing else in the columns of those."""
+"""Identity of an incident: kind, subject, key and limit, with no other meaning in these columns."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,7 +28,7 @@ UPDATE alerts SET limit_kind = coalesce((
     AND known.level IN ('soft', 'hard') ORDER BY known.id DESC LIMIT 1
 ), 'hard') WHERE kind = 'forecast'
 """
-"""A forecast is about the limit of that sum, which was noted when it came into force."""
+"""A forecast is about the limit of that sum, recorded when it came into force."""
 
 RATES = "UPDATE alerts SET bound_usd_per_hour = limit_usd WHERE kind = 'spike'"
 OLDER_SPIKES = """
@@ -37,11 +37,11 @@ UPDATE alerts SET key = key || '/' || limit_usd WHERE kind = 'spike' AND EXISTS 
     AND newer.key = alerts.key AND newer.id > alerts.id
 )
 """
-"""Of two spikes of one hour the older one is over, and nothing asks for its key any more."""
+"""Of two spikes in one hour the older one is over, and its key is no longer needed."""
 
 NO_LIMIT = "UPDATE alerts SET limit_usd = NULL WHERE limit_kind IS NULL"
 NOT_OPEN = "UPDATE alerts SET status = 'closed' WHERE kind = 'period' AND status = 'open'"
-"""A new period is reported and over; an early version left it open."""
+"""A period notice is closed at once; an early version left it open."""
 
 
 def upgrade() -> None:
@@ -69,7 +69,7 @@ def upgrade() -> None:
 
 
 def _rewrite(connection: sa.Connection) -> None:
-    # A notice with facts of another form cannot be read before and after, and is not sent.
+    # A notice with other fields was unreadable before, stays so, and is not sent.
     changed = []
     for row in connection.execute(sa.select(notices.c.id, notices.c.facts)):
         with suppress(KeyError, TypeError, AttributeError, ArithmeticError):
@@ -80,7 +80,7 @@ def _rewrite(connection: sa.Connection) -> None:
 
 
 def rewritten(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What a notice reports, in the form of this version."""
+    """Payload of a notice, in the form of this version."""
     kind = facts["kind"]
     if kind == "life":
         return {**facts, "about": rewritten(facts["about"])}
@@ -103,7 +103,7 @@ def rewritten(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sum(rates: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Rates as sums of one hour; the tokens follow from the price of a million."""
+    """Rates as sums of one hour; tokens follow from the price of a million."""
     if rates is None:
         return None
     usd, usd_per_mtok = Decimal(rates["usd_per_hour"]), Decimal(rates.get("usd_per_mtok") or 0)

@@ -1,4 +1,4 @@
-"""The ledger: what applications log of each response, and sums of it by UTC hour and day."""
+"""The ledger: what applications log for each response, and sums by UTC hour and day."""
 
 from collections.abc import Iterator
 

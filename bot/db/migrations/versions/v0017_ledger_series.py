@@ -1,4 +1,4 @@
-"""What is known of senders of OTLP metrics."""
+"""State of senders of OTLP metrics."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Whose usage a kept estimate is compared with."""
+"""Scope that a saved estimate is compared with."""
 
 import sqlalchemy as sa
 from alembic import op

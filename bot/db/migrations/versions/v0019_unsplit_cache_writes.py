@@ -1,4 +1,4 @@
-"""How many cache writes of an event were reported without a lifetime."""
+"""Number of cache writes of an event without a stated lifetime."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # What was stored before counts as split: its sums stay as they are.
+    # Earlier events count as split: their sums stay.
     op.add_column(
         "ledger_events", sa.Column("unsplit_cache_writes", sa.BigInteger(), nullable=False, server_default="0")
     )

@@ -1,4 +1,4 @@
-"""Which digests were posted."""
+"""Posted digests."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Digests that are set in chat, what was changed of them, and digests in the outbox of the alerts."""
+"""Digests set in chat, their changes, and digests in the outbox of alerts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,7 +39,7 @@ def upgrade() -> None:
     with op.batch_alter_table("notices") as table:
         table.add_column(sa.Column("digest_change_id", ID, nullable=True))
         table.create_foreign_key(op.f("fk_notices_digest_change_id"), "digest_changes", ["digest_change_id"], ["id"])
-    # Each channel of digests had an outbox of its own, named after it.
+    # Each digest channel had its own outbox, named after it.
     op.execute(
         "UPDATE notices SET channel = substr(destination, 7), destination = 'Slack' "
         "WHERE destination LIKE 'Slack %' AND about LIKE 'digest/%' AND status IN ('pending', 'sending')"

@@ -1,1 +1,1 @@
-"""What `doctor` examines: configuration, credentials, scopes, the age of data, targets and the clock."""
+"""Checks of `doctor`: configuration, credentials, scopes, the age of data, targets and the clock."""

@@ -1,4 +1,4 @@
-"""Checks of the key's access at Anthropic, by one small read each, and of the Console's limit that stops requests."""
+"""Checks of the key's access at Anthropic, by one small read each, and of the Console's spend limit."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ NO_KEY = tr_noop("Not checked, since ANTHROPIC_ADMIN_KEY is missing or wrong.")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The outcome of the reads from one of the two APIs; the errors are None on success.
+    """Result of the reads from one of the two APIs; the errors are None on success.
 
-    `refreshed_at`: the API's own `as of`, where it has one.
+    `refreshed_at`: the API's own `as of`, if it has one.
     """
 
     source: SourceName
@@ -183,7 +183,7 @@ def _api(access: Access, *, needed: bool, used: Access | None, now: datetime) ->
 
 
 def _readable(name: str, access: Access, used: Access | None, now: datetime) -> Check:
-    """Of an API that answers."""
+    """Finding about an API that answers."""
     if access.refreshed_at is None:
         return Check(name, State.OK, tr("The key may read usage from the {api} API.", api=access.source))
     state = State.OK

@@ -1,6 +1,6 @@
-"""Findings of the doctor: running the checks side by side, and the report as text and as JSON.
+"""Findings of the doctor: running the checks concurrently, and the report as text and as JSON.
 
-No check can raise or hold up another one. The report shows no secret, whatever a finding quotes.
+No check can raise or block another one. The report shows no secret, whatever a finding quotes.
 """
 
 import asyncio
@@ -94,11 +94,11 @@ TITLES: Mapping[str, str] = {
     "ledger": tr_noop("ledger"),
     "clock": tr_noop("clock"),
 }
-"""What people read for the name of a check."""
+"""Display names of checks."""
 
 
 def title(check: Check) -> str:
-    """The name of the check for people; JSON has its own name."""
+    """Display name of the check; JSON has its own name."""
     known = TITLES.get(check.name)
     return check.name.replace("_", " ") if known is None else tr(known)
 
@@ -113,7 +113,7 @@ LISTED = {State.FAIL: tr_noop("Failed: {checks}."), State.WARN: tr_noop("Warning
 COUNTS = tr_noop("{ok} ok, {warn} warn, {fail} fail, {skipped} skipped.")
 
 LEAST_SECRET = 6
-"""Characters. A shorter value may be an ordinary word of a sentence."""
+"""Shortest masked secret in characters. A shorter value may be an ordinary word."""
 
 
 def all_well(checks: Iterable[Check]) -> bool:

@@ -63,7 +63,7 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
 
 
 def read_env_file(environ: MutableMapping[str, str]) -> list[Check]:
-    """Add what the file of settings has to `environ`; a finding for each mistake in it."""
+    """Add the values of the file of settings to `environ`; a finding for each mistake in it."""
     try:
         file = load_env_file(environ)
     except SettingsError as error:
@@ -96,14 +96,14 @@ def unportable(settings: Settings) -> list[str]:
 
 
 def secrets_in(environ: Mapping[str, str], settings: Settings | None) -> list[str]:
-    """The values that no output may show, including those in files. Of addresses only the passwords."""
+    """Values that no output may show, including those in files; of URLs only the passwords."""
     found = [environ.get(variable.name, "").strip() for variable in VARIABLES if variable.secret]
     found = [password for value in found for password in (_passwords(value) if "://" in value else [value])]
     return [*found, *(secrets_of(settings) if settings is not None else [])]
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """The secrets among the settings, those in addresses included."""
+    """The secrets among the settings, including those in URLs."""
     values = [getattr(settings, field.name) for field in fields(settings)]
     values += [destination.url for destination in settings.destinations]
     kept = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]

@@ -43,7 +43,7 @@ NOT_READ = tr_noop("Not checked: see database.")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The values that the checks read from the database."""
+    """Values from the database for the checks."""
 
     data: DataState
     lease: LeaseState
@@ -56,12 +56,12 @@ class Stored:
 
     @property
     def alive(self) -> bool:
-        """Whether a copy of the bot polls, by its row in the database."""
+        """Whether a copy of the bot polls, by its lease row."""
         return self.lease.owner is not None and not self.lease.dead and self.lease.silent_for <= Timing().term
 
 
 def check_database(settings: Settings, clock: Clock, seconds: int) -> list[Check]:
-    """Check the database and the fallback file without changing them. `seconds`: the longest wait for a server."""
+    """Check the database and the fallback file without changing them. `seconds`: longest wait for a server."""
     missing = missing_file(settings.database_url)
     if missing is not None:
         return [missing, *_without_database(settings)]
@@ -93,7 +93,7 @@ def check_database(settings: Settings, clock: Clock, seconds: int) -> list[Check
 
 
 def shown_database(url: str) -> str:
-    """The address without login and options; only its kind if the address is ambiguous."""
+    """The URL without login and options; only its kind if the URL is ambiguous."""
     try:
         address = database_address(url)
     except ValueError:
@@ -321,7 +321,7 @@ def _fallback_file(settings: Settings, mode: ModeState | None) -> Check:
 def _written_file(
     name: str, path: Path, target: EnvFile, mode: ModeState, doubts: Sequence[str], *, follows: bool
 ) -> Check:
-    """Of a file that has held a mode."""
+    """Finding about a file to which a mode has been written."""
     values = {"path": path, "mode": mode.mode.name}
     if mode.write_error is not None:
         text = tr("The mode {mode} is not written: {why}", mode=mode.mode.name, why=spoken(mode.write_error))
@@ -341,7 +341,7 @@ def _written_file(
 
 
 def _targets(settings: Settings, mode: ModeState) -> list[Check]:
-    """The targets besides the fallback file, and the HTTP port, which needs none."""
+    """Findings about targets other than the fallback file, and the HTTP port, which needs none."""
     others = [view for view in mode.targets if view.name != str(settings.fallback_file)]
     found = [_target(view, mode.mode.name) for view in others]
     if mode.served:
@@ -374,7 +374,7 @@ def _repaired(view: TargetView | None) -> str:
 
 
 def check_clickhouse(url: str, seconds: int) -> Check:
-    """Whether ClickHouse answers and has the table, which is not made. `seconds`: the longest wait."""
+    """Whether ClickHouse answers and has the table, without creating it. `seconds`: longest wait."""
     try:
         version, has_table = look_at(connect_clickhouse(clickhouse_address(url), seconds))
     except (ClickHouseError, DatabaseError) as error:
@@ -392,7 +392,7 @@ def check_clickhouse(url: str, seconds: int) -> Check:
 NAME = "rollups"
 
 MOST_NAMED = 3
-"""Days that the finding names."""
+"""Most days that the finding names."""
 
 CONNECT_SECONDS = 8
 

@@ -1,4 +1,4 @@
-"""The whole examination: all checks of Slack, Anthropic, the database and the machine."""
+"""All checks: Slack, Anthropic, the database and the machine."""
 
 import asyncio
 import os
@@ -134,7 +134,7 @@ def _with_slack(
     wrong: frozenset[str],
     seconds: float,
 ) -> dict[str, Awaitable[Sequence[Check]]]:
-    """The checks that ask Slack as `who`, whom the token's check has met."""
+    """Checks that call Slack as `who`, the result of the token's check."""
     found: dict[str, Awaitable[Sequence[Check]]] = {}
     if "CLAUDE_COST_ADMINS" not in wrong:
         found["admins"] = check_admins(client, settings, who)
@@ -178,7 +178,7 @@ def _paths(settings: Settings, wrong: frozenset[str]) -> Check:
 
 
 def _env_file(settings: Settings) -> list[Check]:
-    """Whether others may read the file of settings; nothing where there is none."""
+    """Whether others may read the file of settings; no finding without one."""
     file = settings.env_file
     if file is None:
         return []

@@ -208,7 +208,7 @@ async def check_sample(client: AsyncWebClient, sample: Message, met: Met) -> lis
 
 
 async def _validate(client: AsyncWebClient, blocks: Sequence[Block]) -> None:
-    # In the body: an alert is longer than the addresses that servers accept.
+    # Send it in the body: an alert is longer than the URLs that servers accept.
     await call(client.api_call("blocks.validate", data={"blocks": json.dumps(blocks)}))
 
 
@@ -267,13 +267,14 @@ def sample_limit_alert(now: datetime) -> LimitAlert:
 NAME = "budget_channels"
 DIGESTS = "digest_channels"
 MOST_ASKED = 20
-"""Channels of which Slack is asked; a busy workspace limits how often (docs.slack.dev, conversations.info)."""
+"""Most channels checked with Slack, which limits the rate (docs.slack.dev, conversations.info)."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnChannels:
-    """By id of the channel the budgets in force that have it, how many digests go there, and why the last message did
-    not get there."""
+    """By channel id: the budgets in force that use it, the number of digests, and why the last message failed or
+    not.
+    """
 
     budgets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     digests: Mapping[str, int] = field(default_factory=dict)
@@ -281,7 +282,7 @@ class OwnChannels:
 
 
 def own_channels(settings: Settings, clock: Clock, seconds: int) -> OwnChannels:
-    """Of every budget in force, or of the configured ones where the database cannot be read."""
+    """Channels of every budget in force, or of the configured ones if the database cannot be read."""
     configured = [Teams(settings.teams).completed(budget) for budget in settings.budgets]
     of_file = [Scheduled(rule) for rule in settings.digests]
     unread = OwnChannels(_by_channel(configured, settings.channel), _of_digests(of_file, settings.channel))

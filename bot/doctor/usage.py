@@ -56,7 +56,7 @@ def usage_findings(engine: Engine, budgets: Sequence[Budget], card: RateCard, cl
 
 
 def _logged_in(engine: Engine) -> IsUsed:
-    """Whether applications have ever logged anything of a scope."""
+    """Whether applications have ever logged anything in a scope."""
     columns = {ScopeKind.FEATURE: ledger_dimensions.c.feature, ScopeKind.USER: ledger_dimensions.c.user_id}
 
     def is_used(scope: Scope) -> bool:

@@ -1,1 +1,1 @@
-"""Sends notices to Slack and further destinations, and retries what fails. Knows no kind of alert."""
+"""Sends notices to Slack and further destinations, and retries failures. Knows no kind of alert."""

@@ -1,6 +1,6 @@
-"""Languages of readers: a person's own where Slack says it, that of a channel where configured, else the default.
+"""Languages of readers: a person's own if Slack reports it, that of a channel if configured, else the default.
 
-Slack says a person's locale to apps with the optional scope `users:read` (docs.slack.dev, users.info,
+Slack reports a person's locale to apps with the optional scope `users:read` (docs.slack.dev, users.info,
 `include_locale`).
 """
 
@@ -20,31 +20,31 @@ from bot.slack_api import CallError, RefusedCallError, as_object, call
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 0.7
-"""For which an answer waits to learn its reader's language: a form has to open within three seconds of the click."""
+"""Longest wait of an answer for its reader's language: a form has to open within three seconds of the click."""
 
 KEPT_FOR = 6 * HOUR
-"""People rarely change their locale."""
+"""How long a locale is cached; people rarely change it."""
 
 REFUSED_FOR = HOUR
-"""Without the scope, for so long nobody's locale is asked for."""
+"""How long no locale is requested after Slack refused for lack of the scope."""
 
 MOST_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What is configured. `channels`: languages of channels, by id."""
+    """Configured languages. `channels`: by channel id."""
 
     default: str = ENGLISH
     channels: Mapping[str, str] = field(default_factory=dict)
 
     def in_channel(self, channel: str) -> str:
-        """The language of what is posted there."""
+        """Language of posts in a channel."""
         return self.channels.get(channel, self.default)
 
 
 class Languages:
-    """Knows each reader's language; at most one call to Slack per person and `KEPT_FOR`."""
+    """Looks up each reader's language; at most one call to Slack per person and `KEPT_FOR`."""
 
     def __init__(self, client: AsyncWebClient, spoken: Spoken, clock: Clock) -> None:
         self.spoken = spoken
@@ -55,7 +55,7 @@ class Languages:
         self._refused_until: datetime | None = None
 
     async def of(self, user: str) -> str:
-        """The person's language; the default where Slack does not say it or does not say it in time."""
+        """The person's language; the default if Slack does not report it in time."""
         now = self._clock()
         known = self._known.get(user)
         if known is None or now >= known[1]:
@@ -68,12 +68,12 @@ class Languages:
 
     @asynccontextmanager
     async def reader(self, user: str) -> AsyncIterator[None]:
-        """Make the texts of this block in the person's language."""
+        """Use the person's language for texts in this block."""
         with in_language(await self.of(user) if user else self.spoken.default):
             yield
 
     async def _asked(self, user: str, now: datetime) -> tuple[str | None, datetime]:
-        """What Slack says, and how long that is kept."""
+        """Slack's answer, and until when to keep it."""
         if self._refused_until is not None and now < self._refused_until:
             return None, self._refused_until
         try:
@@ -86,7 +86,7 @@ class Languages:
             self._refused_until = now + REFUSED_FOR
             return None, self._refused_until
         except CallError:
-            # The next answer asks again, and not each one while Slack is slow.
+            # The next answer asks again, but not every one while Slack is slow.
             return None, now + timedelta(minutes=1)
         locale = as_object(answer.data.get("user")).get("locale")
         return language_of(locale if isinstance(locale, str) else None), now + KEPT_FOR

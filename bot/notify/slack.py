@@ -53,12 +53,12 @@ MESSAGE_REFUSED = frozenset(
     {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "invalid_arguments"}
     | {"too_many_attachments", "invalid_attachments", "only_one_table_allowed"}
 )
-"""Slack refuses the blocks: those that are not folded, or the plain text alone, still get through."""
+"""Slack rejects the blocks: the unfolded ones, or the plain text alone, may still get through."""
 
 METADATA_REFUSED = frozenset(
     {"metadata_too_large", "invalid_metadata_format", "invalid_metadata_schema", "metadata_must_be_sent_from_app"}
 )
-"""Slack refuses the metadata: the message still gets through without it."""
+"""Slack rejects the metadata: the message still gets through without it."""
 
 NOT_EDITABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 GONE = frozenset({"message_not_found", "thread_not_found"})
@@ -73,7 +73,7 @@ LONGEST_TEXT = 4000
 HISTORY_PAGE = 200
 HISTORY_PAGES = 20
 LOOK_SECONDS = 20
-"""One search ends after so many pages or seconds; the next one continues there."""
+"""Longest search in seconds; the next one continues from there."""
 
 CLOCKS_DIFFER = timedelta(days=1)
 """A search starts this much before the notice: our clock may be that far ahead of Slack's."""
@@ -88,7 +88,7 @@ NEVER_READABLE = (
 
 
 class SlackDestination(Destination):
-    """Posts to the main channel, or to the one that a notice has of its own. The client makes no retries of its own."""
+    """Posts to the main channel, or to a notice's own channel. The client makes no retries of its own."""
 
     name = SLACK
     capabilities = frozenset(Capability)
@@ -108,10 +108,10 @@ class SlackDestination(Destination):
         channel: str | None = None,
         may: May = always,
     ) -> SendResult:
-        """Post; `identity` goes along as metadata, by which `find` recognises the message.
+        """Post; `identity` is sent as metadata, by which `find` recognises the message.
 
         `thread`: the message to reply to instead; `broadcast`: the channel shows the reply too. Only a reply can end as
-        `NotEditable`, and only a post with a `channel` of its own as `Unreachable`.
+        `NotEditable`, and only a post with its own `channel` as `Unreachable`.
         """
         own = channel is not None and thread is None
         channel = thread.channel if thread is not None else channel or self._channel
@@ -155,7 +155,7 @@ class SlackDestination(Destination):
         """Search for the message posted with `identity`, which needs the optional history scope.
 
         `since`: when it was decided, None if the clock has jumped since. `thread`: the thread it was posted in.
-        `resume`: what an earlier search returned. `channel`: as of `post`.
+        `resume`: result of an earlier search. `channel`: as in `post`.
         """
         place = thread or channel or self._channel
         if since is not None and thread is None:
@@ -174,7 +174,7 @@ class SlackDestination(Destination):
         cursor: str,
         pages: int = HISTORY_PAGES,
     ) -> Look | None:
-        """None where not even another message was read. `place`: a thread, or a channel."""
+        """One search; None if not even another message was read. `place`: a thread, or a channel."""
         thread, channel = (place, place.channel) if isinstance(place, Address) else (None, place)
         wanted = {"event_type": METADATA_EVENT, "event_payload": dict(identity)}
         seen = 0
@@ -266,14 +266,14 @@ def _not_read(error: CallError, channel: str, cursor: str) -> CouldNotLook:
     if isinstance(error, LimitedCallError):
         return CouldNotLook(why, error.retry_after, cursor)
     if isinstance(error, RefusedCallError):
-        # A cursor may be what is refused.
+        # The cursor may be what Slack rejected.
         return CouldNotLook(why, for_good=error.code in NEVER_READABLE)
     return CouldNotLook(why, resume=cursor)
 
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """Slack refused the call. `detail`: what it said about the message."""
+    """Slack refused the call. `detail`: what it reported about the message."""
 
     code: str
     sentence: str
@@ -282,7 +282,7 @@ class _Refused:
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """The message in one of the forms to try."""
+    """The message in one of its forms."""
 
     text: str
     blocks: list[Block] | None
@@ -316,19 +316,19 @@ _Calling = Callable[[_Draft], Awaitable[AsyncSlackResponse]]
 
 
 def _concerns_all(code: str, elsewhere: bool) -> bool:
-    """Whether a refusal is of the bot or its channel. `elsewhere`: it was the channel of an older message."""
+    """Whether a refusal concerns the bot or its channel. `elsewhere`: it was the channel of an older message."""
     if code in CREDENTIALS or code == "missing_scope":
         return True
     return not elsewhere and _is_closed(code)
 
 
 def _is_closed(code: str) -> bool:
-    """Whether a channel takes nothing from the bot."""
+    """Whether the bot cannot post to the channel."""
     return code in CHANNEL_REFUSED or code.startswith(("restricted_action", "no_permission"))
 
 
 def _shortened(text: str) -> str:
-    """At most `LONGEST_TEXT` characters: the first lines say what happened, the last three which incident it is."""
+    """At most `LONGEST_TEXT` characters: the first lines say what happened, the last three identify the incident."""
     if len(text) <= LONGEST_TEXT:
         return text
     ending = "\n".join(["", *text.split("\n")[1:][-3:]])[: LONGEST_TEXT // 2]

@@ -1,4 +1,4 @@
-"""Which Slack workspace a database belongs to: its alerts name messages there, and its budgets people."""
+"""Stores which Slack workspace a database belongs to: its alerts refer to messages there, and its budgets to people."""
 
 from sqlalchemy import Engine
 
@@ -9,9 +9,9 @@ KEY = "slack_workspace"
 
 
 def claim(engine: Engine, workspace: Workspace) -> None:
-    """Record the workspace of a database that has none. Raises `SlackRefusedError` where it has another one.
+    """Record the workspace of a database that has none. Raises `SlackRefusedError` if it has another one.
 
-    Workspaces of one Enterprise organization are the same: an app may be installed again for the whole of it.
+    Workspaces of one Enterprise organization count as the same: an app may be reinstalled for the whole organization.
     """
     mine = {"team": workspace.team, "enterprise": workspace.enterprise}
     with engine.begin() as connection:

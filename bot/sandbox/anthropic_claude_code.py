@@ -1,4 +1,4 @@
-"""Claude Code's report of the local Anthropic: each user's spend on a UTC day.
+"""The local Anthropic's report of Claude Code: each user's spend on a UTC day.
 
 Shapes and rules: platform.claude.com, Claude Code Analytics API (2026).
 """
@@ -20,7 +20,7 @@ CLAUDE_CODE = "/v1/organizations/usage_report/claude_code"
 
 @dataclass(frozen=True, slots=True)
 class CodeDay:
-    """One user's day with one model. `who`: an email address, or the name of a key. `cents`: a number, as estimated."""
+    """One user's day with one model. `who`: an email address, or the name of a key. `cents`: a number, estimated."""
 
     day: date
     who: str
@@ -32,7 +32,7 @@ class CodeDay:
 
 @dataclass(slots=True)
 class CodeDays:
-    """What the endpoint returns."""
+    """Content of the endpoint."""
 
     days: list[CodeDay] = field(default_factory=list)
 

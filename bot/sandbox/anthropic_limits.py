@@ -26,7 +26,7 @@ Shape = Literal["group_type", "both", "group"]
 
 @dataclass(frozen=True, slots=True)
 class LimitGroup:
-    """One group of limits. `models` and `display_name` are those of a `model_group`, and of no other type."""
+    """One group of limits. `models` and `display_name`: only of a `model_group`."""
 
     group_type: str
     limits: Mapping[str, int]
@@ -36,7 +36,7 @@ class LimitGroup:
 
 @dataclass(slots=True)
 class LimitTable:
-    """What the endpoint returns. `most_per_page`: the server's own bound on a page; None: all on one page."""
+    """Content of the endpoint. `most_per_page`: the server's own bound on a page; None: all on one page."""
 
     groups: list[LimitGroup] = field(default_factory=list)
     shape: Shape = "both"
@@ -116,12 +116,12 @@ SPEND_LIMITS = "/v1/organizations/spend_limits"
 BETA = "spend-limit-reads-2026-09-26"
 
 ScopeType = Literal["organization", "usage_tier", "workspace"]
-"""Those of Console organizations; any other is answered with 400."""
+"""Types of Console organizations; any other gets a 400."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpendLimit:
-    """`amount`: whole cents as a string, None: no cap."""
+    """A spend limit. `amount`: whole cents as a string, None: no cap."""
 
     scope: ScopeType
     amount: str | None
@@ -132,7 +132,7 @@ class SpendLimit:
 
 @dataclass(slots=True)
 class SpendLimitTable:
-    """What the endpoint returns. `open_to_us`: whether the organization has the early access."""
+    """Content of the endpoint. `open_to_us`: whether the organization has early access."""
 
     limits: list[SpendLimit] = field(default_factory=list)
     open_to_us: bool = True

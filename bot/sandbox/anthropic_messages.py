@@ -1,4 +1,4 @@
-"""The token count of the local Anthropic: one token for four characters, and 30 % more on the newer tokenizer."""
+"""Token count of the local Anthropic: one token per four characters, and 30 % more on the newer tokenizer."""
 
 import json
 from decimal import Decimal
@@ -13,7 +13,7 @@ API_KEY = "sk-ant-api03-sandbox"
 
 
 def add_token_count(app: web.Application) -> None:
-    """Serve `POST /v1/messages/count_tokens`; an Admin key is refused, as it really is."""
+    """Serve `POST /v1/messages/count_tokens`; rejects Admin keys, like the real one."""
     app.router.add_post(PATH, _count)
 
 

@@ -1,4 +1,4 @@
-"""Checks queries against Anthropic's documentation, and refuses undocumented ones."""
+"""Checks queries against Anthropic's documentation, and rejects undocumented ones."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ def required_moment(query: MultiMapping[str], name: str) -> datetime:
 
 
 def groups(query: MultiMapping[str], allowed: Collection[str], most: int, free: Collection[str] = ()) -> list[str]:
-    """The values of `group_by[]`, of which those in `free` do not count towards `most`."""
+    """Values of `group_by[]`; those in `free` do not count towards `most`."""
     named = query.getall("group_by[]", [])
     for name in named:
         if name not in allowed:
@@ -66,7 +66,7 @@ def one_of(query: MultiMapping[str], name: str, allowed: Collection[str], defaul
 
 
 def offset(query: MultiMapping[str]) -> int:
-    """Where the page begins; a page token is valid only with the parameters of its first query."""
+    """Start of the page; a page token is only valid with the parameters of its first query."""
     token = query.get("page")
     if token is None:
         return 0

@@ -1,4 +1,4 @@
-"""A local Anthropic: both generations of the usage and cost reports and the directories; it refuses invalid queries.
+"""A local Anthropic: both generations of the usage and cost reports and the directories; it rejects invalid queries.
 
 Shapes and rules: platform.claude.com, Usage and Cost API and Admin API (2026), and the types of Anthropic's SDK 2.12.0.
 """
@@ -58,7 +58,7 @@ class Extra:
 
 
 class AnthropicSandbox(LocalServer):
-    """`history` is what was used. `billed_share`: what is billed of the list price, below 1 with a discount."""
+    """`history`: all usage. `billed_share`: billed share of the list price, below 1 with a discount."""
 
     def __init__(
         self,
@@ -74,15 +74,15 @@ class AnthropicSandbox(LocalServer):
         self.history = history
         self.workspaces = dict(workspaces or {})
         self.refuses_speed = False
-        """Whether this organization has no access to the beta in which usage is grouped by speed."""
+        """Whether this organization lacks the beta that groups usage by speed."""
         self.hipaa = False
-        """Whether this organization has HIPAA readiness, to which the analytics pair is closed."""
+        """Whether this organization has HIPAA readiness, which closes the analytics APIs to it."""
         self.keys = dict(keys or {})
         self.admin_key = ADMIN_KEY
         self.archived: set[str] = set()
-        """Ids of workspaces and keys that are archived: the workspaces are left out unless they are asked for."""
+        """Ids of archived workspaces and keys; workspaces among them are only listed on request."""
         self.page_most: int | None = None
-        """Entries of a page, where it has fewer than are asked for."""
+        """Most entries of a page, if fewer than requested."""
         self.faults = Faults()
         self.requests: list[tuple[str, list[tuple[str, str]]]] = []
         self.extras: list[Extra] = []
@@ -90,7 +90,7 @@ class AnthropicSandbox(LocalServer):
         self.analytics_behind = timedelta(minutes=5)
         self.billed_share = Decimal(1)
         self.bills: list[BilledLine] = []
-        """A day with lines here is billed by these lines instead of by its usage."""
+        """Bills that replace the ones computed from usage, for days with lines here."""
         for path, handler in {
             USAGE: self._usage,
             COST: self._cost,
@@ -366,7 +366,7 @@ class AnthropicSandbox(LocalServer):
         )
 
     def page_of(self, limit: int) -> int:
-        """How many entries a page has for which at most `limit` are asked."""
+        """Entries of a page when at most `limit` are requested."""
         return min(limit, self.page_most or limit)
 
 

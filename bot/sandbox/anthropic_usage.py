@@ -1,4 +1,4 @@
-"""The usage of the local Anthropic: events, and their sums in the form of the two report APIs."""
+"""Usage of the local Anthropic: events, and their sums in the form of the two report APIs."""
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,12 +15,12 @@ from bot.pricing.cost import cost_of
 from bot.pricing.tokens import STANDARD, Terms, TokenCounts
 
 DEFAULT_WORKSPACE_ID = "wrkspc_default0000000000"
-"""What analytics calls the default workspace; the admin report says null."""
+"""Id of the default workspace in analytics; the admin report has null."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person as the analytics report names one."""
+    """A person as in the analytics report."""
 
     id: str
     name: str | None = None
@@ -38,7 +38,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """What the analytics report knows about usage besides its key. `groups`: all groups of the user."""
+    """Attribution of usage in the analytics report. `groups`: all groups of the user."""
 
     product: str = "messages_api"
     user: User | None = None
@@ -52,9 +52,9 @@ PLAIN = Attribution()
 
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """Tokens used at one moment. `visible_at`: when the reports first show it, where that is later than usual.
+    """Tokens used at one moment. `visible_at`: when the reports first show it, if later than usual.
 
-    `hidden_from`: from when on a correction has taken it away.
+    `hidden_from`: when a correction removes it.
     """
 
     at: datetime
@@ -73,7 +73,7 @@ def _moment(event: UsageEvent) -> datetime:
 
 
 class UsageHistory:
-    """All events in order of time, and what of them a report may show at a moment."""
+    """All events by time, and those that a report may show at a moment."""
 
     def __init__(self, events: Iterable[UsageEvent] = ()) -> None:
         self._events = sorted(events, key=_moment)
@@ -120,13 +120,13 @@ ATTRIBUTED: Mapping[str, Attributed] = {
     "agent_id": lambda event: [event.attribution.agent_id],
     "organization_id": lambda event: [event.attribution.organization_id],
 }
-"""Dimensions that the analytics pair alone has, each with the values that an event counts under."""
+"""Dimensions of the analytics APIs only, with the values that an event counts under."""
 
 ANALYTICS_DIMENSIONS = (*DIMENSIONS, *ATTRIBUTED)
 
 
 def _actor(event: UsageEvent) -> User | str | None:
-    """A user, or the id of a key that no person uses."""
+    """A user, or the id of a key without a person."""
     return event.attribution.user or event.api_key_id
 
 
@@ -139,7 +139,7 @@ def _shown(value: Any) -> Any:
 
 
 def _places(event: UsageEvent, names: Sequence[str]) -> Iterable[tuple[Any, ...]]:
-    """The groups that an event is in: several where a user is in several."""
+    """Groups of an event: several if its user is in several."""
     return product(*(ATTRIBUTED[name](event) if name in ATTRIBUTED else [DIMENSIONS[name](event)] for name in names))
 
 
@@ -163,7 +163,7 @@ def sums(
 
 @lru_cache(maxsize=100_000)
 def cents(event: UsageEvent) -> Decimal:
-    """What an event costs at list prices, in cents."""
+    """Cost of an event at list prices, in cents."""
     prompt = event.counts.prompt_tokens
     cost = cost_of(
         load_rate_card(), event.model, event.counts, event.terms, event.at.date(), prompt_tokens=min(prompt, 100_000)
@@ -178,9 +178,9 @@ def flat_rows(
     kind: str,
     value: Callable[[TokenCounts, Decimal], dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Rows of the analytics reports, the largest first. `value`: what a row says of its counts and its cents.
+    """Rows of the analytics reports, largest first. `value`: fields of a row from its counts and cents.
 
-    `bucket_of`: the beginning and the end of the bucket that a moment is in.
+    `bucket_of`: start and end of the bucket of a moment.
     """
     dimensional = [name for name in names if name in ANALYTICS_DIMENSIONS]
     groups: dict[tuple[tuple[datetime, datetime], tuple[Any, ...]], tuple[TokenCounts, Decimal]] = {}
@@ -239,7 +239,7 @@ def rfc3339(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BilledLine:
-    """One line of a day's bill, in cents. `list_cents`: before discounts, the same where there are none."""
+    """One line of a day's bill, in cents. `list_cents`: before discounts, equal if there are none."""
 
     day: date
     cents: Decimal

@@ -31,7 +31,7 @@ _HOME = fields(
 
 
 def problems(blocks: Any, surface: Surface) -> list[str]:
-    """What Slack would refuse in blocks on this surface, each with a JSON pointer; empty if they are valid."""
+    """What Slack would reject in blocks on this surface, each with a JSON pointer; empty if they are valid."""
     found: Problems = []
     if not isinstance(blocks, list):
         say(found, "/blocks", "must be a list")
@@ -52,7 +52,7 @@ def problems(blocks: Any, surface: Surface) -> list[str]:
 
 
 def view_problems(view: Any) -> list[str]:
-    """What Slack would refuse in a modal or a Home tab."""
+    """What Slack would reject in a modal or a Home tab."""
     found: Problems = []
     typed({"modal": _MODAL, "home": _HOME})(view, "/view", found)
     if found:
@@ -65,7 +65,7 @@ def view_problems(view: Any) -> list[str]:
 
 
 def text_length(blocks: Any) -> int:
-    """Characters of all texts; beyond some 13,200 Slack was seen to refuse a message (`msg_blocks_too_long`)."""
+    """Characters of all texts; Slack was seen to reject a message beyond some 13,200 (`msg_blocks_too_long`)."""
     return sum(len(text) for text in _texts(blocks))
 
 

@@ -44,5 +44,5 @@ class HandClock:
         return self.now
 
     def advance(self, by: timedelta) -> None:
-        """Move on."""
+        """Advance the clock."""
         self.now += by

@@ -1,4 +1,4 @@
-"""What the demo's page posts to its server."""
+"""Server of the demo's page."""
 
 import asyncio
 import json
@@ -30,13 +30,13 @@ from bot.web.access import LOOPBACK, Handler, is_for, is_from
 
 
 class Request(BaseModel):
-    """What the page posts."""
+    """A request of the page."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Direction(Request):
-    """An event of the simulation that nobody in the channel causes."""
+    """An event of the simulation not caused by a person in the channel."""
 
     cue: Cue
 
@@ -63,7 +63,7 @@ class Words(Act):
 
 
 class Shortcut(Act):
-    """Someone chooses a shortcut of the app; `ts`: of the message whose menu it was in."""
+    """Someone chooses a shortcut of the app; `ts`: of the message, for its menu."""
 
     callback_id: str
     ts: str | None = None
@@ -80,7 +80,7 @@ Entries = dict[str, dict[str, str | list[str]]]
 
 
 class Click(Act):
-    """`ts` of a message or `view_id` of the topmost modal. `values`: what the modal's inputs hold by then."""
+    """Someone clicks. `ts` of a message or `view_id` of the topmost modal. `values`: of the modal's inputs."""
 
     ts: str | None = None
     view_id: str | None = None
@@ -97,7 +97,7 @@ class Click(Act):
 
 
 class Submission(Act):
-    """Someone submits the topmost modal; what `values` leaves out stays as it began."""
+    """Someone submits the topmost modal; inputs missing in `values` keep their initial values."""
 
     view_id: str
     values: Entries
@@ -144,18 +144,18 @@ ASSETS: Mapping[str, str] = {
     "wire.js": "text/javascript",
 }
 TICK_SECONDS = 0.25
-"""Seconds between two sends of the time; every change of the workspace is sent at once."""
+"""Seconds between two updates of the time; changes of the workspace are sent at once."""
 
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:"
 
 HOME = "home"
-"""The place of the app's Home tab."""
+"""Place id of the app's Home tab."""
 
 A = TypeVar("A", bound=Act)
 
 
 class PageServer(LocalServer):
-    """`directions`: for its Slack, its time and whatever else may happen to them."""
+    """`directions`: controls Slack, time and events."""
 
     def __init__(self, directions: Directions, fallback_file: Path, port: int) -> None:
         super().__init__(port)
@@ -224,7 +224,7 @@ class PageServer(LocalServer):
         }
 
     def _places(self, user: str) -> list[dict[str, Any]]:
-        """Where the person can look: the channels, the app's Home tab, and the direct messages with the app."""
+        """Places that the person can open: the channels, the app's Home tab, and direct messages with the app."""
         channels = self._channels()
         return [
             *({"id": each.id, "name": f"# {each.name}", "last": self._last(user, each.id)} for each in channels),
@@ -233,11 +233,11 @@ class PageServer(LocalServer):
         ]
 
     def _channels(self) -> list[Channel]:
-        """All but direct messages."""
+        """All channels but direct messages."""
         return [each for each in self._slack.workspace.channels.values() if not each.id.startswith("D")]
 
     def _last(self, user: str, place: str) -> str | None:
-        """The `ts` of the newest message there that the person sees."""
+        """`ts` of the newest message there that the person sees."""
         return max((message.ts for message in self._slack.visible_to(user, place)), default=None)
 
     def _message(self, message: Message, user: str) -> dict[str, Any]:
@@ -357,7 +357,7 @@ class PageServer(LocalServer):
             raise web.HTTPBadRequest(text="place: there is no such channel, or it is somebody else's.")
 
     def _channel(self, user: str, place: str) -> str:
-        """The channel in which the person acts; on the Home tab that is the direct messages with the app."""
+        """The person's channel; on the Home tab, the direct messages with the app."""
         self._check_place(user, place)
         channel = direct_id(user) if place == HOME else place
         if channel.startswith("D"):
@@ -392,7 +392,7 @@ def buttons(blocks: list[Block]) -> list[Block]:
 
 
 def _modal(view: View) -> dict[str, Any]:
-    """`hash` changes with the content. `submit` and `close`: the words on the buttons, None where the app gave none."""
+    """`hash` changes with the content. `submit` and `close`: labels of the buttons, None if the app gave none."""
     shown = view.as_slack()
     words = {name: shown[name]["text"] if name in shown else None for name in ("title", "submit", "close")}
     disabled = bool(shown.get("submit_disabled"))
@@ -401,7 +401,7 @@ def _modal(view: View) -> dict[str, Any]:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """The answer to a failed action: 502 if the app failed, 400 if the action is impossible."""
+    """Turn errors of an action into responses: 502 if the app failed, 400 if the action is impossible."""
     try:
         yield
     except NotDispatchedError as error:

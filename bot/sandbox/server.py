@@ -1,4 +1,4 @@
-"""What both local servers share: an aiohttp application on a free loopback port, started and stopped as a context."""
+"""Base of both local servers: an aiohttp application on a free loopback port, started and stopped as a context."""
 
 import asyncio
 from collections import deque
@@ -17,7 +17,7 @@ from bot.clock import Clock
 class LocalServer:
     """Serves `self.app` between `start` and `stop`. `port` 0 takes a free one.
 
-    `dated_by`: the clock by which answers are dated, instead of the machine's.
+    `dated_by`: clock of the `Date` of responses, instead of the machine's.
     """
 
     def __init__(self, port: int = 0, dated_by: Clock | None = None) -> None:
@@ -66,10 +66,10 @@ ANTHROPIC_FAULT = {"type": "error", "error": {"type": "api_error"}}
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`status`: this HTTP status. `drop`: no answer, nothing done. `drop_after`: done, but no answer.
+    """`status`: this HTTP status. `drop`: no response, nothing done. `drop_after`: done, but no response.
 
-    `html`: a proxy's error page. `not_json`: 200 with rubbish. `slow`: the answer comes `seconds` late.
-    `error`: the service's own error word in a well-formed answer. `after_doing`: the call takes effect all the same.
+    `html`: a proxy's error page. `not_json`: 200 with an invalid body. `slow`: the response is `seconds` late. `error`:
+    the service's own error code in a well-formed response. `after_doing`: the call takes effect all the same.
     """
 
     kind: FaultKind
@@ -81,14 +81,14 @@ class Fault:
 
 
 class Faults:
-    """Scripted by the name of the call, used up in order. `outage`: in which every other call ends, while it lasts."""
+    """Scripted by the name of the call, used up in order. `outage`: applies to every other call while set."""
 
     def __init__(self) -> None:
         self._script: dict[str, deque[Fault]] = {}
         self.outage: Fault | None = None
 
     def add(self, name: str, fault: Fault, times: int = 1) -> None:
-        """Let the next `times` calls of `name` end in this fault."""
+        """Make the next `times` calls of `name` end in this fault."""
         self._script.setdefault(name, deque()).extend([fault] * times)
 
     def next(self, name: str) -> Fault | None:
@@ -100,7 +100,7 @@ class Faults:
 async def apply(
     fault: Fault, request: web.Request, *, body: Mapping[str, Any] = ANTHROPIC_FAULT
 ) -> web.StreamResponse | None:
-    """The answer of a generic HTTP fault; None if the real answer follows.
+    """Response of a generic HTTP fault; None if the real response follows.
 
     `body`: the service's body for an error status.
     """

@@ -1,4 +1,4 @@
-"""The arguments of a call, read and checked as Slack does."""
+"""Arguments of a call, read and checked like Slack."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -18,7 +18,7 @@ Arguments = Mapping[str, Any]
 def content(arguments: Arguments, *, most: int, unknown: Collection[str] = ()) -> tuple[str, list[Block]]:
     """Text and blocks of a message that is posted, edited or sent to a response URL. Raises `ApiError`.
 
-    `unknown`: types of blocks that are refused.
+    `unknown`: types of blocks to reject.
     """
     text = arguments.get("text") or ""
     if not isinstance(text, str):
@@ -40,7 +40,7 @@ def content(arguments: Arguments, *, most: int, unknown: Collection[str] = ()) -
 
 
 def metadata(arguments: Arguments) -> dict[str, Any] | None:
-    """None where none was given; an empty object takes it away. Raises `ApiError`."""
+    """Metadata; None if not given; an empty object removes it. Raises `ApiError`."""
     given = decoded(arguments, "metadata", ApiError("invalid_metadata_format"))
     if given is None:
         return None
@@ -71,12 +71,12 @@ def decoded(arguments: Arguments, name: str, refusal: ApiError) -> Any:
 
 
 def truth(arguments: Arguments, name: str) -> bool:
-    """Forms say `true` or `1` where JSON says true."""
+    """A boolean, which forms write as `true` or `1`."""
     return str(arguments.get(name, "")).lower() in ("true", "1")
 
 
 def moment(arguments: Arguments, name: str) -> Decimal | None:
-    """A time as Slack writes it, in seconds with six decimals."""
+    """A time in Slack's form, seconds with six decimals."""
     value = arguments.get(name)
     try:
         return None if value in (None, "") else Decimal(str(value))
@@ -85,7 +85,7 @@ def moment(arguments: Arguments, name: str) -> Decimal | None:
 
 
 def invalid_arguments(reason: str) -> ApiError:
-    """The refusal of arguments that make no sense."""
+    """The error for invalid arguments."""
     return ApiError("invalid_arguments", response_metadata={"messages": [f"[ERROR] {reason}"]})
 
 

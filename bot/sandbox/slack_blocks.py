@@ -1,4 +1,4 @@
-"""What a good Block Kit element and block look like, and which blocks each surface takes."""
+"""Checks of Block Kit elements and blocks, and the blocks that each surface takes."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -195,7 +195,7 @@ _AXES = fields(
 
 
 def _aligned(chart: Any, pointer: str, problems: Problems) -> None:
-    """Series have names of their own, and one value for every category."""
+    """Series have unique names, and one value for every category."""
     if problems:
         return
     categories = chart["axis_config"]["categories"]

@@ -1,6 +1,6 @@
-"""Slack's figures, and checks of JSON values that say what is wrong, and where, as Slack does.
+"""Slack's limits, and checks of JSON values that report what is wrong, and where, like Slack.
 
-Where copies of the documentation differ, this is the stricter figure.
+If copies of the documentation differ, the stricter limit applies.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -155,7 +155,7 @@ def fields(
     *,
     one_of: Collection[str] = (),
 ) -> Check:
-    """An object with these fields and no others, `type` apart. `one_of`: at least one of them is there."""
+    """An object with exactly these fields and `type`. `one_of`: at least one of them must be there."""
     needed, known = required or {}, {**(required or {}), **(optional or {})}
 
     def check(value: Any, pointer: str, problems: Problems) -> None:
@@ -177,7 +177,7 @@ def fields(
 
 
 def typed(checks: Mapping[str, Check]) -> Check:
-    """An object whose `type` says which check it has to pass."""
+    """An object whose `type` selects its check."""
 
     def check(value: Any, pointer: str, problems: Problems) -> None:
         kind = value.get("type") if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""What the local Slack sends the app, over Socket Mode, and what the app answers to a person's use.
+"""Dispatch to the app, over Socket Mode or HTTP, and the app's replies to interactions.
 
 Frames and rules: docs.slack.dev, Using Socket Mode.
 """
@@ -26,13 +26,13 @@ MOST_CONNECTIONS = 10
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What the app acknowledged with; `payload` is None where it said nothing more."""
+    """The app's acknowledgement; `payload`: None without content."""
 
     payload: dict[str, Any] | None
 
 
 class SocketConnections:
-    """`ack_seconds`: how long the app has for an acknowledgement, in real time."""
+    """`ack_seconds`: how long the app may take to acknowledge, in real time."""
 
     def __init__(self, ack_seconds: float) -> None:
         self.ack_seconds = ack_seconds
@@ -45,7 +45,7 @@ class SocketConnections:
 
     @property
     def count(self) -> int:
-        """Connections that accept envelopes: open, and not asked to disconnect."""
+        """Number of connections that accept envelopes: open, and not asked to disconnect."""
         return len(self._serving())
 
     def new_ticket(self) -> str:
@@ -82,7 +82,7 @@ class SocketConnections:
     async def send(
         self, kind: str, payload: dict[str, Any], *, accepts_response_payload: bool, envelope_id: str | None
     ) -> Ack:
-        """Give an envelope to one connection, and wait for its ack. Raises `NotDispatchedError`."""
+        """Send an envelope to one connection, and wait for its acknowledgement. Raises `NotDispatchedError`."""
         serving = self._serving()
         if not serving:
             raise NotDispatchedError("dispatch_failed: the app has no open connection")
@@ -112,11 +112,11 @@ class SocketConnections:
             await socket.send_json(_disconnect(reason))
 
     async def wait_for(self, count: int, seconds: float) -> None:
-        """Return once so many connections take envelopes. Raises `TimeoutError`."""
+        """Return once this many connections accept envelopes. Raises `TimeoutError`."""
         await self._signal.until(lambda: self.count >= count, seconds)
 
     async def close(self) -> None:
-        """Close every connection, unannounced."""
+        """Close every connection without warning."""
         for socket in list(self._open):
             self._leaving.add(socket)
             await socket.close()
@@ -146,7 +146,7 @@ def _disconnect(reason: str) -> dict[str, Any]:
 async def post_signed(
     url: str, payload: dict[str, Any], kind: str, signing_secret: str, at: datetime
 ) -> tuple[int, str]:
-    """Status and body of the app's answer. `kind`: of envelope. `at`: the time in the signature."""
+    """Status and body of the app's response. `kind`: of envelope. `at`: time in the signature."""
     if kind == "events_api":
         body, content_type = json.dumps(payload), "application/json"
     else:
@@ -170,9 +170,9 @@ async def post_signed(
 async def dispatch(
     url: str, payload: dict[str, Any], kind: str, signing_secret: str, seconds: float, at: datetime
 ) -> Ack:
-    """What the app acknowledges with. `at`: the time in the signature.
+    """The app's acknowledgement. `at`: time in the signature.
 
-    Raises `NotDispatchedError` where it does not, within `seconds` of real time.
+    Raises `NotDispatchedError` if there is none within `seconds` of real time.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -198,7 +198,7 @@ RESPONSE_LIFE = timedelta(minutes=30)
 
 @dataclass(slots=True, eq=False)
 class Interaction:
-    """One command, click or submission. `source`: the message that was clicked. `uses`: of its response URL."""
+    """One command, click or submission. `source`: the clicked message. `uses`: of its response URL."""
 
     id: str
     user: str
@@ -211,11 +211,11 @@ class Interaction:
     _signal: Signal = field(default_factory=Signal)
 
     async def first_reply(self, seconds: float = 5) -> Message:
-        """The first message that the app answered with. Raises `TimeoutError`."""
+        """The first message in the app's reply. Raises `TimeoutError`."""
         return await self.reply(0, seconds)
 
     async def reply(self, index: int, seconds: float = 5) -> Message:
-        """The answer with this index, waited for. Raises `TimeoutError`."""
+        """The reply with this index, awaited. Raises `TimeoutError`."""
         await self._signal.until(lambda: len(self.replies) > index, seconds)
         return self.replies[index]
 
@@ -233,13 +233,13 @@ class ResponseUrls:
         self._interactions: dict[str, Interaction] = {}
 
     def new(self, user: str, channel: str, source: Message | None = None) -> Interaction:
-        """An interaction whose id is good for `POST /response/{id}`."""
+        """An interaction whose id is valid for `POST /response/{id}`."""
         interaction = Interaction(self._workspace.new_id("R"), user, channel, self._clock(), source)
         self._interactions[interaction.id] = interaction
         return interaction
 
     def use(self, id_: str, body: dict[str, Any]) -> web.Response:
-        """What Slack answers to one use."""
+        """Slack's response to one use."""
         interaction = self._interactions.get(id_)
         if interaction is None:
             return _refused(404, "invalid_url")
@@ -255,7 +255,7 @@ class ResponseUrls:
         return web.Response(text="ok")
 
     def answer(self, interaction: Interaction, body: dict[str, Any]) -> None:
-        """An answer as a response URL or an acknowledgement carries it. Raises `ApiError`."""
+        """Apply a reply from a response URL or an acknowledgement. Raises `ApiError`."""
         workspace, source = self._workspace, interaction.source
         if body.get("delete_original"):
             workspace.delete(self._original(source))

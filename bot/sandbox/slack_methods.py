@@ -1,4 +1,4 @@
-"""The Web API methods that the local Slack knows (docs.slack.dev, method pages); every other one is unknown."""
+"""The Web API methods of the local Slack (docs.slack.dev, method pages); all others are unknown."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,9 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Slack:
-    """What the methods act on. `url`: the workspace's address. `connection_url`: a new one for each connection."""
+    """State that the methods act on. `url`: the workspace's address. `connection_url`: a new one for each
+    connection.
+    """
 
     workspace: SlackWorkspace
     views: SlackViews
@@ -27,7 +29,7 @@ class Slack:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """`scope`: the bot scope without which Slack refuses. `token`: which of the two tokens it takes."""
+    """`scope`: the required bot scope. `token`: which of the two tokens it takes."""
 
     run: Callable[[Slack, Arguments], Answer]
     scope: str | None = None
@@ -35,7 +37,7 @@ class Method:
 
 
 def call(slack: Slack, method: Method, arguments: Arguments) -> Answer:
-    """The answer to a call with the right token. Raises `ApiError`."""
+    """The response to a call with the right token. Raises `ApiError`."""
     if method.scope is not None:
         _need(slack, method.scope)
     return method.run(slack, arguments)
@@ -239,7 +241,7 @@ def _channel(slack: Slack, arguments: Arguments) -> Channel:
 
 
 def _postable(slack: Slack, arguments: Arguments) -> Channel:
-    """The channel to post in; a person's id means the direct messages with them."""
+    """The channel to post in; a person's id means direct messages with them."""
     if arguments.get("channel") in slack.workspace.users:
         return slack.workspace.direct_channel(str(arguments["channel"]))
     channel = _channel(slack, arguments)
@@ -259,7 +261,7 @@ def _readable(slack: Slack, arguments: Arguments) -> Channel:
 
 
 def _lasting(slack: Slack, channel: Channel) -> list[Message]:
-    """The stored messages of a channel: ephemeral messages are not stored."""
+    """Stored messages of a channel: ephemeral messages are not stored."""
     return [one for one in slack.workspace.messages if one.channel == channel.id and one.ephemeral_to is None]
 
 
@@ -271,7 +273,7 @@ def _stored(slack: Slack, channel: Channel, ts: str) -> Message:
 
 
 def _parent(slack: Slack, channel: Channel, arguments: Arguments) -> str | None:
-    """The thread to post in. Slack says to name the parent and never a reply, so the sandbox insists."""
+    """The thread to post in. Slack asks to name the parent and never a reply, so the sandbox insists."""
     ts = str(arguments.get("thread_ts") or "")
     named = slack.workspace.at(ts, channel.id)
     if named is not None and (named.thread_ts is not None or named.ephemeral_to is not None):

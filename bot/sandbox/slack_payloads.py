@@ -9,10 +9,10 @@ from bot.sandbox.slack_workspace import APP_ID, BOT_USER, TEAM_ID, Channel, Mess
 Payload = dict[str, Any]
 
 Entered = str | Sequence[str]
-"""What a person typed or chose: a text, the value of an option, or the values of all options that are ticked."""
+"""Value of an input: a text, the value of an option, or the values of all ticked options."""
 
 Values = Mapping[str, Entered | Mapping[str, Entered]]
-"""Of a whole form: by action id, by block id where several inputs share one, or by both as Slack nests them."""
+"""Values of a whole form: by action id, by block id if several inputs share one, or by both as Slack nests them."""
 
 TEAM = {"id": TEAM_ID, "domain": "sandbox"}
 ONE_OPTION = ("static_select", "radio_buttons", "overflow")
@@ -55,7 +55,7 @@ def slash_command(
 
 
 def message_click(message: Message, channel: Channel, response_url: str) -> Payload:
-    """What a click on a message adds to `block_actions`. Slack does not send along an ephemeral message."""
+    """Fields that a click on a message adds to `block_actions`. Slack omits ephemeral messages."""
     ephemeral = message.ephemeral_to is not None
     container = {"type": "message", "message_ts": message.ts, "channel_id": channel.id, "is_ephemeral": ephemeral}
     if message.thread is not None:
@@ -71,9 +71,9 @@ def message_click(message: Message, channel: Channel, response_url: str) -> Payl
 
 
 def view_click(view: View, values: Values) -> Payload:
-    """What a click in a modal or Home tab adds to `block_actions`; such a click has no response URL.
+    """Fields that a click in a modal or Home tab adds to `block_actions`; such a click has no response URL.
 
-    `values`: what the view's inputs hold. Raises `ValueError`.
+    `values`: of the view's inputs. Raises `ValueError`.
     """
     shown = view.as_slack() | {"state": _state(view, values)}
     return {"container": {"type": "view", "view_id": view.id}, "view": shown}
@@ -87,7 +87,7 @@ def view_closed(workspace: SlackWorkspace, user: str, view: View, *, is_cleared:
 def block_actions(
     workspace: SlackWorkspace, user: str, action: Mapping[str, Any], trigger_id: str, place: Mapping[str, Any]
 ) -> Payload:
-    """`place`: of `message_click` or `view_click`."""
+    """`place`: from `message_click` or `view_click`."""
     return {
         **_from(workspace, user, "block_actions"),
         "trigger_id": trigger_id,
@@ -99,11 +99,10 @@ def block_actions(
 def action_of(
     blocks: list[dict[str, Any]], action_id: str, chosen: Entered | None, block_id: str | None = None
 ) -> Payload:
-    """The action of a click on one element, the first with this id. `chosen`: what was typed or chosen there.
+    """The action of a click on the first element with this id. `chosen`: what was typed or chosen there.
 
-    `block_id`: of the element's block, where several have elements with one id. A message that was drawn anew since
-    it was looked at may have the element in another block: that one is meant where there is no other. Raises
-    `ValueError`.
+    `block_id`: of the element's block, if several have elements with one id. If the message was redrawn since it was
+    read, the element may be in another block: use that if there is no other. Raises `ValueError`.
     """
     candidates = [each for each in elements_of(blocks) if each[1]["action_id"] == action_id]
     if len(candidates) > 1:
@@ -123,7 +122,7 @@ def action_of(
 
 
 def elements_of(blocks: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Everything interactive, with the id of its block."""
+    """Every interactive element, with the id of its block."""
     for block in with_block_ids(blocks):
         candidates = [*block.get("elements", []), block.get("accessory"), block.get("element")]
         for element in candidates:
@@ -132,7 +131,7 @@ def elements_of(blocks: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, A
 
 
 def view_submission(workspace: SlackWorkspace, user: str, view: View, values: Values, trigger_id: str) -> Payload:
-    """`values`: what was typed or chosen. Raises `ValueError` where a required input is empty."""
+    """`values`: what was typed or chosen. Raises `ValueError` if a required input is empty."""
     state = _state(view, values)
     for block in with_block_ids(view.content["blocks"]):
         if block["type"] == "input" and not block.get("optional"):
@@ -147,7 +146,7 @@ def view_submission(workspace: SlackWorkspace, user: str, view: View, values: Va
 def shortcut(
     workspace: SlackWorkspace, user: str, callback_id: str, trigger_id: str, place: Mapping[str, Any] | None
 ) -> Payload:
-    """A global shortcut, or one of a message. `place`: of `message_click`, which has a response URL."""
+    """A global shortcut, or one of a message. `place`: from `message_click`, which has a response URL."""
     kind = "shortcut" if place is None else "message_action"
     named: Payload = {"callback_id": callback_id, "trigger_id": trigger_id, "action_ts": workspace.new_ts()}
     found: Payload = {**_from(workspace, user, kind), **named}
@@ -217,7 +216,7 @@ def _from(workspace: SlackWorkspace, user: str, kind: str) -> Payload:
 
 
 def _state(view: View, values: Values) -> Payload:
-    """The state of a view's elements, as Slack sends it: by block id and action id. Raises `ValueError`."""
+    """State of a view's elements in Slack's form: by block id and action id. Raises `ValueError`."""
     elements = {
         (block_id, str(element["action_id"])): element
         for block_id, element in elements_of(view.content["blocks"])
@@ -238,7 +237,7 @@ def _state(view: View, values: Values) -> Payload:
 
 
 def _place_of(name: str, places: Iterable[tuple[str, str]]) -> tuple[str, str]:
-    """The one input with this action id, or else in the block with this id."""
+    """The only input with this action id, or else in the block with this id."""
     for index in (1, 0):
         found = [place for place in places if place[index] == name]
         if len(found) == 1:
@@ -247,7 +246,7 @@ def _place_of(name: str, places: Iterable[tuple[str, str]]) -> tuple[str, str]:
 
 
 def _entered(element: Mapping[str, Any], value: Entered | None) -> dict[str, Any]:
-    """What an element holds. `value` None: what it began with; empty: nothing."""
+    """State of an element. `value` None: its initial value; empty: nothing."""
     kind = element["type"]
     if kind in SEVERAL_OPTIONS:
         if value is None:

@@ -1,6 +1,6 @@
 """A local Slack: Web API, Socket Mode, signed requests and response URLs, as strict as the real one.
 
-An app reaches it through its API address alone (`api_url`); nothing of the app is replaced.
+An app reaches it through its API address (`api_url`); nothing of the app is replaced.
 """
 
 import asyncio
@@ -42,9 +42,8 @@ class Call:
 class SlackSandbox(LocalServer):
     """Socket Mode unless `http_endpoint` is set: then people's actions are posted there, signed.
 
-    `ack_seconds`: real time that the app has for an acknowledgement. `lifetime_clock`: expires trigger ids and
-    response URLs, if `clock` runs too fast for that. Faults are scripted by the name of the method, or
-    `response_url`.
+    `ack_seconds`: how long the app may take to acknowledge, in real time. `lifetime_clock`: expires trigger ids and
+    response URLs, if `clock` runs too fast for that. Faults are scripted by the name of the method, or `response_url`.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class SlackSandbox(LocalServer):
         self.signing_secret = signing_secret
         self.http_endpoint = http_endpoint
         self.signing_clock: Clock = system_clock
-        """By which requests are signed in HTTP mode; the app compares it with its own."""
+        """Clock of signatures in HTTP mode; the app compares it with its own."""
         self.workspace = SlackWorkspace(clock, channels)
         self.views = SlackViews(self.workspace, lifetime_clock or clock)
         self.sockets = SocketConnections(ack_seconds)
@@ -89,7 +88,7 @@ class SlackSandbox(LocalServer):
         await self.sockets.close()
         await super().stop()
 
-    # What it holds
+    # What it stores
 
     @property
     def messages(self) -> list[Message]:
@@ -109,7 +108,7 @@ class SlackSandbox(LocalServer):
         await self.workspace.until(condition, seconds)
 
     async def wait_connected(self, count: int = 1, seconds: float = 5) -> None:
-        """Return once the app holds so many connections. Raises `TimeoutError`."""
+        """Return once the app has this many connections. Raises `TimeoutError`."""
         await self.sockets.wait_for(count, seconds)
 
     async def disconnect(self, reason: str) -> None:
@@ -117,7 +116,7 @@ class SlackSandbox(LocalServer):
         await self.sockets.disconnect(reason)
 
     async def close_connections(self) -> None:
-        """Close every connection without a word."""
+        """Close every connection without warning."""
         await self.sockets.close()
 
     # What people do
@@ -143,9 +142,9 @@ class SlackSandbox(LocalServer):
     ) -> Interaction:
         """Someone clicks a button of a message (or its `ts`) or a view, and agrees if a dialog asks.
 
-        `block_id`: where several blocks have elements with this id. `chosen`: the value of the option, for menus.
-        `values`: what a view's inputs hold by then. Raises `NotDispatchedError`; `ValueError` where there is nothing to
-        click, or nothing that this person sees.
+        `block_id`: if several blocks have elements with this id. `chosen`: the value of the option, for menus.
+        `values`: of the view's inputs. Raises `NotDispatchedError`; `ValueError` if there is nothing to click, or
+        nothing visible to this person.
         """
         place = self.workspace.find(where) if isinstance(where, str) else where
         trigger = self.views.new_trigger(user)
@@ -164,9 +163,9 @@ class SlackSandbox(LocalServer):
         return await self._dispatch(interaction, "interactive", payload)
 
     async def submit_view(self, values: Values, user: str = ADMIN) -> Interaction:
-        """Someone fills the topmost modal and submits it; what `values` leaves out stays as it began.
+        """Someone fills the topmost modal and submits it; inputs missing in `values` keep their initial values.
 
-        Raises as `click` does; `ApiError` where the app answers with a view that Slack refuses.
+        Raises as `click` does; `ApiError` if the app replies with a view that Slack rejects.
         """
         view = self._topmost(user)
         trigger = self.views.new_trigger(user)
@@ -176,9 +175,9 @@ class SlackSandbox(LocalServer):
         return interaction
 
     async def close_view(self, user: str = ADMIN) -> Interaction | None:
-        """Someone closes the topmost modal; None where the view does not want the app to hear of it.
+        """Someone closes the topmost modal; None if the view does not ask to notify the app.
 
-        It is gone whatever the app says to that. Raises as `click` does.
+        It is closed whatever the app replies. Raises as `click` does.
         """
         view = self._topmost(user)
         cleared = bool(view.content.get("clear_on_close"))
@@ -205,7 +204,7 @@ class SlackSandbox(LocalServer):
         return await self._dispatch(interaction, "interactive", payload)
 
     def say(self, text: str, user: str = ADMIN, channel: str = ALERTS, thread_ts: str | None = None) -> Message:
-        """Someone writes an ordinary message, which the app does not hear of."""
+        """Someone writes an ordinary message, which is not sent to the app."""
         return self.workspace.post(channel, user, text, [], thread_ts=thread_ts)
 
     async def ask(
@@ -226,7 +225,7 @@ class SlackSandbox(LocalServer):
         return message
 
     def delete(self, message: Message, user: str = ADMIN) -> None:
-        """Someone deletes a message. Raises `ValueError` where Slack does not let this person."""
+        """Someone deletes a message. Raises `ValueError` if Slack does not allow it."""
         if not self.workspace.may_delete(user, message):
             raise ValueError(f"{user} may not delete that message")
         self.workspace.delete(message)
@@ -241,7 +240,7 @@ class SlackSandbox(LocalServer):
         accepts_response_payload: bool = True,
         envelope_id: str | None = None,
     ) -> Ack:
-        """Give an envelope to one connection, and wait for its ack. Raises `NotDispatchedError`."""
+        """Send an envelope to one connection, and wait for its acknowledgement. Raises `NotDispatchedError`."""
         return await self.sockets.send(
             kind, payload, accepts_response_payload=accepts_response_payload, envelope_id=envelope_id
         )
@@ -255,9 +254,9 @@ class SlackSandbox(LocalServer):
         *,
         at: datetime | None = None,
     ) -> tuple[int, str]:
-        """Post a payload as Slack does in HTTP mode; status and body of the answer.
+        """Post a payload like Slack in HTTP mode; status and body of the response.
 
-        `kind`: of envelope. `at`: the time in the signature, by default now, since the app compares it with its own.
+        `kind`: of envelope. `at`: time in the signature, by default now, since the app compares it with its own.
         """
         secret = self.signing_secret if signing_secret is None else signing_secret
         return await post_signed(url, payload, kind, secret, at or self.signing_clock())

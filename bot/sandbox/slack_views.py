@@ -28,7 +28,7 @@ class Trigger:
 
 @dataclass(slots=True, eq=False)
 class View:
-    """A view as one person has it."""
+    """A view of one person."""
 
     id: str
     user: str
@@ -53,7 +53,7 @@ class View:
 
 
 class SlackViews:
-    """`homes` by user; `modals` by user, the topmost last. `lifetime_clock`: by which trigger ids run out."""
+    """`homes` by user; `modals` by user, topmost last. `lifetime_clock`: expires trigger ids."""
 
     def __init__(self, workspace: SlackWorkspace, lifetime_clock: Clock) -> None:
         self._workspace = workspace
@@ -69,7 +69,7 @@ class SlackViews:
         return id_
 
     def open(self, trigger_id: str, content: Content) -> View:
-        """A modal, on top of those that the person has open. Raises `ApiError`."""
+        """Open a modal, on top of the person's open ones. Raises `ApiError`."""
         checked = _checked(content, "modal")
         trigger = self._triggers.get(trigger_id)
         if trigger is None:
@@ -84,7 +84,7 @@ class SlackViews:
         return self.put_on_top(trigger.user, checked)
 
     def put_on_top(self, user: str, content: Content) -> View:
-        """A modal for this person. Raises `ApiError`."""
+        """Push a modal for this person. Raises `ApiError`."""
         view = self._new(user, _checked(content, "modal"))
         self.modals.setdefault(user, []).append(view)
         self._workspace.publish(Change("view", user=user))
@@ -112,14 +112,14 @@ class SlackViews:
         return view
 
     def find(self, view_id: str | None, external_id: str | None = None) -> View:
-        """Raises `ApiError` (`not_found`)."""
+        """The view with this id. Raises `ApiError` (`not_found`)."""
         for view in [*self.homes.values(), *(view for stack in self.modals.values() for view in stack)]:
             if view.id == view_id or (external_id and view.content.get("external_id") == external_id):
                 return view
         raise ApiError("not_found")
 
     def close(self, view: View, *, all_of_them: bool = False) -> None:
-        """Take one modal away, or the person's whole stack."""
+        """Close one modal, or the person's whole stack."""
         stack = self.modals[view.user]
         self.modals[view.user] = [] if all_of_them else [other for other in stack if other is not view]
         self._workspace.publish(Change("view", user=view.user))

@@ -1,4 +1,4 @@
-"""How the local Slack refuses."""
+"""State of the local Slack's workspace, and its errors."""
 
 import asyncio
 import itertools
@@ -22,11 +22,11 @@ class ApiError(Exception):
 
 
 class NotDispatchedError(Exception):
-    """What a person sees when the app did not take what they did: `dispatch_failed`, `operation_timeout`."""
+    """Error shown to a person when the app did not handle an action: `dispatch_failed`, `operation_timeout`."""
 
 
 def invalid_blocks(problems: list[str]) -> ApiError:
-    """The refusal of blocks that break a limit, with where and why."""
+    """The error for blocks that break a limit, with where and why."""
     second_table = any("only_one_table_allowed" in problem for problem in problems)
     code = "invalid_attachments" if second_table else "invalid_blocks"
     return ApiError(code, response_metadata={"messages": problems})
@@ -57,7 +57,7 @@ ADMIN = "U0ADMIN"
 DEVELOPER = "U0DEV"
 SLACKBOT = "USLACKBOT"
 TOMBSTONE = "This message was deleted."
-"""What Slack leaves, in Slackbot's name, of a deleted message whose thread has replies."""
+"""What Slack leaves of a deleted message whose thread has replies, in Slackbot's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Version:
 class Message:
     """One message. `ephemeral_to`: the only person who sees it. `earlier`: its versions before the present one.
 
-    `replies`: the messages of its thread. A message that is deleted while it has replies becomes a tombstone.
+    `replies`: messages of its thread. A message deleted while it has replies becomes a tombstone.
     """
 
     channel: str
@@ -91,17 +91,17 @@ class Message:
 
     @property
     def is_tombstone(self) -> bool:
-        """Whether only its thread is left of it."""
+        """Whether only its thread is left."""
         return self.user == SLACKBOT
 
     @property
     def thread(self) -> str | None:
-        """The `ts` of the thread that it is in; a message with replies is the first of its own."""
+        """`ts` of its thread; a message with replies starts its own."""
         return self.thread_ts or (self.ts if self.replies else None)
 
     @property
     def texts(self) -> list[str]:
-        """Every text that it ever had, the present one last."""
+        """All texts it ever had, the current one last."""
         return [*(version.text for version in self.earlier), self.text]
 
     def as_slack(self, *, metadata: bool = False) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that people see has changed: a message, or a person's view (Home tab or modal)."""
+    """A visible change: a message, or a person's view (Home tab or modal)."""
 
     kind: Literal["posted", "edited", "deleted", "view"]
     message: Message | None = None
@@ -159,8 +159,8 @@ def direct_id(user: str) -> str:
 
 
 class SlackWorkspace:
-    """`scopes`: what the app was granted. `usergroups`: members by the id of the group. `admins`: of the workspace.
-    `locales`: people's own, where it is not American English.
+    """`scopes`: granted to the app. `usergroups`: members by group id. `admins`: of the workspace. `locales`: people's
+    own, if not American English.
 
     `revision` counts changes; `signal` is fired after each one and after each call of the app.
     """
@@ -173,7 +173,7 @@ class SlackWorkspace:
         self.locales: dict[str, str] = {}
         self.scopes = {"chat:write", "commands"}
         self.unknown_blocks: set[str] = set()
-        """Types of blocks that this Slack does not take, as one to which a newer block has not come yet."""
+        """Types of blocks that this Slack rejects, as a workspace that does not have them yet."""
         self.channels = {id_: Channel(id_, id_.removeprefix("C0").lower()) for id_ in channels}
         self.messages: list[Message] = []
         self.revision = 0
@@ -183,11 +183,11 @@ class SlackWorkspace:
         self._subscribers: set[asyncio.Queue[Change]] = set()
 
     def new_id(self, prefix: str) -> str:
-        """An id that was not given before."""
+        """A new unique id."""
         return f"{prefix}{next(self._numbers):06d}"
 
     def new_ts(self) -> str:
-        """The time of the clock in microseconds, always later than the last one given."""
+        """The clock's time in microseconds, always later than the last one given."""
         at = self.clock() - datetime(1970, 1, 1, tzinfo=UTC)
         micros = (at.days * 86_400 + at.seconds) * 1_000_000 + at.microseconds
         self._last_ts = max(micros, self._last_ts + 1)
@@ -210,10 +210,10 @@ class SlackWorkspace:
         metadata: dict[str, Any] | None = None,
         ephemeral_to: str | None = None,
     ) -> Message:
-        """A new message.
+        """Post a message.
 
-        Without the message that `thread_ts` names, Slack puts the reply into the channel and does not say so, except
-        that the answer has no `thread_ts` (github.com/slack-go/slack/issues/1571).
+        If the message of `thread_ts` does not exist, Slack silently posts the reply to the channel; only the missing
+        `thread_ts` of the response shows that (github.com/slack-go/slack/issues/1571).
         """
         parent = None if thread_ts is None else self.at(thread_ts, channel)
         if parent is None:
@@ -234,7 +234,7 @@ class SlackWorkspace:
         self.publish(Change("edited", message))
 
     def delete(self, message: Message) -> None:
-        """Take a message away; above replies a tombstone stays, until the last of them is deleted too."""
+        """Delete a message; above replies a tombstone stays, until the last of them is deleted too."""
         if message.replies:
             message.user, message.text, message.blocks = SLACKBOT, TOMBSTONE, []
             message.metadata = message.edited_at = None
@@ -248,7 +248,7 @@ class SlackWorkspace:
         self.publish(Change("deleted", message))
 
     def may_delete(self, user: str, message: Message) -> bool:
-        """People may delete what they wrote, admins of the workspace whatever everyone sees."""
+        """People may delete their own messages, admins of the workspace any message that everyone sees."""
         lasting = message.ephemeral_to is None and not message.is_tombstone
         return lasting and (user == message.user or user in self.admins)
 
@@ -297,5 +297,5 @@ class SlackWorkspace:
 
 
 def with_block_ids(blocks: list[Block]) -> list[Block]:
-    """Blocks with the ids that Slack gives to those that have none."""
+    """Blocks with ids, generated as Slack does if missing."""
     return [{**block, "block_id": block.get("block_id") or f"b{index}"} for index, block in enumerate(blocks)]

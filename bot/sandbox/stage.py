@@ -26,7 +26,7 @@ from bot.web.server import open_port, web_app
 
 MONTH_STARTS = datetime(2026, 11, 1, tzinfo=UTC)
 CURTAIN = datetime(2026, 11, 10, 12, tzinfo=UTC)
-"""When the story begins: nine days are spent, and the runaway job appears the day after."""
+"""Start of the story: nine days are spent, and the runaway job appears the day after."""
 
 SOFT_USD, HARD_USD = "500", "700"
 
@@ -38,14 +38,14 @@ scope = "feature:{FEATURE}"
 period = "day"
 soft_usd = "40"
 """
-"""The budget of a feature, which only the log of the applications knows: a usual day stays below it."""
+"""Daily budget of a feature, counted from the applications' log: a usual day stays below it."""
 
 DIGEST = """
 [[digest]]
 every = "week"
 on = "thursday"
 """
-"""In the middle of the story, which lasts three days."""
+"""Due in the middle of the story, which lasts three days."""
 
 SEARCH, SEARCH_TEAM = "C0SEARCH", "search"
 YUKI, JAPANESE = "U0YUKI", "ja-JP"
@@ -75,15 +75,17 @@ budgets = ["{SEARCH_TEAM}"]
 [display]
 languages = {{ {SEARCH} = "ja" }}
 """
-"""A team whose channel reads Japanese. The runaway job is its own, and crosses its hard limit once."""
+"""A team whose channel reads Japanese. The runaway job belongs to it, and crosses its hard limit once."""
 
 SCOPES = frozenset({"channels:history", "channels:read", "users:read"})
-"""What is granted beside what the app cannot do without."""
+"""Granted optional scopes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that plays. `work` lets time leave its mark. `log`: from the team's applications to the bot."""
+    """Everything in the demo. `work`: lets simulated time take effect. `log`: from the team's applications to the
+    bot.
+    """
 
     clock: Clock
     slack: SlackSandbox
@@ -106,7 +108,7 @@ async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncItera
     """
     async with AsyncExitStack() as stack:
         history = UsageHistory()
-        # Triggers and response URLs run out in the time of the people who click.
+        # Triggers and response URLs expire in real time, that of the people who click.
         slack = await stack.enter_async_context(_slack(clock))
         anthropic = AnthropicSandbox(clock, history, workspaces=WORKSPACES, keys=KEYS)
         add_token_count(anthropic.app)
@@ -132,7 +134,7 @@ async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncItera
             "CLAUDE_COST_ADMINS": ADMIN,
         }
         settings = load_settings(environ, Need.RUN)
-        # In simulated time a second is hours: people would not be quick enough, and everything would be late.
+        # A second is hours of simulated time: people would be too slow, and everything would be late.
         rules = replace(settings.alert_rules, escalate_after=timedelta(days=2), late_after=timedelta(hours=3))
         bot = await stack.enter_async_context(bot_from(replace(settings, alert_rules=rules), clock))
         client = await stack.enter_async_context(_port(bot))
@@ -142,7 +144,7 @@ async def set_stage(clock: Clock, folder: Path, poll_seconds: int) -> AsyncItera
 
 
 def _slack(clock: Clock) -> SlackSandbox:
-    """With two channels, and a third person, who reads Japanese."""
+    """A Slack with two channels, and a third person, who reads Japanese."""
     slack = SlackSandbox(clock, channels=(ALERTS, SEARCH), lifetime_clock=system_clock)
     slack.workspace.users[YUKI] = "Yuki"
     slack.workspace.locales[YUKI] = JAPANESE
@@ -152,7 +154,7 @@ def _slack(clock: Clock) -> SlackSandbox:
 
 @asynccontextmanager
 async def _port(bot: Bot) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the bot's HTTP port, on a free one of the loopback."""
+    """A client of the bot's HTTP port, on a free loopback port."""
 
     async def problems() -> list[str]:
         return list(bot.faults.values())
@@ -170,16 +172,18 @@ Cue = Literal[
 ]
 
 FASTEST = 6.0
-"""Simulated hours in one second of real time: the bot then still polls once in a simulated hour, its longest wait."""
+"""Most simulated hours in one second of real time: the bot then still polls once in a simulated hour, its longest
+wait.
+"""
 
 DOWN = Fault("status", status=503)
 
 
 @dataclass(frozen=True, slots=True)
 class Directions:
-    """`hours_a_second`: the simulated hours that pass in one second of real time, as the demo was started.
+    """`hours_a_second`: simulated hours per second of real time, as the demo was started.
 
-    While Slack is down its Web API fails; what people do still reaches the bot.
+    While Slack is down its Web API fails; people's actions still reach the bot.
     """
 
     clock: RunningClock
@@ -189,7 +193,7 @@ class Directions:
     hours_a_second: float
 
     def follow(self, cue: Cue) -> None:
-        """Let it happen. Raises `ValueError` where there is nothing to correct."""
+        """Perform a cue. Raises `ValueError` if there is nothing to correct."""
         match cue:
             case "pause" | "play" | "faster":
                 self.clock.run(self._paces()[cue] * 3600)
@@ -203,7 +207,7 @@ class Directions:
                 self.team.correct_runaway(self.clock())
 
     def state(self) -> dict[str, Any]:
-        """What the page shows: the pace as its cue, how time passes in words, and what has failed or can be done."""
+        """State for the page: the pace as its cue, the speed of time in words, and what has failed or can be done."""
         hours = self.clock.speed / 3600
         return {
             "pace": next((cue for cue, pace in self._paces().items() if pace == hours), None),

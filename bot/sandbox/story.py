@@ -23,16 +23,16 @@ WORKLOAD = "sonnet-5.5 requests=600/day in=34k out=1500 cached=30k hit=90%"
 ESTIMATE = f"estimate {WORKLOAD} as=support-bot for=feature:{FEATURE}"
 
 BRIEF = 3
-"""Lines of a message that says much the same as another one."""
+"""Most lines shown of a message that repeats another one."""
 
 MOST_NEW = 5
-"""Lines of a message that was edited."""
+"""Most lines shown of an edited message."""
 
 MARKUP = re.compile(r"<([^\s<>|][^<>|]*)(?:\|([^<>]*))?>")
 
 
 class StoryError(Exception):
-    """Something that belongs to the story did not happen."""
+    """An expected part of the story did not happen."""
 
 
 async def play(folder: Path, say: Say) -> None:
@@ -114,7 +114,7 @@ class _Story:
         raise StoryError(f"The demo broke off: no alert about the {limit} came.")
 
     def _alert(self, limit: str, budget: str | None = None) -> Message | None:
-        """The newest alert about this limit; without a name, that of the budget which counts everything."""
+        """The newest alert about this limit; without a name, of the budget that counts everything."""
         for message in reversed(self._stage.slack.messages):
             first = message.text.partition("\n")[0]
             if message.channel == ALERTS and limit in first and _budget_in(first) == budget:
@@ -148,18 +148,18 @@ class _Story:
 
 
 def _says(button: Mapping[str, Any], label: str) -> bool:
-    """Whether it is this button, with or without a saving on it."""
+    """Whether the button has this label, with or without a saving."""
     return str(button["text"]["text"]).partition(" · ")[0] == label
 
 
 def _budget_in(first: str) -> str | None:
-    """The budget that the first line of an alert names."""
+    """The budget in the first line of an alert."""
     found = re.search(r", budget (.+)$", first)
     return None if found is None else found[1]
 
 
 def news_of(message: Message, before: str | None) -> str:
-    """What a reader does not know yet. `before`: what the message said until now, None where it was not there."""
+    """What is new to a reader. `before`: text of the message until now, None if it is new."""
     lines = message.text.split("\n")
     if before is not None:
         known = set(before.split("\n"))
@@ -174,7 +174,7 @@ def _cut(lines: list[str], most: int) -> str:
 
 
 def without_markup(text: str, names: Mapping[str, str]) -> str:
-    """What Slack would show, in plain words. `names`: of people and channels, by id."""
+    """Plain text as shown by Slack. `names`: of people and channels, by id."""
 
     def shown(found: re.Match[str]) -> str:
         target, label = found[1], found[2]

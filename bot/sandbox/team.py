@@ -1,7 +1,7 @@
-"""A pretended team whose services use Claude and log it: a quiet start of the month, then a runaway job.
+"""A simulated team whose services use Claude and log it: a quiet start of the month, then a runaway job.
 
-The services read the fallback file as real ones would, when they restart, so that a switch shows in the usage. Most of
-them log their requests, see `usage_log`.
+The services read the fallback file when they restart, like real ones, so that a switch shows in the usage. Most of them
+log their requests, see `usage_log`.
 """
 
 import random
@@ -27,9 +27,9 @@ RECORDS_AT_ONCE = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """What an application does with Claude. `share`: of its service's requests, those that it logs.
+    """A use of Claude by an application. `share`: logged share of its service's requests.
 
-    `team`: the value of a tag. `users`: take turns.
+    `team`: value of a tag. `users`: take turns.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """`requests` of one feature, spread evenly over a `span` of time from `at` on. `shape`: tokens of each."""
+    """`requests` of one feature, spread evenly over `span` from `at` on. `shape`: tokens of each."""
 
     at: datetime
     span: timedelta
@@ -50,7 +50,7 @@ class Logged:
     requests: int
 
     def records(self, first_id: int) -> Iterator[dict[str, Any]]:
-        """One for each response, with ids that count up from `first_id`."""
+        """One record for each response, with ids that count up from `first_id`."""
         feature, shape = self.feature, self.shape
         for number in range(self.requests):
             yield {
@@ -73,7 +73,7 @@ class Logged:
 
 
 class UsageLog:
-    """Sends what is logged. What the bot does not take at the moment is sent again."""
+    """Sends what is logged. What the bot does not accept now is sent again."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -82,7 +82,7 @@ class UsageLog:
         self._encode = msgspec.json.Encoder().encode_lines
 
     async def send(self, logged: Iterable[Logged]) -> None:
-        """Send these requests and what waits. Raises `httpx.HTTPStatusError` where the bot refuses it for good."""
+        """Send these requests and waiting ones. Raises `httpx.HTTPStatusError` if the bot rejects them for good."""
         for each in logged:
             self._waiting.extend(each.records(self._given))
             self._given += each.requests
@@ -114,10 +114,10 @@ KEYS: Mapping[str, tuple[str, str | None]] = {
 
 STEP = timedelta(minutes=10)
 RETRIES = 1600
-"""Requests of the support feature when it retries without end, until somebody stops it."""
+"""Requests of the support feature while it retries endlessly, until somebody stops it."""
 
 RETRYING = "agent-kim"
-"""Whose requests they are."""
+"""User of the retries."""
 
 RESTARTS_EVERY = HOUR
 SEED = 20261101
@@ -133,11 +133,11 @@ class Service:
     requests_an_hour: int
     around_the_clock: bool = False
     begins: timedelta = timedelta(0)
-    """How long after the start of the simulated month it appears."""
+    """Time from the start of the simulated month until it appears."""
     runs_away: bool = False
-    """Whether nobody meant it to use that much: Anthropic may correct it."""
+    """Whether its usage is accidental: Anthropic may correct it."""
     features: tuple[Feature, ...] = ()
-    """What its requests are for, as far as they are logged."""
+    """Features of its requests, as far as they are logged."""
 
 
 SUPPORT = Feature("support", 0.7, "care", ("agent-ida", "agent-jon", "agent-kim"))
@@ -179,7 +179,7 @@ SERVICES = (
 
 
 class Team:
-    """Writes what the team uses into the history of the local Anthropic. `fallback_file`: what its services obey."""
+    """Writes the team's usage into the history of the local Anthropic. `fallback_file`: read by its services."""
 
     def __init__(self, history: UsageHistory, fallback_file: Path, starts_at: datetime) -> None:
         self._history = history
@@ -191,10 +191,10 @@ class Team:
         self._ran_away: list[UsageEvent] = []
         self._logged: list[Logged] = []
         self._corrected = False
-        self._random = random.Random(SEED)  # the same story each time
+        self._random = random.Random(SEED)  # Fixed seed: the same story each time.
 
     def work_until(self, now: datetime) -> None:
-        """Everything that is used up to `now`."""
+        """Use tokens up to `now`."""
         while self._until + STEP <= now:
             if self._until - self._restarted_at >= RESTARTS_EVERY:
                 self._restarted_at = self._until
@@ -205,15 +205,15 @@ class Team:
 
     @property
     def runaway(self) -> Literal["before", "running", "corrected"]:
-        """How far the job has come that nobody meant to use that much."""
+        """State of the runaway job."""
         if self._corrected:
             return "corrected"
         return "running" if self._ran_away else "before"
 
     def correct_runaway(self, now: datetime) -> None:
-        """The runaway job ends, and from `now` on the reports do not show what it used.
+        """End the runaway job, and hide its usage from the reports from `now` on.
 
-        Raises `ValueError` where it does not run.
+        Raises `ValueError` if it is not running.
         """
         if self.runaway != "running":
             raise ValueError("the runaway job has not begun, or is corrected already")
@@ -240,7 +240,7 @@ class Team:
         busy = 1.0 if service.around_the_clock else _working_hours(at)
         requests = round(service.requests_an_hour * (STEP / HOUR) * busy * self._random.uniform(0.8, 1.2))
         if at == self._starts_at:
-            # The log of a quiet first night would begin late, and its reports would be called incomplete.
+            # Without this the log of a quiet first night would begin late, and its reports would count as incomplete.
             requests = max(1, requests)
         if requests == 0:
             return
@@ -263,7 +263,7 @@ class Team:
 
 
 def model_in(path: Path) -> str | None:
-    """The ceiling that an env file sets; None where it sets none or is not there."""
+    """The ceiling that an env file sets; None if it sets none or is missing."""
     if not path.exists():
         return None
     lines = path.read_text(encoding="utf-8").splitlines()

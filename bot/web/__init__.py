@@ -1,1 +1,1 @@
-"""The HTTP side: Slack's requests in HTTP mode, the fallback mode for services, metrics, and health."""
+"""The HTTP port: Slack's requests in HTTP mode, the fallback mode for services, metrics, and health."""

@@ -1,4 +1,4 @@
-"""Access control for reading over HTTP: this machine on the loopback, elsewhere a bearer token (RFC 6750)."""
+"""Access control for reading over HTTP: local programs on the loopback, elsewhere a bearer token (RFC 6750)."""
 
 import hmac
 import re
@@ -22,15 +22,15 @@ _OF_PROXIES = re.compile(
 )
 """Headers that only proxies add, with hyphens for underscores."""
 OWN_SITE = frozenset({"same-origin", "none"})
-"""Values of Sec-Fetch-Site of requests that no other site's page caused (W3C Fetch Metadata)."""
+"""Values of Sec-Fetch-Site of requests not caused by another site's page (W3C Fetch Metadata)."""
 
 
 class BearerAccess:
     """Guards handlers with bearer tokens, any of which passes. `variable`: the setting named in refusals.
 
-    Without a token the port is open on the loopback alone; the settings ensure that. Then requests that came through a
-    proxy are refused, since a proxy on the same machine would make the port public, and so are requests of another
-    site's web page. `host`: the configured address of the port, which clients may use besides the loopback's names.
+    Without a token the port is only open on the loopback; the settings ensure that. Requests that came through a proxy
+    are then refused, since a proxy on the same machine would make the port public, and so are requests of other sites'
+    pages. `host`: the configured address of the port, which clients may use besides the loopback's names.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class BearerAccess:
             return _unauthorized(f"Send Authorization: Bearer TOKEN with the token of {self._variable}.")
         # Header bytes that are not UTF-8 arrive as surrogates.
         sent = given.encode("utf-8", "surrogateescape")
-        # Compare each, so that the response time does not reveal which one is right.
+        # Compare all, so that the response time does not reveal which one is right.
         if sum(hmac.compare_digest(sent, each.get_secret_value().encode()) for each in self._secrets):
             return None
         return _unauthorized(f"This is not the token of {self._variable}.", ', error="invalid_token"')
 
     def foreign(self, request: web.Request) -> web.Response | None:
-        """421 or 403 for a request of another host or site, when no token protects the port from web pages."""
+        """421 or 403 for a request of another host or site, if no token protects the port from web pages."""
         if self._secrets:
             return None
         if not is_for(request, self._hosts):
@@ -78,7 +78,7 @@ class BearerAccess:
         return web.json_response({"error": sentence}, status=403)
 
     def guard(self, handler: Handler) -> Handler:
-        """`handler`, behind the token."""
+        """`handler`, protected by the token."""
         return _behind(self.refusal, handler)
 
     def guard_host(self, handler: Handler) -> Handler:
@@ -96,7 +96,7 @@ def is_for(request: web.Request, hosts: frozenset[str]) -> bool:
 
 
 def is_from(request: web.Request, hosts: frozenset[str]) -> bool:
-    """Whether the page that sent the request, if any did, is of one of these hosts."""
+    """Whether the page that sent the request, if any, belongs to one of these hosts."""
     for origin in request.headers.getall(hdrs.ORIGIN, []):
         try:
             netloc = urlsplit(origin).netloc

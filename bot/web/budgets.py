@@ -1,4 +1,4 @@
-"""`GET /v1/budgets`: every budget with what is spent and left, for a status line or a step of CI."""
+"""`GET /v1/budgets`: every budget with spend and what is left, for a status line or a CI step."""
 
 import logging
 from datetime import datetime
@@ -23,7 +23,7 @@ PATH = "/v1/budgets"
 
 
 def budgets_route(services: Services, readers: BearerAccess) -> web.RouteDef:
-    """The route. 503 where the database does not answer."""
+    """The route. 503 if the database does not answer."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
@@ -36,7 +36,7 @@ def budgets_route(services: Services, readers: BearerAccess) -> web.RouteDef:
 
 
 def budgets_object(services: Services) -> dict[str, Any]:
-    """The answer. Amounts are strings, what is not known is null. Synchronous."""
+    """The response object. Amounts are strings, unknown values null. Synchronous."""
     now = services.clock()
     spends = {spend.budget: spend for spend in services.review.spend(now, Detail.ENDS)}
     return {
@@ -46,9 +46,9 @@ def budgets_object(services: Services) -> dict[str, Any]:
 
 
 def _budget(budget: Budget, spend: BudgetSpend | None, now: datetime) -> dict[str, Any]:
-    """`left_usd`: up to the higher limit, 0.00 above it. `status`: ok, soft or hard, by the limit that is reached.
+    """`left_usd`: up to the higher limit, 0.00 above it. `status`: ok, soft or hard, by the reached limit.
 
-    `raised`: the limits that are raised for a while.
+    `raised`: limits that are raised for a while.
     """
     limit = budget.soft_usd if budget.hard_usd is None else budget.hard_usd
     spent = None if spend is None else spend.spent_usd
@@ -86,7 +86,7 @@ def _cents(expected: Decimal | None) -> Decimal | None:
 
 
 def _usd(amount: Decimal | None) -> str | None:
-    """With at least two decimals, and no digit lost."""
+    """All digits, at least two decimals."""
     if amount is None:
         return None
     cents = amount.quantize(CENT)

@@ -32,7 +32,7 @@ RETRY_SECONDS = 2
 
 
 def most_connections() -> int:
-    """256, or fewer where the process may not open many files."""
+    """256, or fewer if the process may not open many files."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS
@@ -41,9 +41,9 @@ def most_connections() -> int:
 
 @dataclass(frozen=True, slots=True)
 class LargeBodies:
-    """Of requests whose bodies are larger than usual, and may be compressed: a few are read and handled at one time.
+    """Limits how many large, perhaps compressed, bodies are read and handled at one time.
 
-    `refusal`: decides before any of the body is read. `wait_seconds`: how long a request waits until it is its turn.
+    `refusal`: decides before any of the body is read. `wait_seconds`: how long a request waits for its turn.
     """
 
     most_bytes: int
@@ -82,7 +82,7 @@ class Connections:
         self._large: dict[str, LargeBodies] = {}
 
     def allow(self, path: str, bodies: LargeBodies) -> None:
-        """Let POST requests to a path have such bodies."""
+        """Allow such bodies in POST requests to a path."""
         self._large[path] = bodies
 
     def protocol(self, server: web.Server) -> asyncio.Protocol:
@@ -112,7 +112,7 @@ class Connections:
             return await self._read(request, handler)
         refusal = large.refusal(request)
         if refusal is not None:
-            # The rest of the body is not waited for.
+            # Do not wait for the rest of the body.
             refusal.force_close()
             return refusal
         try:
@@ -158,7 +158,7 @@ class Connections:
 
 
 class _Gate(asyncio.Protocol):
-    """Accepts or closes a connection once it is made, when those before it have been counted."""
+    """Accepts or closes a connection once it is made, after earlier ones have been counted."""
 
     def __init__(self, connections: Connections, server: web.Server) -> None:
         self._connections = connections

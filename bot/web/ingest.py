@@ -1,4 +1,4 @@
-"""Usage that applications post: `POST /v1/usage`, and OTLP in `/v1/traces`, `/v1/metrics` and `/v1/logs`.
+"""Usage posted by applications: `POST /v1/usage`, and OTLP in `/v1/traces`, `/v1/metrics` and `/v1/logs`.
 
 Source: https://opentelemetry.io/docs/specs/otlp/#otlphttp
 """
@@ -40,9 +40,9 @@ GZIP = frozenset({"gzip", "x-gzip"})
 
 
 class IngestAccess:
-    """Who may send usage: whoever has one of `tokens`, by the sender's name.
+    """Access for senders of usage: one of `tokens`, by the sender's name.
 
-    Where there is none, programs of this machine may, if `is_local`: nobody else can reach the port.
+    Without tokens, local programs have access if `is_local`: nobody else can reach the port.
     """
 
     def __init__(self, tokens: Mapping[str, SecretStr], host: str, *, is_local: bool) -> None:
@@ -50,7 +50,7 @@ class IngestAccess:
         self._is_open = bool(tokens) or is_local
 
     def refusal(self, request: web.Request) -> web.Response | None:
-        """401, 403 or 421, or None where the request may pass."""
+        """401, 403 or 421; None if the request may pass."""
         if self._is_open:
             return self._bearer.refusal(request)
         return refused(
@@ -61,9 +61,9 @@ class IngestAccess:
 
 
 class Ingest:
-    """The handler. `in_thread`: where bodies are read and stored, apart from everything that people wait for.
+    """The handler. `in_thread`: reads and stores bodies, apart from the pools of answers.
 
-    `stored`: called once something is. `count`: gets what became of the records.
+    `stored`: called after something was stored. `count`: gets what became of the records.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class Ingest:
         self._failing = False
 
     def route(self, connections: Connections) -> web.RouteDef:
-        """The route, whose bodies may be larger than others."""
+        """The route, which allows larger bodies than others."""
         connections.allow(PATH, LargeBodies(MOST_BYTES, self._refusal))
         return web.post(PATH, self.answer)
 
     async def answer(self, request: web.Request) -> web.Response:
-        """200 with what became of each record, once all of that is durable."""
+        """200 with the result of each record, once all of them are durable."""
         body = await request.read()
         is_gzip = request.headers.get(hdrs.CONTENT_ENCODING, "").lower() in GZIP
         work = partial(self._intake.take, is_gzip=is_gzip, is_lines=request.content_type in LINES)
@@ -100,7 +100,7 @@ class Ingest:
         except SQLAlchemyError as error:
             return self._unavailable(database_problem(error))
         except RuntimeError:
-            # The threads have ended with the bot.
+            # The bot's threads have ended.
             return self._unavailable("the bot is ending")
         self._failing = False
         self._count(PATH, taken.accepted, taken.duplicates, len(taken.rejected))
@@ -110,7 +110,7 @@ class Ingest:
         return web.json_response(asdict(taken))
 
     def _refusal(self, request: web.Request) -> web.Response | None:
-        """What is wrong with a request before its body is read."""
+        """Why a request is refused before its body is read."""
         refusal = self._access.refusal(request)
         if refusal is not None:
             return refusal
@@ -140,19 +140,21 @@ def _log_rejected(path: str, number: int, reason: str) -> None:
 
 
 def refused(status: int, sentence: str) -> web.Response:
-    """A status with its reason."""
+    """A response with a status and its reason."""
     return web.json_response({"error": sentence}, status=status)
 
 
 PROTOBUF, JSON_TYPE = "application/x-protobuf", "application/json"
 MOST_SENT = 4 * 1024 * 1024
-"""Bytes of a body as it is sent."""
+"""Largest body as sent, in bytes."""
 MOST_UNPACKED = 8 * 1024 * 1024
-"""Bytes of a body once it is unpacked. What is made of it takes up to forty times as much."""
+"""Largest unpacked body, in bytes. Its objects take up to forty times as much."""
 
 REJECTED = {"traces": "rejectedSpans", "logs": "rejectedLogRecords", "metrics": "rejectedDataPoints"}
 CODES = {400: 3, 401: 16, 403: 7, 413: 8, 415: 3, 421: 7, 503: 14}
-"""Of google.rpc.Code: INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE."""
+"""google.rpc.Code by HTTP status: INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED,
+UNAVAILABLE.
+"""
 
 
 class OtlpReceiver:
@@ -180,13 +182,13 @@ class OtlpReceiver:
         self._failing = False
 
     def routes(self, connections: Connections) -> list[web.RouteDef]:
-        """The three routes, whose bodies may be larger than others."""
+        """The three routes, which allow larger bodies than others."""
         for signal in get_args(Signal):
             connections.allow(f"/v1/{signal}", LargeBodies(MOST_SENT, self._refusal))
         return [web.post(f"/v1/{signal}", self._handler(signal)) for signal in get_args(Signal)]
 
     def _refusal(self, request: web.Request) -> web.Response | None:
-        """What is wrong with a request before its body is read."""
+        """Why a request is refused before its body is read."""
         refusal = self._access.refusal(request)
         if refusal is not None:
             return _as_status(request, refusal)
@@ -213,7 +215,7 @@ class OtlpReceiver:
             except SQLAlchemyError as error:
                 return self._unavailable(kind, database_problem(error))
             except RuntimeError:
-                # The threads have ended with the bot.
+                # The bot's threads have ended.
                 return self._unavailable(kind, "the bot is ending")
             self._failing = False
             self._say(signal, taken)
@@ -238,7 +240,7 @@ class OtlpReceiver:
         return answer
 
     def _say(self, signal: Signal, taken: Taken) -> None:
-        """Each reason once: senders repeat themselves."""
+        """Log each reason once: senders repeat themselves."""
         for reason, number in taken.passed.items():
             if (said := f"{signal}: {reason}") not in self._said:
                 self._said.add(said)

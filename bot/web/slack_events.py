@@ -250,7 +250,7 @@ def slack_route(
         if not served.is_first(signatures[0], timestamps[0], now):
             log.info("Slack's request of %s was handled before: ignoring the repeat", timestamps[0])
             return web.Response()
-        # As JSON, so that Bolt reads exactly the checked fields.
+        # Pass on JSON, so that Bolt reads exactly the checked fields.
         asked = AsyncBoltRequest(body=json.dumps(payload), headers={"content-type": JSON})
         answers: list[web.Response] = []
 

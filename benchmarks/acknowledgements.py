@@ -40,7 +40,7 @@ HERE = Path(__file__).resolve().parent
 PATIENCE = 60
 GOAL_RATIO, FORM_MS = 1.5, 1_000
 CALM_SECONDS = 0.05
-"""Without a call of the bot's, after which the next thing is done."""
+"""Seconds without a call of the bot after which the next thing is done."""
 
 WORST = 3
 TOKEN = "ingest-token"
@@ -58,9 +58,9 @@ BUDGETS = "".join(
 
 @dataclass(slots=True)
 class Times:
-    """Seconds by what was done. `late`: what was not acknowledged, or not answered, in time.
+    """Seconds by kind of action. `late`: not acknowledged or answered in time.
 
-    `apologies`: answers that say that something has failed.
+    `apologies`: answers that report an error.
     """
 
     acked: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -73,7 +73,7 @@ class Times:
 
 @asynccontextmanager
 async def both(folder: Path, address: str | None) -> AsyncIterator[tuple[World, TimedSlack, TimedSlack, int]]:
-    """The bot with an alert in its channel, and the bare app; the port of the bot's HTTP. `address`: of PostgreSQL."""
+    """The bot with an alert in its channel, the bare app, and the port of the bot. `address`: of PostgreSQL."""
     async with AsyncExitStack() as stack:
         slack = TimedSlack(system_clock, ack_seconds=PATIENCE)
         world = await stack.enter_async_context(world_at(system_clock, folder, slack))
@@ -128,9 +128,9 @@ async def one_turn(slack: TimedSlack, bare: TimedSlack, doing: Doing, known: Env
 async def measured(
     way: Way, events: int, rounds: int, folder: Path, address: str | None = None, only: Collection[str] = ()
 ) -> tuple[Times, int, float | None]:
-    """The times, how many things were done in each round, and the seconds of the first import.
+    """The times, the number of actions in each round, and the seconds of the first import.
 
-    `only`: the names of what is done, by default everything. Raises `RuntimeError` where the import fails.
+    `only`: names of actions, by default all. Raises `RuntimeError` if the import fails.
     """
     times = Times()
     async with both(folder, address) as (world, slack, bare, port):

@@ -154,7 +154,7 @@ Ask = Callable[[], Awaitable[Took]]
 
 
 async def in_turn(first: Ask, second: Ask, rounds: int) -> tuple[list[Took], list[Took]]:
-    """Endless turns through the items."""
+    """Alternate between both sides through the items."""
     found: tuple[list[Took], list[Took]] = [], []
     for _ in range(rounds):
         for ask, took in zip((first, second), found, strict=True):

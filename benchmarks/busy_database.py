@@ -1,6 +1,6 @@
-"""Bring events into a running bot's database without a pause, as `claude-cost import` or over the bot's HTTP port.
+"""Keep importing events into a running bot's database, as `claude-cost import` or over the bot's HTTP port.
 
-    python benchmarks/busy_database.py PORT TOKEN FILE
+python benchmarks/busy_database.py PORT TOKEN FILE
 
 posts FILE in portions to `/v1/usage`, in its own process: the measuring one has to stay idle.
 """
@@ -29,12 +29,12 @@ Way = Literal["import", "http"]
 ROOT = Path(__file__).resolve().parents[1]
 PORTION = 50_000
 STRETCH = 14 * DAY
-"""Over which the events are spread: an import brings in the past."""
+"""Time over which the events are spread: an import is of the past."""
 
 
 @dataclass(slots=True)
 class Busy:
-    """What was brought in. `first`: seconds that the first file took; None while it is still read."""
+    """Progress of the import. `first`: seconds for the first file; None while it is being read."""
 
     events: int
     files: int = 0
@@ -52,9 +52,9 @@ def write_events(path: Path, count: int, seed: int, stretch: timedelta = STRETCH
 
 @asynccontextmanager
 async def busy(way: Way, folder: Path, environ: Mapping[str, str], count: int, target: str) -> AsyncIterator[Busy]:
-    """Bring in files of `count` events, one after the other. `target`: the words after the script for "http".
+    """Import files of `count` events, one after the other. `target`: arguments of the script for "http".
 
-    The next file is only written once the one before has been read.
+    The next file is written once the one before has been read.
     """
     path = folder / "events.jsonl"
     await asyncio.to_thread(write_events, path, count, 0)

@@ -42,7 +42,7 @@ MODELS, FEATURES = ("claude-opus-5-5", "claude-haiku-5-5"), ("support", "search"
 
 
 class Switch:
-    """A client that can be out of reach."""
+    """A client that can be made unreachable."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -61,7 +61,7 @@ def say(line: str) -> None:
 
 
 def event(random: Random, number: int, now: datetime) -> Event:
-    """A response of up to two days before."""
+    """A response of the last two days."""
     dimensions = Dimensions(
         random.choice(MODELS), random.choice(FEATURES), f"u{random.randrange(20)}", tags_of({"team": "cœur'\"\\"})
     )
@@ -71,7 +71,7 @@ def event(random: Random, number: int, now: datetime) -> Event:
 
 
 def sums_of(ledger: SqlLedger, now: datetime) -> dict[tuple[datetime, Dimensions], Sums]:
-    """By hour and by day."""
+    """Sums by hour and by day."""
     found = {}
     half = START - 3 * DAY
     while half < now + HOUR:
@@ -84,13 +84,13 @@ def sums_of(ledger: SqlLedger, now: datetime) -> dict[tuple[datetime, Dimensions
 
 
 def held(ledger: SqlLedger) -> int:
-    """Responses in the bot's own database."""
+    """Number of responses in the bot's own database."""
     with ledger._engine.connect() as connection:
         return connection.execute(select(func.count()).select_from(ledger_events)).scalar_one()
 
 
 def check(folder: Path, ledger: ClickHouseLedger, switch: Switch, events: ClickHouseEvents) -> datetime:
-    """Fifty rounds into both, with repeats, growth, late ones and outages; returns when that ends."""
+    """Fifty rounds into both, with repeats, growth, late ones and outages; returns the time at the end."""
     random, now = Random(13), START
     alone = SqlLedger(open_database(f"sqlite:///{folder / 'alone.db'}"))
     sent: list[Event] = []

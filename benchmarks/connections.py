@@ -63,7 +63,7 @@ MOST_LINES, MOST_BYTES = 50.0, 20_000.0
 """Log bytes per second."""
 
 Rows = list[tuple[str, object, object, bool]]
-"""Name, figure, bound, and whether the bound holds."""
+"""Name, figure, bound, and whether it is within the bound."""
 
 
 @dataclass(slots=True)

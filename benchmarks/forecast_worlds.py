@@ -35,7 +35,7 @@ def _noise(random: Random, hourly: float, daily: float) -> Floats:
 
 
 def _changes_at(random: Random) -> int:
-    """Anywhere in the scored month or the week before it."""
+    """A random hour of the scored month or the week before it."""
     return int(random.integers(21 * 24, 56 * 24))
 
 
@@ -115,10 +115,10 @@ KINDS: Mapping[str, Callable[[int, Random], Floats]] = {
 
 
 def traces(folder: Path) -> dict[str, list[Floats]]:
-    """By trace: one series per client, repeated to the length of the others.
+    """One series per client of each trace, repeated to the length of the others.
 
-    ServeGen: two weeks of six clients, rates per 10 minutes, replayed end to end. Azure and Mooncake last less than
-    an hour: their minutes become the hours of a day and a half, replayed end to end at a working week's level.
+    ServeGen: two weeks of six clients, rates per 10 minutes, replayed end to end. Azure and Mooncake last less than an
+    hour: their minutes become the hours of a day and a half, replayed end to end at a working week's level.
     """
     found: dict[str, list[Floats]] = {}
     for path in sorted(folder.glob("servegen-*/chunk-*.csv")):

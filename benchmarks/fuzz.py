@@ -343,7 +343,7 @@ def made(random: Random, seeds: Sequence[str]) -> str:
 
 
 def tried(reader: Reader, text: str) -> str | None:
-    """What is wrong with how the reader takes this input; None if nothing is."""
+    """What is wrong in how the reader handles this input; None if nothing is."""
     try:
         reader.read(text)
     except reader.refusals as refusal:

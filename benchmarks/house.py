@@ -38,7 +38,7 @@ COMMAND = "benchmarks/house.py"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`command`: gives the figure, or holds it where it is a test."""
+    """A figure. `command`: prints it, or the test that enforces it."""
 
     what: str
     today: str
@@ -72,7 +72,7 @@ class Entered:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """By flow the files that it enters; what quiet work asks the database."""
+    """Files entered by each flow, and database queries of quiet work."""
 
     entered: dict[str, int]
     cycle: Counted
@@ -80,7 +80,7 @@ class Measured:
 
 
 async def flows(entered: Entered) -> Measured:
-    """In the demo's organization."""
+    """Run the flows in the demo's organization."""
     clock = HandClock(CURTAIN)
     with tempfile.TemporaryDirectory() as folder:
         async with set_stage(clock, Path(folder), poll_seconds=3600) as stage:

@@ -41,7 +41,7 @@ from bot.pricing.tokens import TokenCounts
 BATCH = 5_000
 FEATURES, USERS, MODELS, TEAMS = 10, 10, ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"), 3
 REPORT_USERS = 3
-"""Few enough for the smaller ledger to have every sum of the larger one."""
+"""Few enough that the smaller ledger has every sum of the larger one."""
 
 FIRST = datetime(2026, 10, 1, tzinfo=UTC)
 MONTH = timedelta(days=30)
@@ -51,7 +51,7 @@ SCHEMA = "SELECT sql FROM sqlite_master WHERE tbl_name = 'ledger_events' AND sql
 
 
 def records(count: int, seed: int, stretch: timedelta = HOUR) -> list[dict[str, Any]]:
-    """Bodies as applications send them. `stretch`: up to now, over which their times are spread."""
+    """Bodies as applications send them. `stretch`: time up to now over which they are spread."""
     random, now = Random(seed), datetime.now(UTC)
     return [
         {
@@ -83,7 +83,7 @@ async def over_http(folder: Path, bodies: list[bytes]) -> float:
 
 
 def bare(folder: Path, database: Path) -> float:
-    """Seconds for the same rows in the same order, in batches, each committed to disk."""
+    """Seconds to write the same rows in the same order, in batches, each committed to disk."""
     with closing(sqlite3.connect(database)) as source:
         schema = [row[0] for row in source.execute(SCHEMA)]
         rows = source.execute("SELECT * FROM ledger_events").fetchall()
@@ -141,7 +141,7 @@ def events(count: int, seed: int) -> Iterator[list[Event]]:
 
 
 def filled(folder: Path, count: int) -> SqlLedger:
-    """A ledger with this many responses, made by the same appends as the bot makes; goes on where a run was ended."""
+    """A ledger with this many responses, filled by the bot's appends; continues an interrupted run."""
     engine = open_database(f"sqlite:///{folder / f'{count}.db'}")
     with engine.connect() as connection:
         there = connection.execute(select(func.count()).select_from(ledger_events)).scalar_one()
@@ -158,7 +158,7 @@ def filled(folder: Path, count: int) -> SqlLedger:
 
 
 def peak() -> float:
-    """The most memory so far, in MB."""
+    """Peak memory so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

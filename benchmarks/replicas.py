@@ -61,7 +61,7 @@ COMMANDS_EVERY = 2.0
 SHARE_OF_FAULTS = 0.15
 
 Rows = list[tuple[str, object, object, bool]]
-"""Name, figure, bound, and whether the bound holds."""
+"""Name, figure, bound, and whether it is within the bound."""
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ class Story:
         return [one.name for one in self.crossings if one.name not in posts]
 
     def lost_replies(self) -> list[str]:
-        """Incidents that are over without saying so in the first line or in the thread."""
+        """Incidents that are over, but neither the first line nor the thread says so."""
         posts = self.posts()
         lost = []
         for one in self.crossings:
@@ -140,7 +140,7 @@ class Story:
         return _twice([" notice ".join(_identity(reply)) for post in self.world.posts() for reply in post.replies])
 
     def strange(self) -> list[str]:
-        """Messages of the channel that belong to no crossing."""
+        """Messages of the channel without a crossing."""
         known = {one.name for one in self.crossings}
         return [_identity(post)[0] for subject, posts in self.posts().items() if subject not in known for post in posts]
 

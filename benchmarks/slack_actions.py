@@ -1,7 +1,7 @@
-"""Everything that people can do to the bot in Slack, one after the other, with the times of what the bot does then.
+"""Every action of people in Slack, one after the other, with the times of the bot's reactions.
 
-Commands come from the bot's own table, buttons from what it posts. A button that a fresh world does not show is made
-up with an id that nothing has, so that its listener runs too.
+Commands come from the bot's own table, buttons from what it posts. A button that a new world does not show is clicked
+with an unknown id, so that its listener runs too.
 """
 
 import asyncio
@@ -49,19 +49,19 @@ MORE_WORDS: Mapping[str, tuple[str, ...]] = {
     "calendar": ("list",),
     "digest": ("today", "yesterday", "month"),
 }
-"""What people type after a command, besides its examples in `help`."""
+"""Words to type after a command, in addition to its examples in `help`."""
 
 FORM_COMMANDS = ("estimate", "budget set")
 FORM_ACTIONS = ("raise_open", "alert_expect", FORM_ACTION)
 VALUES: Mapping[str, Mapping[str, Entered]] = {
     ESTIMATE_FORM: {"model": "sonnet-4.6", "requests": "100k", "in": "2000", "out": "500", "ttl": "5m"},
 }
-"""What is entered into forms whose placeholders are not enough, by callback id."""
+"""Values for forms whose placeholders are not enough, by callback id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What Slack sent last. `begun_at`, `acked_at`: `time.perf_counter()`."""
+    """Slack's last envelope. `begun_at`, `acked_at`: `time.perf_counter()`."""
 
     kind: str
     payload: dict[str, Any]
@@ -73,7 +73,7 @@ class Envelope:
 class TimedSlack(SlackSandbox):
     """The local Slack, with the time of each acknowledgement and of each call of the app.
 
-    `last`: the last envelope; `heard`: the names of the app's calls, each with its `time.perf_counter()`.
+    `last`: the last envelope; `heard`: names of the app's calls, each with its `time.perf_counter()`.
     """
 
     last: Envelope | None = None
@@ -99,7 +99,7 @@ class TimedSlack(SlackSandbox):
         return ack
 
     async def seconds_until(self, name: str) -> float:
-        """From the last envelope to the app's first call of this name after it. Raises `TimeoutError`."""
+        """Seconds from the last envelope to the app's next call of this name. Raises `TimeoutError`."""
         assert self.last is not None
         begun_at = self.last.begun_at
 
@@ -123,7 +123,7 @@ class TimedSlack(SlackSandbox):
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """One thing to do. `act`: its last envelope is what is measured. `answer`: the call of the app that answers it."""
+    """One action. `act`: its last envelope is measured. `answer`: the app's call that answers it."""
 
     name: str
     act: Callable[[TimedSlack], Awaitable[Any]]
@@ -140,7 +140,7 @@ def typed() -> list[str]:
 
 
 def known_actions() -> Iterator[str]:
-    """The ids of all buttons that the handlers know, without what follows a colon."""
+    """Ids of all buttons that the handlers know, up to the first colon."""
     yield PROOF_DISMISS
     for found in pkgutil.walk_packages(handlers.__path__, "handlers."):
         for name, value in vars(importlib.import_module(found.name)).items():
@@ -149,7 +149,7 @@ def known_actions() -> Iterator[str]:
 
 
 async def set_up(slack: TimedSlack) -> list[Doing]:
-    """Everything there is to do. The alert of a crossed hard limit has to be in the channel."""
+    """All actions. The alert of a crossed hard limit has to be in the channel."""
     for words, user in (
         ("fallback status", ADMIN),
         ("budget set asked scope=organization hard=9000", ADMIN),
@@ -160,7 +160,7 @@ async def set_up(slack: TimedSlack) -> list[Doing]:
         await (await slack.command(words, user=user)).first_reply(PATIENCE)
     buttons = _buttons(slack)
     if "budget_set" in buttons:
-        # The change is announced, with a button that takes it back.
+        # The change is announced, with a button that undoes it.
         before = len(slack.messages)
         await _clicked(slack, "budget_set", buttons["budget_set"])
         with suppress(TimeoutError):
@@ -188,7 +188,7 @@ def _buttons(slack: TimedSlack) -> dict[str, str]:
 
 
 def _elements(place: Any) -> Iterator[dict[str, Any]]:
-    """Whatever has an action id, however deep it is folded."""
+    """Every element with an action id, however deep it is folded."""
     if isinstance(place, dict):
         if "action_id" in place:
             yield place
@@ -213,7 +213,7 @@ def _button_clicks(buttons: Mapping[str, str]) -> Iterator[Doing]:
 
 
 async def _clicked(slack: TimedSlack, action: str, value: str) -> Interaction:
-    """Click a button in a message of its own, since the one that showed it may have been edited."""
+    """Click a button in a new message, since the one that showed it may have been edited."""
     text = {"type": "plain_text", "text": action}
     blocks = [{"type": "actions", "elements": [{"type": "button", "action_id": action, "text": text, "value": value}]}]
     return await slack.click(slack.workspace.post(ALERTS, BOT_USER, action, blocks), action)
@@ -252,7 +252,7 @@ async def _sent(slack: TimedSlack, opening: Callable[[], Awaitable[Interaction]]
 
 
 def _filled(view: View) -> Iterator[tuple[str, Entered]]:
-    """What a person enters who takes what the form suggests."""
+    """Input of a person who accepts what the form suggests."""
     for block in view.content["blocks"]:
         element = block.get("element")
         if block["type"] != "input" or element is None:
@@ -279,7 +279,7 @@ def _others() -> Iterator[Doing]:
 
 
 async def done(slack: TimedSlack, doing: Doing) -> Envelope:
-    """Do it, until it is acknowledged. Raises `NotDispatchedError`."""
+    """Perform the action until it is acknowledged. Raises `NotDispatchedError`."""
     slack.views.modals.clear()
     await doing.act(slack)
     assert slack.last is not None
@@ -294,7 +294,7 @@ async def echoed(slack: TimedSlack, envelope: Envelope) -> float:
 
 
 async def settled(slack: TimedSlack, seconds: float) -> None:
-    """Wait until the app has called nothing for so long, at most `PATIENCE`."""
+    """Wait until the app has made no call for this long, at most `PATIENCE`."""
     until = time.perf_counter() + PATIENCE
     while (now := time.perf_counter()) < until and slack.heard and now - slack.heard[-1][1] < seconds:  # noqa: ASYNC110
         await asyncio.sleep(slack.heard[-1][1] + seconds - now)

@@ -30,7 +30,7 @@ RESULT = (
 
 
 class Report:
-    """`offset`: between the machine's clock and the organization's."""
+    """`offset`: difference between the machine's clock and the organization's."""
 
     def __init__(self, size: Size, offset: timedelta) -> None:
         self._size = size

@@ -125,13 +125,13 @@ def hourly(size: Size, hour: datetime) -> Rows:
 
 
 def by_minute(size: Size, hour: datetime, until: datetime) -> Rows:
-    """The same usage by the minute, for minutes that begin before `until`."""
+    """The hourly usage by minute, for minutes that begin before `until`."""
     whole = hourly(size, hour)
     minutes = np.arange(60, dtype=np.int64)
     used = (minutes[None, :] * 7 + (whole.keys * 3 + whole.models)[:, None]) % 11 < 2
     used &= hour.timestamp() + minutes * 60 < until.timestamp()
     rows, found = np.nonzero(used)
-    # Drawn for the whole hour, so that reported minutes do not change.
+    # Draw the whole hour, so that reported minutes do not change.
     number = (hour - FIRST) // HOUR
     counts = _counts(len(whole.keys) * 60, number, 2_000).reshape(len(whole.keys), 60, 6)
     return Rows(whole.keys[rows], whole.models[rows], found.astype(np.int64), counts[rows, found])
@@ -239,7 +239,7 @@ def built(size: Size, cache: Path = DEFAULT_CACHE) -> Path:
 
 
 def _built_on(server: Engine, size: Size) -> str:
-    """The same on a PostgreSQL server; returns the database's name."""
+    """`built` on a PostgreSQL server; returns the database's name."""
     name = f"claude_cost_bench_{size.keys}_{size.days}_{FORMAT}_{_code_of_the_store()}"
     with server.connect() as connection:
         if connection.execute(text(f"SELECT 1 FROM pg_database WHERE datname = '{name}'")).scalar():

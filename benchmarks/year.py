@@ -32,7 +32,7 @@ def main(years: int) -> int:
 
 
 def lived(seed: int) -> bool:
-    """Simulate one year; whether every alert was posted exactly once."""
+    """Simulate one year; returns whether every alert was posted exactly once."""
     starts_at = datetime(2026, 1, 1, tzinfo=UTC) + seed % 24 * timedelta(days=31)
     with tempfile.TemporaryDirectory() as folder:
         engine = open_database(f"sqlite:///{Path(folder) / 'claude-cost.db'}")

@@ -1,8 +1,9 @@
-"""How large a year of SQLite is: usage by 1, 50 and 5,000 keys, and the messages of a thousand alerts.
+"""Print the size of a year of SQLite: usage by 1, 50 and 5,000 keys, and the messages of a thousand alerts.
 
-Each key calls two models in eight hours of every day. Of 5,000 keys a few days are written, and the rest is multiplied.
+Each key calls two models in eight hours of every day. Of 5,000 keys a few days are written, and the rest is
+extrapolated.
 
-    python benchmarks/year_size.py
+python benchmarks/year_size.py
 """
 
 import tempfile
@@ -24,7 +25,7 @@ MODELS = ("claude-opus-5-5", "claude-sonnet-5-5")
 ACTIVE_HOURS = 8
 ALERTS, EDITS = 1000, 5
 FACTS = {"kind": "limit", "spend": "x" * 2500}
-"""As long as what is stored of a limit's alert with its causes."""
+"""As long as the stored payload of a limit's alert with its causes."""
 
 WRITTEN_DAYS = {1: YEAR, 50: 60, 5000: 2}
 AT_ONCE = 20_000
@@ -75,7 +76,7 @@ def usage_bytes(folder: Path, keys: int) -> tuple[int, int]:
 
 
 def message_bytes(folder: Path) -> tuple[int, int]:
-    """Bytes of a year of alerts and their messages, as written, and of what stays of them after the retention."""
+    """Bytes of a year of alerts and their messages, as written, and after the retention."""
     engine = open_database(f"sqlite:///{folder / 'messages.db'}")
     empty, later = size(engine), FIRST + timedelta(days=800)
     with engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""The patterns of `bot.pricing.model_ids`: platforms, regions, dates and what else may surround a model's name.
+"""The patterns of `bot.pricing.model_ids`: platforms, regions, dates and other text around a model's name.
 
 The bot and the client hold the same text.
 """
@@ -48,7 +48,7 @@ _WITH_V = re.compile(r"claude-(instant-)?v([12])(?:[:.](\d)(?::\d+k)?)?")
 def read_spelling(text: str) -> Spelling:
     """What a text (in lower case, with plain hyphens) says about a model."""
     if _WORDS_OF_CLAUDE.search(text) is None:
-        # Most of what is asked about is no model at all; an ARN alone still says whose platform it is of.
+        # Most texts name no model; an ARN alone still names its platform.
         return Spelling(platform="bedrock") if _ARN.match(text) else Spelling()
     place = _place(text)
     if place is None:
@@ -74,7 +74,7 @@ def read_spelling(text: str) -> Spelling:
 def _place(text: str) -> tuple[str, Platform | None, bool] | None:
     """The part before the model, its platform, and whether it names a region at a premium.
 
-    None for an ARN that holds no model name, such as an application inference profile's.
+    None for an ARN without a model name, such as an application inference profile's.
     """
     path = _VERTEX_PATH.match(text)
     if path is not None:
@@ -121,7 +121,7 @@ def _platform_in(segments: list[str]) -> Platform:
 
 
 def _without_suffixes(text: str) -> tuple[str, dict[str, Any]]:
-    """The text without what may stand behind a model, in any order, each once more than once; and what that says."""
+    """The text without known suffixes, in any order, each at most once; and their meaning."""
     found: dict[str, Any] = {}
     while True:
         before = text
@@ -147,7 +147,7 @@ def _is_day(year: str, month: str, day: str) -> bool:
 
 
 def _named(text: str) -> tuple[str, tuple[str, ...]] | None:
-    """Family and version: `opus`, `4`, `8`. A trailing zero is no part of a version: `opus-4-0` is Opus 4."""
+    """Family and version: `opus`, `4`, `8`. A trailing zero does not count: `opus-4-0` is Opus 4."""
     text = _SEPARATORS.sub("-", text)
     with_v = _WITH_V.fullmatch(text)
     if with_v is not None:

@@ -93,8 +93,8 @@ def with_usage(client: Client, *, feature: str | None = None, sender: UsageSende
 
 
 def flush_usage(timeout: float = 5.0) -> bool:
-    """Send the usage that waits, as before a function's environment is frozen; `timeout`: seconds.
+    """Send waiting usage, such as before a function's environment is frozen; `timeout`: seconds.
 
-    Whether the bot has everything now. At the exit of a process this happens by itself.
+    Returns whether the bot has everything now. A process that exits does this automatically.
     """
     return _sender.flush(timeout)

@@ -1,4 +1,4 @@
-"""Streamed responses: one that is held back until its first token, and one that is read along for its usage."""
+"""Streamed responses: held back until the first token, or read along for usage."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from claude_cost_client.refusals import Refusal, refusal_in_stream
 
 
 class Reader(Protocol):
-    """Reads along in a stream. Raises nothing."""
+    """Reads a stream along. Raises nothing."""
 
     def feed(self, chunk: bytes) -> None:
-        """Take in what has arrived."""
+        """Take the next chunk."""
 
     def end(self, broken: bool) -> None:
-        """The stream has ended or is closed, or its connection broke. May be called again."""
+        """The stream has ended or was closed, or its connection broke. May be called again."""
 
 
 def _with_body(http: httpx2.Response, stream: httpx2.SyncByteStream | httpx2.AsyncByteStream) -> httpx2.Response:
-    """The same response with `stream` as its body, which is decoded already."""
+    """The same response with `stream` as its body, already decoded."""
     headers = http.headers.copy()
     for name in ("content-encoding", "content-length"):
         headers.pop(name, None)
@@ -32,7 +32,7 @@ def _with_body(http: httpx2.Response, stream: httpx2.SyncByteStream | httpx2.Asy
 
 
 class ReadBody(httpx2.SyncByteStream):
-    """Passes a stream on as it comes, and shows it to a reader."""
+    """Passes a stream on unchanged, and shows it to a reader."""
 
     def __init__(self, http: httpx2.Response, reader: Reader) -> None:
         self._http = http
@@ -60,7 +60,7 @@ class ReadBody(httpx2.SyncByteStream):
 
 
 class AsyncReadBody(httpx2.AsyncByteStream):
-    """The same for the asynchronous client."""
+    """`ReadBody` for the asynchronous client."""
 
     def __init__(self, http: httpx2.Response, reader: Reader) -> None:
         self._http = http
@@ -88,7 +88,7 @@ class AsyncReadBody(httpx2.AsyncByteStream):
 
 
 class _Held:
-    """What has arrived before the first token, and what it means."""
+    """Chunks before the first token, and their meaning."""
 
     def __init__(self, http: httpx2.Response) -> None:
         self.http = http
@@ -97,7 +97,7 @@ class _Held:
         self._seen = StreamedMessage()
 
     def hold(self, chunk: bytes) -> bool:
-        """Keep a chunk; whether the stream may now be judged."""
+        """Keep a chunk; returns whether the stream can be judged now."""
         self.chunks.append(chunk)
         self._seen.feed(chunk)
         return self._seen.has_token or self._seen.error is not None
@@ -111,14 +111,14 @@ class _Held:
 
 
 class Body(httpx2.SyncByteStream):
-    """A stream that is held back until its first token, then passed on as it comes. For the synchronous client."""
+    """A stream that is held back until its first token, then passed on unchanged. For the synchronous client."""
 
     def __init__(self, http: httpx2.Response) -> None:
         self._held = _Held(http)
         self._chunks = http.iter_bytes()
 
     def begin(self) -> Refusal | None:
-        """Wait for the first token; why there is none. A broken connection is raised again by whoever reads on."""
+        """Wait for the first token; returns why there is none. A broken connection is raised again when read on."""
         try:
             for chunk in self._chunks:
                 if self._held.hold(chunk):
@@ -145,14 +145,14 @@ class Body(httpx2.SyncByteStream):
 
 
 class AsyncBody(httpx2.AsyncByteStream):
-    """The same for the asynchronous client."""
+    """`Body` for the asynchronous client."""
 
     def __init__(self, http: httpx2.Response) -> None:
         self._held = _Held(http)
         self._chunks = http.aiter_bytes()
 
     async def begin(self) -> Refusal | None:
-        """Wait for the first token; why there is none."""
+        """Wait for the first token; returns why there is none."""
         try:
             async for chunk in self._chunks:
                 if self._held.hold(chunk):

@@ -1,4 +1,4 @@
-"""What a mode's variables mean to a service that would rather use a certain model. Pure."""
+"""Effect of a mode's variables on a service that prefers a certain model. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HYPHENED = re.compile(r"claude-(?:[a-z]+)-\d+-\d{1,2}(?![\w.])", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The most expensive model that services may use. `model` is None where the mode sets none.
+    """The most expensive model that services may use. `model`: None if the mode sets none.
 
     `mode_chain`: the mode's own chain, from the ceiling down. `whole_chain`: the team's chain, most expensive first.
     """
@@ -39,10 +39,10 @@ class Ceiling:
     whole_chain: tuple[str, ...]
 
     def permits(self, model: str) -> bool:
-        """Whether a model is the ceiling or no more expensive than it, in whatever spelling either of them is written.
+        """Whether a model is the ceiling or no more expensive, in any spelling.
 
-        The team's chains decide first. For a model that is in neither, the rate card does: it stays if neither its
-        input nor its output costs more. A model that is in no price table counts as more expensive.
+        The team's chains decide first. For a model in neither, the rate card does: it stays if neither its input nor
+        its output costs more. A model that is in no price table counts as more expensive.
         """
         if self.model is None:
             return True
@@ -55,9 +55,9 @@ class Ceiling:
         return costs_no_more(model, self.model)
 
     def applied_to(self, preferred: str) -> str:
-        """`preferred` as it is written where it is permitted, else the ceiling, written for the same platform.
+        """`preferred` unchanged if it is permitted, else the ceiling, spelled for the same platform.
 
-        Where it is not certain how that platform calls the ceiling, the ceiling as the mode has it; the log says so.
+        If that platform's name of the ceiling is uncertain, the ceiling as the mode has it, with a line in the log.
         """
         if self.model is None or self.permits(preferred):
             return preferred
@@ -67,10 +67,10 @@ class Ceiling:
         return written or self.model
 
     def models_to_try(self, preferred: str, chain: Sequence[str] | None) -> tuple[str, ...]:
-        """The models for one request, each once: the permitted one, then the permitted ones of the chain behind it.
+        """Models for one request, each once: the permitted one, then the permitted ones after it in the chain.
 
-        A model outside the chain is followed by the models that cost no more; a model without a known price, by the
-        whole chain.
+        After a model outside the chain come the models that cost no more; after one without a known price, the whole
+        chain.
         """
         first = self.applied_to(preferred)
         among = tuple(chain) if chain is not None else (self.mode_chain or self.whole_chain)
@@ -86,9 +86,9 @@ class Ceiling:
 
 
 def ceiling_from(variables: Mapping[str, str], whole_chain: str | None) -> Ceiling | None:
-    """What a mode's variables ask for; None where they are no mode's, because `CLAUDE_FALLBACK_MODE` is missing.
+    """The ceiling of a mode's variables; None without `CLAUDE_FALLBACK_MODE`, which every mode sets.
 
-    `whole_chain`: model ids with commas between; None or empty is the default chain.
+    `whole_chain`: model ids separated by commas; None or empty is the default chain.
     """
     mode = variables.get(MODE_VARIABLE)
     if not mode:
@@ -110,10 +110,10 @@ def costs_no_more(model: str, than: str) -> bool:
 
 
 def written_like(preferred: str, model: str) -> str | None:
-    """`model`, an id of Anthropic's API, as the platform of `preferred` calls it; None where that is not certain.
+    """`model`, an id of Anthropic's API, as named by the platform of `preferred`; None if uncertain.
 
-    Bedrock's names follow one pattern from Opus 4.7 on, and Vertex's are those of the API. A gateway has its own way
-    to write versions, which only shows in a name that has one.
+    Bedrock's names follow one pattern from Opus 4.7 on, and Vertex's are those of the API. A gateway has its own way to
+    write versions, which only shows in a name that has one.
     """
     there, here = spelled(preferred), spelled(model)
     if there.platform is None or here.platform is not None:
@@ -134,9 +134,9 @@ def written_like(preferred: str, model: str) -> str | None:
 
 @cache
 def list_prices() -> Mapping[str, tuple[float, float]]:
-    """A model of the rate card → USD per million tokens of input and output.
+    """Rate card: model → USD per million tokens of input and output.
 
-    Only compared, never added, so that floats are exact enough.
+    Only compared, never added, so floats are exact enough.
     """
     return {model.id: (model.input, model.output) for model in MODELS}
 
@@ -148,13 +148,13 @@ def _index() -> ModelIndex:
 
 @cache
 def _named_alike() -> frozenset[str]:
-    """The models whose ids Bedrock only puts `anthropic.` before: those with the tokenizer of Opus 4.7."""
+    """Models whose Bedrock id is the API's id after `anthropic.`: those with the tokenizer of Opus 4.7."""
     return frozenset(model.id for model in MODELS if model.tokenizer == 2 and model.family in _ON_BEDROCK)
 
 
 @lru_cache(maxsize=1024)
 def _key(model: str) -> str:
-    """One text for all spellings of a model; a bare family is its newest model."""
+    """The same text for all spellings of a model; a bare family is its newest model."""
     index = _index()
     family = index.family(model)
     if family is not None:
@@ -164,7 +164,7 @@ def _key(model: str) -> str:
 
 @lru_cache(maxsize=64)
 def _warn_of_platform(ceiling: str, preferred: str) -> None:
-    """Once for each pair."""
+    """Log once for each pair."""
     log.warning(
         "%s is more expensive than %s, and its platform's id for the latter is not certain; set CLAUDE_MODEL "
         "of the mode to an id of that platform",
@@ -174,7 +174,7 @@ def _warn_of_platform(ceiling: str, preferred: str) -> None:
 
 
 def _team(whole_chain: str) -> tuple[str, ...]:
-    """Read as the bot reads it: families and other spellings are ids of the API."""
+    """Parse the chain like the bot: families and other spellings become ids of the API."""
     return tuple(dict.fromkeys(_index().api_id(model) or model for model in _models(whole_chain)))
 
 

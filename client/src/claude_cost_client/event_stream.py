@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 
 class Event(NamedTuple):
-    """One event. `name` is `message` where the server names none; lines of `data` are joined by line feeds."""
+    """One event. `name`: `message` if the server names none; lines of `data` are joined by line feeds."""
 
     name: str
     data: str
 
 
 class EventReader:
-    """Keeps what has arrived of an event until the blank line behind it."""
+    """Collects an event until the blank line that ends it."""
 
     def __init__(self) -> None:
         self._unfinished = b""
@@ -30,7 +30,7 @@ class EventReader:
             if line:
                 self._field(line)
             else:
-                # Comments and fields without data are no event.
+                # Comments and fields without data are not events.
                 if self._data:
                     events.append(Event(self._name or "message", "\n".join(self._data)))
                 self._name, self._data = "", []
@@ -46,13 +46,13 @@ class EventReader:
 
 
 FIRST_TOKEN = frozenset({"content_block_delta", "content_block_stop", "message_delta", "message_stop"})
-"""Events that show something to the reader, or that nothing more will come. A block that only starts shows nothing."""
+"""Events that show something to the reader, or that nothing more will come. The start of a block shows nothing."""
 
 
 class StreamedMessage:
-    """`message`: the Messages response as far as it is known, with the last `usage`; None before it begins.
+    """`message`: the Messages response so far, with the last `usage`; None before it begins.
 
-    `error`: the type in an `error` event. `complete`: the end has come.
+    `error`: type of an `error` event. `complete`: the end has arrived.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class StreamedMessage:
         self._events = EventReader()
 
     def feed(self, chunk: bytes) -> None:
-        """Take in what has arrived. Events that are not as documented are passed over."""
+        """Take the next chunk. Undocumented events are ignored."""
         for event in self._events.feed(chunk):
             self._take(event)
 
@@ -76,7 +76,7 @@ class StreamedMessage:
             message = _object(_parsed(event.data).get("message"))
             self.message = {**message, "usage": _object(message.get("usage"))}
         elif event.name == "message_delta" and self.message is not None:
-            # Cumulative: the last figures replace the earlier ones, and those that are left out stay.
+            # Cumulative: new figures replace earlier ones, and missing ones stay.
             usage = _object(_parsed(event.data).get("usage"))
             self.message["usage"] |= {name: value for name, value in usage.items() if value is not None}
         elif event.name == "error":

@@ -1,4 +1,4 @@
-"""Follows the team's fallback mode in a daemon thread, so that asking for it costs a look into a dictionary."""
+"""Follows the team's fallback mode in a daemon thread, so that asking for it costs one dictionary look-up."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ TOKEN_VARIABLE = "CLAUDE_COST_READ_TOKEN"
 DEFAULT_FILE = "claude-cost.env"
 
 MOST_MODELS = 1000
-"""More models than there are; bounds the memory of an application that passes on whatever it is asked for."""
+"""More models than exist; bounds the memory of an application that passes on arbitrary names."""
 
 
 class Follower:
-    """What is known of the mode now. Nothing is read and no thread runs before the first question.
+    """The current mode. Nothing is read and no thread runs before the first question.
 
-    `models`: preferred model → model to use, of the mode that is known now; replaced as a whole with the mode.
+    `models`: preferred model → model to use, for the current mode; replaced as a whole with the mode.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ, pace: Pace = PACE) -> None:
@@ -35,23 +35,25 @@ class Follower:
         self._reset()
 
     def _reset(self) -> None:
-        """As before the first question; also in a child process, which has none of its parent's threads."""
+        """Reset to the state before the first question; also in a child process, which has none of its parent's
+        threads.
+        """
         self.models: dict[str, str] = {}
         self._known: tuple[Ceiling, dict[str, str]] | None = None
         self._stopped = threading.Event()
         self._starting = threading.Lock()
 
     def answer(self, preferred: str) -> str:
-        """The model to use now, worked out from the ceiling and kept in `models`."""
+        """The model to use now, computed from the ceiling and cached in `models`."""
         ceiling, models = self._known or self._start()
         model = ceiling.applied_to(preferred)
         if len(models) < MOST_MODELS:
-            # Into the dictionary that belongs to this ceiling: a newer mode has another one.
+            # Use the dictionary of this ceiling: a newer mode has another one.
             models[preferred] = model
         return model
 
     def ceiling(self) -> Ceiling:
-        """The ceiling that is known now."""
+        """The current ceiling."""
         return (self._known or self._start())[0]
 
     def close(self) -> None:
@@ -59,7 +61,7 @@ class Follower:
         self._stopped.set()
 
     def restart(self) -> None:
-        """Forget the mode and end the thread: the next question reads the environment anew."""
+        """Forget the mode and end the thread: the next question reads the environment again."""
         self.close()
         self._reset()
 
@@ -68,7 +70,7 @@ class Follower:
             if self._known is not None:
                 return self._known
             source = self._source()
-            # A file is there at once; the answer of a server is not waited for.
+            # A file can be read at once; do not wait for a server's response.
             variables = source.at_once()
             known = self._learn(self._environ if variables is None else variables)
             if known is None:
@@ -97,7 +99,7 @@ class Follower:
         return secret_in(self._environ, TOKEN_VARIABLE)
 
     def _learn(self, variables: Mapping[str, str]) -> tuple[Ceiling, dict[str, str]] | None:
-        """Take over a mode's variables; None, and nothing changes, where they are none."""
+        """Adopt a mode's variables; returns None and changes nothing if they are not a mode's."""
         ceiling = ceiling_from(variables, self._environ.get(WHOLE_CHAIN_VARIABLE))
         if ceiling is None:
             return None

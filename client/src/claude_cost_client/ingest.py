@@ -1,4 +1,4 @@
-"""`POST /v1/usage` of the bot: one request with lines of usage records, and what its answer means for them."""
+"""`POST /v1/usage` of the bot: one request with lines of usage records, and the meaning of its response."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class Delivered:
-    """The bot has the records but for the `rejected` ones, of which `reason` is the first one's."""
+    """The bot has the records except the `rejected` ones; `reason`: of the first one."""
 
     rejected: int = 0
     reason: str = ""
@@ -41,16 +41,18 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Kept:
-    """The bot does not have the records yet. `reason` ends a sentence; `retry_after`: seconds that the bot asks for."""
+    """The bot does not have the records yet. `reason`: ends a sentence; `retry_after`: seconds that the bot asks to
+    wait.
+    """
 
     reason: str
     retry_after: float | None = None
 
 
 class Ingest:
-    """The bot at `url`. `token` is asked for with each request, so that it may be renewed; it goes nowhere else.
+    """The bot at `url`. `token`: called for each request, so that it may be renewed; sent nowhere else.
 
-    `over_http`: hosts besides the loopback that may get the token over plain http; None: all of them.
+    `over_http`: hosts besides the loopback that may get the token over plain http; None: all.
     """
 
     def __init__(self, url: str, token: Callable[[], str | None], over_http: Collection[str] | None) -> None:
@@ -65,11 +67,11 @@ class Ingest:
 
     @property
     def address(self) -> str:
-        """Scheme, host and port: what may be logged of the address."""
+        """Scheme, host and port: the part of the URL that may be logged."""
         return f"{self._parts.scheme}://{self._parts.netloc.rpartition('@')[2]}"
 
     def post(self, lines: Sequence[bytes], seconds: float) -> Delivered | Kept:
-        """Send records; `seconds`: how long the bot may be silent. Raises nothing."""
+        """Send records; `seconds`: read time-out. Raises nothing."""
         if isinstance(headers := self._headers(), Kept):
             return headers
         body = gzip.compress(b"".join(line + b"\n" for line in lines), compresslevel=5)
@@ -84,7 +86,7 @@ class Ingest:
             with error:
                 return self._refused(error, lines, seconds)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            # The text of an error may repeat a header, so only its kind is said.
+            # The text of an error may repeat a header, so log only its kind.
             cause = error.reason if isinstance(error, urllib.error.URLError) else error
             kind = cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
             return Kept(f"does not answer ({kind})")
@@ -123,7 +125,7 @@ class Ingest:
             return self._halves(lines, seconds)
         answer = _object(_body(error))
         if answer is not None and status in (*UNREADABLE, TOO_LARGE):
-            # The bot will never take this request, and keeping it would hold up the others.
+            # The bot will never accept this request, and keeping it would block the others.
             delivered = _delivered(answer)
             return delivered if delivered.rejected else Delivered(len(lines), f"HTTP {status}")
         if 300 <= status < 400:
@@ -135,7 +137,7 @@ class Ingest:
         )
 
     def _halves(self, lines: Sequence[bytes], seconds: float) -> Delivered | Kept:
-        """A half that the bot has already counts once when both are sent again."""
+        """Send in halves; a half that the bot already has counts once when both are sent again."""
         rejected, reason, middle = 0, "", len(lines) // 2
         for half in (lines[:middle], lines[middle:]):
             outcome = self.post(half, seconds)
@@ -160,7 +162,7 @@ def retry_after_in(header: str | None, now: datetime) -> float | None:
 
 
 def _parts(url: str) -> urllib.parse.SplitResult:
-    """The parts of an address; those of an empty one for what is none."""
+    """Parts of a URL; empty ones if it is invalid."""
     try:
         parts = urllib.parse.urlsplit(url)
         parts.port  # noqa: B018  raises ValueError for what is no port
@@ -170,7 +172,7 @@ def _parts(url: str) -> urllib.parse.SplitResult:
 
 
 def _object(body: bytes) -> dict[str, object] | None:
-    """The JSON object of an answer; None for anything else, such as a proxy's page."""
+    """The JSON object of a response; None for anything else, such as a proxy's page."""
     with suppress(ValueError, RecursionError):
         answer = json.loads(body)
         if isinstance(answer, dict):

@@ -1,4 +1,4 @@
-"""Which feature, user and tags the requests of a piece of code belong to; follows threads, tasks and generators."""
+"""Feature, user and tags of the requests of a piece of code; follows threads, tasks and generators."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 LONGEST_LABEL, LONGEST_TAG_NAME = 200, 64
 MOST_TAGS = 20
-"""The bot refuses a record with longer or more labels, and its usage is worth more than they are."""
+"""Most tags. The bot rejects records with longer or more labels, and usage matters more than labels."""
 
 
 class Labels(NamedTuple):
-    """What is known of a request besides its usage. `tags`: sorted by name."""
+    """Labels of a request. `tags`: sorted by name."""
 
     feature: str | None = None
     user_id: str | None = None
@@ -26,7 +26,7 @@ class Labels(NamedTuple):
     tags: tuple[tuple[str, str], ...] = ()
 
     def within(self, outer: Labels) -> Labels:
-        """Both together: where both say something, this one counts; tags are merged, and of too many these stay."""
+        """Merge: this one overrides `outer`; tags are merged, and these are kept if there are too many."""
         own = {name: value for name, value in self._asdict().items() if value is not None}
         merged = {**dict(self.tags), **{name: value for name, value in outer.tags if name not in dict(self.tags)}}
         own["tags"] = tuple(sorted(list(merged.items())[:MOST_TAGS]))
@@ -34,7 +34,7 @@ class Labels(NamedTuple):
 
 
 class _Scope(NamedTuple):
-    """One entered `usage_labels`. `labels`: with those of the scopes around it."""
+    """One entered `usage_labels`. `labels`: including those of the scopes around it."""
 
     owner: usage_labels
     labels: Labels
@@ -45,7 +45,7 @@ _scope: contextvars.ContextVar[_Scope | None] = contextvars.ContextVar("claude_c
 
 
 def current_labels() -> Labels:
-    """The labels of the code that asks."""
+    """Labels of the calling code."""
     scope = _scope.get()
     return Labels() if scope is None else scope.labels
 
@@ -83,7 +83,7 @@ class usage_labels:  # noqa: N801  a context manager and decorator, which are wr
         return self
 
     def __exit__(self, *error: object) -> None:
-        # A generator may be closed in another context, or while an inner scope is open: only its own scope ends.
+        # A generator may be closed in another context, or while an inner scope is open: end only its own scope.
         _scope.set(_without(self, _scope.get()))
 
     def __call__(self, function: F) -> F:
@@ -112,7 +112,7 @@ class usage_labels:  # noqa: N801  a context manager and decorator, which are wr
 
 
 class _Steps(Generator[Any, Any, Any]):
-    """A generator each step of which runs under labels."""
+    """A generator whose every step runs under labels."""
 
     def __init__(self, labels: usage_labels, generator: Generator[Any, Any, Any]) -> None:
         self._labels = labels
@@ -132,7 +132,7 @@ class _Steps(Generator[Any, Any, Any]):
 
 
 class _AsyncSteps(AsyncGenerator[Any, Any]):
-    """The same for an asynchronous generator."""
+    """`_Steps` for an asynchronous generator."""
 
     def __init__(self, labels: usage_labels, generator: AsyncGenerator[Any, Any]) -> None:
         self._labels = labels
@@ -152,14 +152,14 @@ class _AsyncSteps(AsyncGenerator[Any, Any]):
 
 
 def label(value: object) -> str | None:
-    """A label as it is recorded; None for none."""
+    """A label as recorded; None if empty."""
     if value is None:
         return None
     return str(value)[:LONGEST_LABEL] or None
 
 
 def key_label(value: object) -> str | None:
-    """The id or name of an API key; None for what looks like the key itself."""
+    """The id or name of an API key; None for anything that looks like the key itself."""
     text = label(value)
     return None if text is not None and text.startswith("sk-ant-") else text
 
@@ -172,7 +172,7 @@ def tags_of(tags: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
 
 
 def _without(owner: usage_labels, scope: _Scope | None) -> _Scope | None:
-    """The scopes without the innermost one of an owner; as they are where it has none here."""
+    """The scopes without the innermost one of an owner; unchanged if it has none here."""
     inner = []
     at = scope
     while at is not None and at.owner is not owner:

@@ -36,7 +36,7 @@ Client = TypeVar("Client")
 
 
 def recorded(client: Client, recorder: Recorder) -> Client:
-    """A copy of the client whose usage is recorded; see `claude_cost_client.with_usage`."""
+    """A copy of the client that records usage; see `claude_cost_client.with_usage`."""
     if isinstance(client, Anthropic):
         return client.with_options(middleware=[*_others(client.middleware), recorder.handle])
     if isinstance(client, AsyncAnthropic):
@@ -63,14 +63,14 @@ def chained(
 
 
 def _others(middleware: Sequence[MiddlewareInput]) -> list[MiddlewareInput]:
-    """Without earlier chains and recorders: a client that is wrapped again obeys the newest, and records once."""
+    """Without earlier chains and recorders: a client that is wrapped again uses the newest, and records once."""
     return [
         each for each in middleware if not isinstance(getattr(each, "__self__", None), (FallbackMiddleware, Recorder))
     ]
 
 
 class FallbackMiddleware:
-    """Asks one model after the other; each attempt passes the rest of the client's middleware again."""
+    """Tries one model after the other; each attempt passes through the rest of the client's middleware again."""
 
     def __init__(
         self, follower: Follower, chain: Sequence[str] | None, recorder: Recorder, longest_wait: float
@@ -81,7 +81,7 @@ class FallbackMiddleware:
         self._longest_wait = longest_wait
 
     def handle(self, request: APIRequest, call_next: CallNext) -> APIResponse[Any]:
-        """For the synchronous client."""
+        """Handle a request of the synchronous client."""
         call = self._call(request)
         if call is None:
             return self._recorder.handle(request, call_next)
@@ -106,7 +106,7 @@ class FallbackMiddleware:
 
     def _read(self, response: APIResponse[Any], call: _Call, stream: bool) -> Refusal | None:
         if not isinstance(response, APIResponse):
-            # Another middleware answered with what it had.
+            # Another middleware answered with its own response.
             return None
         http = response.http_response
         if http.is_success and stream:
@@ -118,7 +118,7 @@ class FallbackMiddleware:
         return call.taken(http)
 
     async def handle_async(self, request: APIRequest, call_next: AsyncCallNext) -> AsyncAPIResponse[Any]:
-        """For the asynchronous client."""
+        """Handle a request of the asynchronous client."""
         call = self._call(request)
         if call is None:
             return await self._recorder.handle_async(request, call_next)
@@ -154,7 +154,7 @@ class FallbackMiddleware:
         return call.taken(http)
 
     def _call(self, request: APIRequest) -> _Call | None:
-        """None for whatever is no message: token counts, batches, models, files."""
+        """The call; None if it is not a message: token counts, batches, models, files."""
         if not is_message(request):
             return None
         body = request.json
@@ -165,7 +165,7 @@ class FallbackMiddleware:
 
 
 class _Call:
-    """One request of the application and what becomes of it. No I/O."""
+    """One request of the application and its attempts. No I/O."""
 
     def __init__(self, request: APIRequest, body: dict[str, Any], preferred: str, attempts: Attempts) -> None:
         self.preferred = preferred
@@ -174,14 +174,14 @@ class _Call:
         self._attempts = attempts
 
     def attempt(self) -> APIRequest:
-        """The request for the model whose turn it is."""
+        """The request for the current model."""
         model = self._attempts.model
         if model == self.preferred:
             return self._request
         return self._request.copy(body={**self._body, "model": model})
 
     def pause_after(self, refusal: Refusal) -> float | None:
-        """Seconds until the next attempt; None when the application gets the refusal."""
+        """Seconds until the next attempt; None if the application gets the refusal."""
         model = self._attempts.model
         pause = self._attempts.after(refusal, random.random())
         if pause is not None:
@@ -190,7 +190,7 @@ class _Call:
         return pause
 
     def taken(self, http: httpx2.Response) -> Refusal | None:
-        """What a response that was read as a whole means."""
+        """Refusal in a response that was read as a whole, if any."""
         if http.is_success:
             return None
         code = None

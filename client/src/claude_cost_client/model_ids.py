@@ -36,10 +36,10 @@ _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 class Spelling(NamedTuple):
     """What a text says about a model.
 
-    `name`: the canonical name, `claude-opus-4-8`, or `claude-opus` for a bare family; None where none can be read.
-    `family`: also known for a bare family. `date`: of a snapshot, as YYYYMMDD. `platform`: None for Anthropic's own
-    ids and for what people write. `regional`: served by one region, at a premium where the card has one. `prefix`:
-    what stands before the model, in lower case. A date behind an at sign is Vertex's.
+    `name`: the canonical name, `claude-opus-4-8`, or `claude-opus` for a bare family; None if there is none. `family`:
+    also known for a bare family. `date`: of a snapshot, as YYYYMMDD. `platform`: None for Anthropic's own ids and for
+    typed names. `regional`: served by one region, at a premium if the card has one. `prefix`: the text before the
+    model, in lower case. A date after an at sign is Vertex's.
     """
 
     name: str | None = None
@@ -56,27 +56,27 @@ class Spelling(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def spelled(model_id: str) -> Spelling:
-    """What a text says about a model, in any spelling; nothing where it is no spelling of a Claude model."""
+    """What a text says about a model, in any spelling; all None if it is no spelling of a Claude model."""
     if len(model_id) > LONGEST_ID:
         return Spelling()
     text = plain(model_id)
     named = _plainly_named(text)
     if named is not None:
         return named
-    # Imported for other spellings: most texts are plain names, and the patterns take longer than all else at a start.
+    # Import for other spellings: most texts are plain names, and the patterns slow down a start most.
     from claude_cost_client.model_spellings import read_spelling
 
     return read_spelling(text)
 
 
 def family_in(model_id: str) -> str | None:
-    """The family named in a text, also in one that is no spelling of any model; or None."""
+    """The family named in a text, even if that is no spelling of any model; or None."""
     words = re.split(r"[^a-z]+", plain(model_id[:LONGEST_ID]))
     return next((family for family in FAMILIES if family in words), None)
 
 
 def _plainly_named(text: str) -> Spelling | None:
-    """`claude-opus-4-8`, `opus-4.8`, `opus`; None for what takes more reading."""
+    """`claude-opus-4-8`, `opus-4.8`, `opus`; None for other forms."""
     family, *version = text.removeprefix("claude-").replace(".", "-").split("-")
     if family not in FAMILIES or len(version) > 2 or not all(number in _NUMBERS for number in version):
         return None
@@ -86,14 +86,14 @@ def _plainly_named(text: str) -> Spelling | None:
 
 
 def plain(text: str) -> str:
-    """In lower case, with plain hyphens and without what cannot be seen."""
+    """The text in lower case, with plain hyphens and without invisible characters."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(_DASHES)).translate(_DASHES).translate(_INVISIBLE)
     return text.strip(" \t\r\n\"'`").lower()
 
 
 class Listed(NamedTuple):
-    """A model of the rate card, as far as finding it goes. `spellings`: its other ids at Anthropic's own API."""
+    """The fields of a model that finding it needs. `spellings`: its other ids in Anthropic's own API."""
 
     id: str
     family: str
@@ -110,7 +110,7 @@ class ModelIndex:
 
     @cached_property
     def _by_name(self) -> dict[str, Listed]:
-        """Every model by the names that its spellings have; what is asked for by its id is found without."""
+        """Every model by the names of its spellings; look-ups by id do not need it."""
         return {
             name: one
             for one in self._models
@@ -119,19 +119,19 @@ class ModelIndex:
         }
 
     def find(self, model_id: str) -> str | None:
-        """The id of the model that a text names; None for a bare family and for what is not listed."""
+        """Id of the model that a text names; None for a bare family and for an unlisted model."""
         found = self._named(spelled(model_id))
         return None if found is None else found.id
 
     def family(self, model_id: str) -> str | None:
-        """The family where a text names no more than that: `sonnet`, `claude-opus-latest`."""
+        """The family if a text names only that: `sonnet`, `claude-opus-latest`."""
         spelling = spelled(model_id)
         return spelling.family if spelling.is_bare_family and self._of(spelling.family) else None
 
     def newest(self, family: str, on: date | None = None) -> str:
-        """The newest model of a family on a UTC day, or of all; the first one before there was any.
+        """The newest model of a family on a UTC day, or of all; the first one for earlier days.
 
-        Raises KeyError for a family of which no model is listed.
+        Raises KeyError for a family without listed models.
         """
         among = self._of(family)
         if not among:
@@ -140,10 +140,10 @@ class ModelIndex:
         return (max(out, key=_release) if out else min(among, key=_release)).id
 
     def api_id(self, text: str) -> str | None:
-        """The id that Anthropic's API has for what people write; None for what is not listed.
+        """The id of Anthropic's API for a typed name; None for an unlisted model.
 
-        A bare family is its newest model. An id that says more than a model (a platform, a context, a speed) means
-        something to the service that it was written for and stays as it is.
+        A bare family is its newest model. An id with more than a model (a platform, a context, a speed) is meant for
+        another service and stays as it is.
         """
         family = self.family(text)
         if family is not None:

@@ -1,4 +1,4 @@
-"""What happens to senders when their process ends or forks."""
+"""Ends senders when their process exits, and resets them when it forks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import weakref
 from typing import Protocol
 
 EXIT_SECONDS = 3.0
-"""For all senders of a process that ends."""
+"""Longest time for all senders of an exiting process, in seconds."""
 
 
 class Sender(Protocol):
@@ -20,18 +20,18 @@ class Sender(Protocol):
         """Send what waits, for at most `timeout` seconds."""
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child."""
+        """Start over in a forked child."""
 
 
 class Process:
-    """The senders of this process: ends them at the exit, and begins them anew in a forked child."""
+    """The senders of this process: ends them at exit, and resets them in a forked child."""
 
     def __init__(self) -> None:
         self._senders: weakref.WeakSet[Sender] = weakref.WeakSet()
         self._is_watched = self._is_worker = False
 
     def add(self, sender: Sender) -> None:
-        """Watch over a sender for as long as somebody has it."""
+        """Track a sender while it is referenced."""
         self._senders.add(sender)
         if not self._is_watched:
             self._is_watched = True
@@ -40,14 +40,14 @@ class Process:
                 os.register_at_fork(after_in_child=self._after_fork)
 
     def watch_worker(self) -> None:
-        """A process of `multiprocessing` runs its own finalizers, and before Python 3.14 none of `atexit`."""
+        """A process of `multiprocessing` runs its own finalizers, but no `atexit` before Python 3.14."""
         util = sys.modules.get("multiprocessing.util")
         if util is not None and not self._is_worker and sys.modules["multiprocessing"].parent_process() is not None:
             self._is_worker = True
             util.Finalize(None, self.end, exitpriority=0)
 
     def end(self) -> None:
-        """Send what waits, for a bounded time in all."""
+        """Send what waits, within one time limit for all."""
         deadline = time.monotonic() + EXIT_SECONDS
         for sender in list(self._senders):
             sender.finish(max(0.0, deadline - time.monotonic()))

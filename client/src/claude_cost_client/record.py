@@ -1,4 +1,6 @@
-"""One usage record, as `POST /v1/usage` of the bot and `claude-cost price` read it. Pure but for generated ids."""
+"""One usage record, as read by `POST /v1/usage` of the bot and by `claude-cost price`. Pure except for generated
+ids.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,9 @@ def record_of(
 ) -> dict[str, Any] | None:
     """The record of one Messages response; None without usage. `at`: aware UTC.
 
-    `preferred` is the model that the application asked for, written where another one answered. `complete` is False
-    for a stream that broke off or was left: its output tokens are those that were reported until then. The id is the
-    response's, so that a record that is sent again counts once; a response without one gets an id of its own.
+    `preferred`: the model that the application asked for, recorded if another one answered. `complete`: False for a
+    stream that broke or was abandoned: its output tokens are those reported until then. The id is the response's, so
+    that a record sent again counts once; a response without one gets a new id.
     """
     usage = message.get("usage")
     if not isinstance(usage, dict) or not usage:
@@ -65,17 +67,17 @@ def failure_of(
 
 
 def outcome_of(status: int) -> str:
-    """What an HTTP status of 400 or more is called."""
+    """Outcome of an HTTP status of 400 or more."""
     return RATE_LIMITED if status == TOO_MANY_REQUESTS else ERROR
 
 
 def outcome_in_stream(error_type: str) -> str:
-    """The same for an `error` event."""
+    """Outcome of an `error` event."""
     return RATE_LIMITED if error_type == "rate_limit_error" else ERROR
 
 
 def new_id() -> str:
-    """An id that no other record has."""
+    """A new unique id."""
     return f"local_{uuid.uuid4().hex}"
 
 

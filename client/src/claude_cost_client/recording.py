@@ -1,4 +1,4 @@
-"""Records what each request used, as middleware of the official client. Needs `anthropic`, as `middleware` does."""
+"""Records the usage of each request, as middleware of the official client. Needs `anthropic`, like `middleware`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from claude_cost_client.usage_log import UsageLog
 MESSAGES_PATH = "/v1/messages"
 _BATCH = re.compile(r"/v1/messages/batches/([^/?]+)(/results)?(?:\?|$)")
 MOST_BATCHES = 100
-"""Whose end is kept."""
+"""Most batches whose end is remembered."""
 LONGEST_LINE = 64 * 1024 * 1024
-"""Bytes of one result of a batch; the usage of a longer one is not recorded."""
+"""Longest line of a batch's results in bytes; usage of a longer one is not recorded."""
 
 
 def is_message(request: APIRequest) -> bool:
@@ -37,7 +37,7 @@ def is_message(request: APIRequest) -> bool:
 
 
 class Recorder:
-    """Makes records of requests and gives them to the usage log and the sender. `feature`: where no label names one."""
+    """Makes records of requests and passes them to the usage log and the sender. `feature`: default without a label."""
 
     def __init__(self, sender: UsageSender, feature: str | None) -> None:
         self._sender = sender
@@ -46,14 +46,16 @@ class Recorder:
         self._ended: dict[str, datetime] = {}
 
     def handle(self, request: APIRequest, call_next: CallNext, preferred: str | None = None) -> APIResponse[Any]:
-        """For the synchronous client. `preferred`: the model that the application asked for, where it is another."""
+        """Handle a request of the synchronous client. `preferred`: the model that the application asked for, if
+        different.
+        """
         record = self._record_for(request, preferred)
         if record is None:
             return call_next(request)
         try:
             response = call_next(request)
             if not isinstance(response, APIResponse):
-                # Another middleware answered with what it had.
+                # Another middleware answered with its own response.
                 return response
             http = response.http_response
             if http.is_success and request.stream:
@@ -69,7 +71,7 @@ class Recorder:
     async def handle_async(
         self, request: APIRequest, call_next: AsyncCallNext, preferred: str | None = None
     ) -> AsyncAPIResponse[Any]:
-        """For the asynchronous client."""
+        """Handle a request of the asynchronous client."""
         record = self._record_for(request, preferred)
         if record is None:
             return await call_next(request)
@@ -89,13 +91,13 @@ class Recorder:
         return response
 
     def keep(self, record: dict[str, Any] | None) -> None:
-        """Log and send a record of a response; None is none."""
+        """Log and send the record of a response, if any."""
         if record is not None:
             self._usage_log.append(record)
             self._sender.put(record)
 
     def keep_failure(self, record: dict[str, Any]) -> None:
-        """Send a record of a request that was not answered; the usage log has responses only."""
+        """Send the record of a request without a response; the usage log only has responses."""
         self._sender.put(record)
 
     def learn_end(self, batch: str, ended_at: object) -> None:
@@ -109,7 +111,7 @@ class Recorder:
             self._ended.pop(next(iter(self._ended)), None)
 
     def _record_for(self, request: APIRequest, preferred: str | None) -> _Recording | None:
-        """None for whatever has no usage, and where nobody wants records."""
+        """A recording; None for requests without usage, and if nothing collects records."""
         if self._usage_log.path is None and not self._sender.is_on:
             return None
         if is_message(request):
@@ -130,20 +132,20 @@ class Recorder:
 
 
 class _Recording(Protocol):
-    """What becomes of one request."""
+    """Recording of one request."""
 
     def reader(self, http: httpx2.Response) -> Reader:
-        """Reads along in a streamed answer."""
+        """Reader of a streamed response."""
 
     def whole(self, http: httpx2.Response) -> None:
-        """Take an answer that was read as a whole, or a refusal."""
+        """Take a response that was read as a whole, or a refusal."""
 
     def unanswered(self) -> None:
         """There was no answer."""
 
 
 class _MessageRecording:
-    """Of a request for a message; with `reader` it is one itself."""
+    """Recording of a message request; with `reader` it is its own reader."""
 
     def __init__(self, recorder: Recorder, labels: Labels, model: str, preferred: str | None) -> None:
         self._recorder = recorder
@@ -213,7 +215,7 @@ class _MessageRecording:
 
 
 class _BatchRecording:
-    """Of a request for the results of a batch, which ended at a time, or at an unknown one.
+    """Recording of a request for a batch's results, with the end of the batch if known.
 
     Results without a message were not billed, and name no model: they are not recorded.
     """
@@ -245,7 +247,7 @@ class _BatchRecording:
             self.end(False)
 
     def unanswered(self) -> None:
-        """No message was asked for."""
+        """No message was requested."""
 
     def _take(self) -> None:
         line, self._unfinished = bytes(self._unfinished), bytearray()
@@ -256,7 +258,7 @@ class _BatchRecording:
 
 
 class _BatchLook:
-    """Of a look at a batch, which precedes that at its results."""
+    """Recording of a status request of a batch, which precedes that of its results."""
 
     def __init__(self, recorder: Recorder, batch: str) -> None:
         self._recorder = recorder
@@ -269,13 +271,13 @@ class _BatchLook:
         return self
 
     def feed(self, chunk: bytes) -> None:
-        """A look is never streamed."""
+        """A status response is never streamed."""
 
     def end(self, broken: bool) -> None:
-        """A look is never streamed."""
+        """A status response is never streamed."""
 
     def unanswered(self) -> None:
-        """No message was asked for."""
+        """No message was requested."""
 
 
 def _request_id(http: httpx2.Response) -> str | None:

@@ -1,8 +1,8 @@
-"""What a failed request means for the next attempt: another model, a pause, or the end. Pure.
+"""Next step after a failed request: another model, a pause, or the end. Pure.
 
-The cases are those of platform.claude.com on errors and rate limits. A spent budget differs from an ordinary rate limit
-by its error code, and by the missing `retry-after`: it ends on the first of a month or when somebody raises it, so that
-another attempt, with whatever model, is refused too.
+Cases as in platform.claude.com on errors and rate limits. A spent budget differs from an ordinary rate limit by its
+error code, and by the missing `retry-after`: it lasts until the first of a month or until somebody raises it, so that
+another attempt, with any model, is refused too.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ SPENT = frozenset(
 )
 
 JITTER = 0.25
-"""A pause is up to this share longer than asked for, so that many waiting services do not come back together."""
+"""Largest extra share of a pause, so that many waiting services do not retry together."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """`final`: raised to the application. `retry_after`: seconds to wait before the same model, as the API asks."""
+    """A refused attempt. `final`: raised to the application. `retry_after`: seconds to wait before the same model, as
+    the API asks.
+    """
 
     reason: str
     final: bool = False
@@ -36,7 +38,9 @@ class Refusal:
 
 
 def refusal_of(status: int, headers: Mapping[str, str], error_code: str | None, now: datetime) -> Refusal:
-    """What a status of 400 or more means. `headers`: by lower-case name. `now`: aware, for a date in `retry-after`."""
+    """The refusal of a status of 400 or more. `headers`: by lower-case name. `now`: aware, for a date in
+    `retry-after`.
+    """
     if status in UNAVAILABLE:
         return Refusal(f"HTTP {status}")
     if status == RATE_LIMITED and error_code not in SPENT and not headers.keys().isdisjoint(RETRY_AFTER):
@@ -45,13 +49,13 @@ def refusal_of(status: int, headers: Mapping[str, str], error_code: str | None, 
 
 
 def refusal_in_stream(error_type: str) -> Refusal:
-    """What an `error` event means that comes before the first token."""
+    """The refusal of an `error` event before the first token."""
     return Refusal(error_type, final=error_type not in UNAVAILABLE_IN_A_STREAM)
 
 
 def _asked(headers: Mapping[str, str], now: datetime) -> float | None:
     with suppress(ValueError):
-        # In milliseconds it is finer, so that the official client prefers it too.
+        # Milliseconds are more precise, so the official client prefers them too.
         return _bounded(float(headers.get("retry-after-ms", "")) / 1000)
     return _seconds(headers.get("retry-after", ""), now)
 
@@ -72,8 +76,9 @@ def _bounded(seconds: float) -> float | None:
 
 
 class Attempts:
-    """Which model a request asks now, and after each refusal whom next. Every model is asked once, after a rate
-    limit's pause once more."""
+    """The model to try now, and after each refusal. Every model is tried once, and once more after a rate limit's
+    pause.
+    """
 
     def __init__(self, models: Sequence[str], longest_wait: float) -> None:
         self._models = models
@@ -87,7 +92,7 @@ class Attempts:
         return self._models[self._position]
 
     def after(self, refusal: Refusal, chance: float) -> float | None:
-        """Seconds to wait before `model` is asked; None when the refusal is the application's. `chance`: 0 to 1."""
+        """Seconds to wait before trying `model`; None if the application gets the refusal. `chance`: 0 to 1."""
         if refusal.final:
             return None
         asked = refusal.retry_after

@@ -1,4 +1,4 @@
-"""Sends usage records to the bot in the background: an application's thread only puts them into a queue in memory."""
+"""Sends usage records to the bot in the background: an application's thread only puts them into an in-memory queue."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ SPOOL_VARIABLE = "CLAUDE_COST_SPOOL"
 ALLOW_HTTP_VARIABLE = "CLAUDE_COST_ALLOW_HTTP"
 
 MANY = 1_000
-"""Records that are written to disk at once, before `Bounds.collect` seconds are over."""
+"""Records that are written to disk at once, without waiting for `Bounds.collect` seconds."""
 SPOOL_BYTES = 64 * 1024 * 1024
 LOOK_SECONDS = 30.0
-"""Between two looks for files that killed processes have left."""
+"""Seconds between two searches for files of killed processes."""
 ANSWER_SECONDS = 10.0
 JITTER = 0.25
 
@@ -43,11 +43,11 @@ MOST_IN_A_REQUEST = 500
 
 
 class Bounds(NamedTuple):
-    """How much waits, and for how many seconds.
+    """Bounds of waiting records and times in seconds.
 
-    `waiting`: records in memory; the oldest are dropped beyond, which happens where the disk is too slow or cannot be
-    written. `collect`: records that come within this time go into one request, and are lost if the process is killed
-    meanwhile. `first_pause`, `longest_pause`: after failures, each pause twice as long as the one before.
+    `waiting`: records in memory; beyond, the oldest are dropped, which happens if the disk is too slow or not writable.
+    `collect`: records within this time share a request, and are lost if the process is killed meanwhile. `first_pause`,
+    `longest_pause`: after failures, each pause twice as long as the one before.
     """
 
     waiting: int = 20_000
@@ -60,14 +60,14 @@ BOUNDS = Bounds()
 
 
 class UsageSender:
-    """Sends records to `POST {url}/v1/usage`. Without an address it does nothing.
+    """Sends records to `POST {url}/v1/usage`. Does nothing without a URL.
 
     `url`, `token`: default: `CLAUDE_COST_URL`, `CLAUDE_COST_INGEST_TOKEN` (or `_FILE`). `spool`: a directory for
-    records that the bot does not have yet, in all at most `spool_bytes`; default: `CLAUDE_COST_SPOOL`, else one of this
-    user's. `allow_http`: over plain http the token may go to any host, and not only to the loopback and those in
+    records that the bot does not have yet, at most `spool_bytes` in all; default: `CLAUDE_COST_SPOOL`, else one of this
+    user's. `allow_http`: the token may be sent over plain http to any host, not only to the loopback and those in
     `CLAUDE_COST_ALLOW_HTTP`.
 
-    `dropped` and `rejected` count records that did not fit, and that the bot refused.
+    `dropped` and `rejected` count records that did not fit, and that the bot rejected.
     """
 
     def __init__(
@@ -95,12 +95,14 @@ class UsageSender:
         return f"UsageSender({self._ways[0].address!r})" if self._ways else "UsageSender()"
 
     def _reset(self) -> None:
-        """As before the first record; also in a forked child, which sends what it records itself and nothing else."""
+        """Reset to the state before the first record; also in a forked child, which only sends what it records
+        itself.
+        """
         self.dropped = 0
         self.rejected = 0
         self._queue: deque[dict[str, Any]] = deque()
         self._unspooled: deque[bytes] = deque()
-        # A put may come out of a finalizer at any place, so that it takes no lock that the same thread may have.
+        # A finalizer may call put anywhere, so put takes no lock that the same thread may hold.
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._many: SimpleQueue[None] = SimpleQueue()
         self._counting = threading.RLock()
@@ -119,13 +121,13 @@ class UsageSender:
 
     @property
     def is_on(self) -> bool:
-        """Whether there is an address to send to."""
+        """Whether there is a URL to send to."""
         return bool(self._given_url or self._environ.get(URL_VARIABLE))
 
     def put(self, record: Mapping[str, Any]) -> None:
-        """Have a record sent. Does no I/O, waits for nothing and raises nothing.
+        """Queue a record. No I/O, no waiting, raises nothing.
 
-        A record without `id` or `time` gets them. Where too many wait, the oldest is dropped.
+        A record without `id` or `time` gets them. If too many wait, the oldest is dropped.
         """
         if not self.is_on or self._stopped.is_set():
             return
@@ -148,9 +150,10 @@ class UsageSender:
         self._start()
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Send what waits, also what earlier processes left; `timeout`: seconds. Whether the bot has everything now.
+        """Send what waits, including what earlier processes left; `timeout`: seconds. Returns whether the bot has
+        everything.
 
-        What it does not get stays on disk, for this process or the next one.
+        The rest stays on disk, for this process or the next one.
         """
         if not self.is_on:
             return True
@@ -169,7 +172,7 @@ class UsageSender:
         return flush.sent
 
     def close(self, timeout: float = EXIT_SECONDS) -> None:
-        """Send what waits, for at most `timeout` seconds, then end the threads; what comes later is not recorded."""
+        """Send what waits, for at most `timeout` seconds, then end the threads; later records are ignored."""
         until = time.monotonic() + timeout
         self.finish(timeout)
         self._stopped.set()
@@ -180,7 +183,7 @@ class UsageSender:
             thread.join(max(0.0, until - time.monotonic()))
 
     def finish(self, timeout: float) -> None:
-        """Put on disk what waits, and send it if the bot is not known to be away; `timeout`: seconds."""
+        """Put waiting records on disk, and send them unless the bot is known to be unreachable; `timeout`: seconds."""
         if not self.is_on or not (self._threads or self._queue or self._unspooled):
             return
         self._store()
@@ -201,7 +204,7 @@ class UsageSender:
             self._due.set()
 
     def _store(self) -> None:
-        """Write what waits to disk, or keep it in memory where that fails."""
+        """Write waiting records to disk, or keep them in memory if that fails."""
         with self._storing:
             lines = []
             with suppress(IndexError):
@@ -248,9 +251,9 @@ class UsageSender:
                 self._round(ANSWER_SECONDS)
 
     def _round(self, seconds: float, until: float = math.inf) -> None:
-        """Send what there is, until nothing is left, the bot does not take it, or a time of the monotonic clock.
+        """Send until nothing is left, the bot rejects it, or a time of the monotonic clock.
 
-        `seconds`: for each answer.
+        `seconds`: for each response.
         """
         flushes = [self._flushes.popleft() for _ in range(len(self._flushes))]
         sent = time.monotonic() >= self._asked_until and self._send_all(seconds, until)
@@ -304,7 +307,7 @@ class UsageSender:
             log.info("%s takes usage records again", self._way()[0].address)
 
     def _log_once(self, reason: str) -> None:
-        """Each reason once until the bot takes records again."""
+        """Log each reason once until the bot accepts records again."""
         if reason not in self._logged:
             self._logged.add(reason)
             log.warning("%s %s; usage records are kept and sent later", self._way()[0].address, reason)
@@ -323,13 +326,13 @@ class UsageSender:
                 self.rejected += count
             self._rejecting.say("a usage record was rejected (%s); further ones are only counted", reason)
 
-    # What both need.
+    # Shared by both threads.
 
     def _start(self) -> None:
-        """Begin the threads that are not alive; a thread that died of a fault begins anew."""
+        """Start the threads that are not alive; restart one that died of an exception."""
         if len(self._threads) == 2 and all(thread.is_alive() for thread in list(self._threads.values())):
             return
-        # Never waited for: the one who has it may be this very thread, interrupted by a finalizer.
+        # Never wait for it: its holder may be this very thread, interrupted by a finalizer.
         if self._stopped.is_set() or not self._starting.acquire(blocking=False):
             return
         try:
@@ -359,7 +362,7 @@ class UsageSender:
         return self._given_token or secret_in(self._environ, TOKEN_VARIABLE)
 
     def after_fork(self) -> None:
-        """In a forked child: begin with nothing; what waits is the parent's."""
+        """Start empty in a forked child; waiting records belong to the parent."""
         stopped = self._stopped.is_set()
         if self._ways is not None:
             self._ways[1].after_fork()
@@ -369,7 +372,7 @@ class UsageSender:
 
 
 class _Flush:
-    """A request to send what waits, without the pause after a failure."""
+    """A request to send what waits, skipping the pause after a failure."""
 
     def __init__(self) -> None:
         self.done = threading.Event()
@@ -377,7 +380,7 @@ class _Flush:
 
 
 class _InMemory:
-    """Lines that the disk did not take, in the place of a file of the spool."""
+    """Lines that could not be written to disk, in place of a spool file."""
 
     torn = b""
 
@@ -402,7 +405,7 @@ def _hosts(environ: Mapping[str, str]) -> Collection[str]:
 
 
 def _own_directory(environ: Mapping[str, str]) -> Path:
-    """A directory of this user's that outlives the process; the one for temporary files where there is no home."""
+    """A directory of this user that outlives the process; a temporary one without a home."""
     state = Path(environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))
     existing = state
     while not existing.exists() and existing != existing.parent:
@@ -412,5 +415,5 @@ def _own_directory(environ: Mapping[str, str]) -> Path:
     try:
         return Path(tempfile.gettempdir())
     except FileNotFoundError:
-        # No directory can be written to: the spool says so, and records wait in memory.
+        # No directory is writable: the spool reports it, and records wait in memory.
         return state / "claude-cost"

@@ -1,4 +1,4 @@
-"""Where a service reads the fallback mode from: the env file that the bot manages, or the bot's HTTP port."""
+"""Sources of the fallback mode: the env file that the bot manages, or the bot's HTTP port."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from claude_cost_client.wire import Complaints, opener_for
 log = logging.getLogger("claude_cost.client")
 
 Learn = Callable[[Mapping[str, str]], object]
-"""Takes the variables of the mode in force."""
+"""Receives the variables of the mode in force."""
 
 SETTLED_SECONDS = 0.1
-"""A file that changed less than this ago is read again: a second write may leave time and size as they are."""
+"""A file that changed less than this ago is read again: a second write may leave time and size unchanged."""
 STREAM_AGAIN_SECONDS = 600.0
-"""After a stream of which nothing arrived, until the next attempt; the mode is polled meanwhile."""
+"""Seconds after a stream without data until the next attempt; the mode is polled meanwhile."""
 ANSWER_SECONDS = 10.0
 
 LONGEST_ANSWER = 1_000_000
 
 
 class Pace(NamedTuple):
-    """How often a source looks, in seconds.
+    """Intervals of a source, in seconds.
 
-    `file`: between two looks at the env file, each of them one `os.stat`. `poll`: between two questions where there is
-    no stream. `silent`: a stream without data for this long is reopened, since its connection may be dead; the bot
-    writes every 15 s. `first_pause`, `longest_pause`: after failures, each pause twice as long as the one before.
+    `file`: between two checks of the env file, one `os.stat` each. `poll`: between two requests without a stream.
+    `silent`: a stream without data for this long is reopened, since its connection may be dead; the bot writes every 15
+    s. `first_pause`, `longest_pause`: after failures, each pause twice as long as the one before.
     """
 
     file: float = 0.15
@@ -55,23 +55,23 @@ PACE = Pace()
 
 
 class Source(Protocol):
-    """Something that knows the mode's variables."""
+    """A source of the mode's variables."""
 
     def at_once(self) -> Mapping[str, str] | None:
-        """The variables, where they can be had without waiting."""
+        """The variables, if available without waiting."""
 
     def follow(self, learn: Learn, stopped: threading.Event) -> None:
-        """Tell every change until `stopped`. Raises nothing; says once in the log why the source is silent."""
+        """Report every change until `stopped`. Raises nothing; logs once why the source is silent."""
 
 
 class EnvFileSource:
-    """The env file; looked at every 0.15 s, read when it has changed. `expected`: its absence is worth a warning."""
+    """The env file; checked every 0.15 s, read when changed. `expected`: warn if it is missing."""
 
     def __init__(self, path: str, expected: bool, pace: Pace = PACE) -> None:
         self._pace = pace
         self._path = os.path.expanduser(path)
-        # Absolute from now on, so that a service that changes its directory keeps its file.
-        with suppress(OSError):  # of a working directory that has been removed
+        # Make it absolute, so that a service that changes its directory keeps its file.
+        with suppress(OSError):  # The working directory has been removed.
             self._path = os.path.abspath(self._path)
         self._seen: tuple[int, ...] | None = None
         self._complaints = Complaints(logging.WARNING if expected else logging.INFO)
@@ -92,25 +92,24 @@ class EnvFileSource:
             reason = error.strerror or type(error).__name__
             self._complaints.say("%s cannot be read (%s); the fallback mode stays as it was", self._path, reason)
             return None
-        # A clock of another machine may differ; its files are read once, as soon as they look different.
+        # Another machine's clock may differ; its files are read once, as soon as they look different.
         settled = abs(time.time() - status.st_mtime) > SETTLED_SECONDS
         self._seen = seen if settled else None
         self._complaints.end()
         return variables_in(text)
 
     def follow(self, learn: Learn, stopped: threading.Event) -> None:
-        """Look again and again."""
+        """Check repeatedly."""
         while not stopped.wait(self._pace.file):
             if (variables := self.at_once()) is not None:
                 learn(variables)
 
 
 class HttpSource:
-    """`GET /v1/fallback`, then its stream of server-sent events; where there is no stream, the former every 5 s.
+    """`GET /v1/fallback`, then its stream of server-sent events; without a stream, polls every 5 s.
 
-    A stream of which nothing arrives at first, as behind a proxy that collects answers, is none; after ten minutes of
-    polling it is tried again. `token` is asked for at every connection, so that it may be renewed; it goes to no
-    other address.
+    A stream without initial data, as behind a buffering proxy, is given up; after ten minutes of polling it is tried
+    again. `token`: called at every connection, so that it may be renewed; sent nowhere else.
     """
 
     def __init__(self, url: str, token: Callable[[], str | None], pace: Pace = PACE) -> None:
@@ -123,11 +122,11 @@ class HttpSource:
         self._stream_from = -math.inf
 
     def at_once(self) -> Mapping[str, str] | None:
-        """A server has to be waited for."""
+        """Always None: a server has to be waited for."""
         return None
 
     def follow(self, learn: Learn, stopped: threading.Event) -> None:
-        """Ask, listen, and after a failure ask again, after a longer and longer pause."""
+        """Request, then listen; after a failure retry with growing pauses."""
         if not self._url.startswith(("http://", "https://")):
             self._complaints.say("%s is no http address: correct CLAUDE_COST_FALLBACK_URL", self._url)
             return
@@ -160,7 +159,7 @@ class HttpSource:
         self._etag = etag
 
     def _listen(self, learn: Learn, stopped: threading.Event) -> bool:
-        """Until the stream ends; False where there is none, or none is tried yet."""
+        """Listen until the stream ends; False if there is none, or none is tried yet."""
         begun_at = time.monotonic()
         if begun_at < self._stream_from:
             return False
@@ -178,11 +177,11 @@ class HttpSource:
             error.close()
             return False
         except (OSError, http.client.HTTPException):
-            # Ended, silent or broken: what has been missed is asked for at once.
+            # Ended, silent or broken: request what was missed at once.
             pass
         if arrived or time.monotonic() - begun_at < self._pace.silent:
             return True
-        # The bot sends the mode at once, so something on the way holds the stream back.
+        # The bot sends the mode at once, so something on the way buffers the stream.
         self._stream_from = time.monotonic() + STREAM_AGAIN_SECONDS
         return False
 
@@ -194,7 +193,7 @@ class HttpSource:
 
 
 def _variables(answer: Any) -> dict[str, str]:
-    """The variables in an answer of `/v1/fallback`. Raises ValueError for anything else."""
+    """The variables in a response of `/v1/fallback`. Raises ValueError for anything else."""
     if not isinstance(answer, dict) or not isinstance(variables := answer.get("variables"), dict):
         raise ValueError("no answer of /v1/fallback")
     if MODE_VARIABLE not in variables:
@@ -207,7 +206,7 @@ _LINE = re.compile(rf"{_BLANK}(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*){_BLANK}=
 
 
 def variables_in(text: str) -> dict[str, str]:
-    """Variables by name; the last line that sets a name counts. Lines that set nothing are passed over.
+    """Variables by name; the last line that sets a name counts. Other lines are ignored.
 
     A line ends at a line feed, a carriage return or both, and at no other character. A byte order mark is skipped.
     """

@@ -1,9 +1,9 @@
-"""Usage records on disk until the bot has them: files of lines of JSON in one directory, shared by many processes.
+"""Usage records on disk until the bot has them: files of JSON lines in one directory, shared by processes.
 
 The directory belongs to one user and one bot.
 
-A file is written by one process, which holds a lock on it, and sent by whoever gets the lock once it is complete. A
-process that is killed lets go of its locks, so that another one sends what it left.
+A file is written by one process, which holds a lock on it, and once complete is sent by whoever gets the lock. The
+locks of a killed process are released, so that another one sends what it left.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if sys.platform != "win32":
 
 ENDING = ".ndjson"
 FILE_BYTES = 256 * 1024
-"""A file that has grown so far is complete; one of them is one request to the bot."""
+"""Size at which a file is complete; one file is one request to the bot."""
 PARTS = 8
-"""The directory holds at least so many files, so that the oldest can be dropped without losing much."""
+"""Fewest files in a full directory, so that dropping the oldest loses little."""
 
 
 class SpoolRefusedError(OSError):
@@ -34,7 +34,7 @@ class SpoolRefusedError(OSError):
 
 
 class Taken:
-    """A file that this process has a lock on, and its complete lines. A last line without an end was torn by a kill."""
+    """A file locked by this process, and its complete lines. A last line without an end was torn by a kill."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
@@ -42,14 +42,14 @@ class Taken:
         *self.lines, self.torn = _read(descriptor).split(b"\n")
 
     def delete(self) -> None:
-        """The bot has the lines, or nobody is to have them."""
+        """Delete the file: the bot has the lines, or they are given up."""
         with suppress(OSError):
             os.unlink(self._path)
         self.keep()
 
     def keep(self) -> None:
-        """Leave the file for the next attempt, of whatever process."""
-        # Forgotten before it is closed: a child that is forked in between must not close what has its number then.
+        """Leave the file for the next attempt, by any process."""
+        # Forget it before closing: a child forked in between must not close the reused descriptor.
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             _let_go(descriptor)
@@ -62,9 +62,9 @@ class Taken:
 
 
 class Spool:
-    """A directory in `parent`, made with mode 0700, of this user and the bot at `address`.
+    """A directory in `parent`, created with mode 0700, of this user and the bot at `address`.
 
-    `longest`: bytes of all files together; the oldest are dropped beyond. `add` raises OSError where the disk does.
+    `longest`: bytes of all files together; beyond, the oldest are dropped. `add` raises OSError if the disk does.
     """
 
     def __init__(self, parent: Path, address: str, longest: int) -> None:
@@ -75,7 +75,7 @@ class Spool:
         self._reset()
 
     def after_fork(self) -> None:
-        """In a forked child: the parent goes on with its files and their locks."""
+        """In a forked child: the parent keeps its files and their locks."""
         if self._descriptor is not None:
             with suppress(OSError):
                 os.close(self._descriptor)
@@ -92,7 +92,7 @@ class Spool:
         self._writing = threading.Lock()
 
     def add(self, lines: Sequence[bytes]) -> int:
-        """Write lines, which end nowhere in a line feed; how many older ones were dropped to make room."""
+        """Write lines, given without line feeds; returns how many older ones were dropped to make room."""
         with self._writing:
             if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
                 # Somebody deleted the file, and perhaps the directory.
@@ -103,12 +103,12 @@ class Spool:
             return self._trim()
 
     def close_file(self) -> None:
-        """Complete the file that lines are added to, so that it can be taken."""
+        """Complete the current file, so that it can be taken."""
         with self._writing:
             self._complete()
 
     def take(self) -> Taken | None:
-        """The oldest complete file that nobody else has; None where there is none. One at a time."""
+        """The oldest complete file that is not locked; None if there is none. One at a time."""
         for path in self._listed():
             if (taken := _taken(path)) is not None:
                 self._taken = taken
@@ -116,7 +116,7 @@ class Spool:
         return None
 
     def _portions(self, lines: Sequence[bytes]) -> Iterator[tuple[int, int]]:
-        """Slices of lines that fit into one file each; a line that is longer than a file has one of its own."""
+        """Slices of lines that fit into one file each; a line longer than a file gets its own."""
         start, size = 0, self._size
         for number, line in enumerate(lines):
             if size and size + len(line) >= self._file_bytes:
@@ -137,7 +137,7 @@ class Spool:
             while written < len(data):
                 written += os.write(self._descriptor, data[written:])
         except OSError:
-            # A disk that is full: what was written of these lines is taken back, and the caller has them still.
+            # The disk is full: remove what was written of these lines; the caller still has them.
             with suppress(OSError):
                 os.ftruncate(self._descriptor, self._size)
             raise
@@ -148,7 +148,7 @@ class Spool:
         self._files += 1
         name = f"{time.time_ns():020d}-{os.getpid()}-{self._files}{ENDING}"
         path = self.directory / name
-        # Under another name until it is locked, so that nobody takes it in between.
+        # Use another name until it is locked, so that nobody takes it in between.
         new = self.directory / (name + ".new")
         descriptor = os.open(new, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -168,7 +168,7 @@ class Spool:
             _let_go(descriptor)
 
     def _trim(self) -> int:
-        """Drop the oldest files until the rest is small enough; files that another process has are left to it."""
+        """Drop the oldest files until the rest is small enough; skip files locked by another process."""
         sizes = {path: _size(path) for path in self._listed()}
         total, dropped = sum(sizes.values()), 0
         for path, size in sizes.items():
@@ -184,17 +184,17 @@ class Spool:
         return dropped
 
     def _listed(self) -> list[Path]:
-        """All files, the oldest first."""
+        """All files, oldest first."""
         try:
             names = os.listdir(self.directory)
         except OSError:
-            # Not made yet, or of no use, which `add` reports.
+            # Missing or unusable, which `add` reports.
             return []
         return [self.directory / name for name in sorted(names) if name.endswith(ENDING)]
 
 
 def _private(directory: Path) -> None:
-    """Make the directory for this user alone. Raises SpoolRefusedError where it is another user's or open to others."""
+    """Create the directory for this user only. Raises SpoolRefusedError if it is another user's or open to others."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         directory.mkdir(mode=0o700)
@@ -206,7 +206,7 @@ def _private(directory: Path) -> None:
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor with a lock on a file that is still there; None where another one has it."""
+    """A locked descriptor of an existing file; None if another process has it."""
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
@@ -222,7 +222,7 @@ def _locked(path: Path) -> int | None:
 
 
 def _taken(path: Path) -> Taken | None:
-    """A file with a lock on it; None where another one has it, or where it cannot be read."""
+    """A locked file; None if another process has it, or it cannot be read."""
     descriptor = _locked(path)
     if descriptor is None:
         return None
@@ -234,7 +234,7 @@ def _taken(path: Path) -> Taken | None:
 
 
 def _lock(descriptor: int) -> None:
-    """Raises OSError where another one has it. Without locks two processes may send a file: the bot counts it once."""
+    """Raises OSError if another process has it. Without locks two processes may send a file: the bot counts it once."""
     if sys.platform != "win32":
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -242,7 +242,7 @@ def _lock(descriptor: int) -> None:
 def _let_go(descriptor: int) -> None:
     with suppress(OSError):
         if sys.platform != "win32":
-            # A child that was forked meanwhile has the same lock, which closing here alone would not end.
+            # A child forked meanwhile shares the lock, which closing here alone would not release.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     with suppress(OSError):
         os.close(descriptor)

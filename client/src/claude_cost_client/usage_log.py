@@ -17,10 +17,10 @@ NEW_FILE_MODE = 0o640
 
 
 class UsageLog:
-    """Appends to the file that `CLAUDE_COST_USAGE_LOG` names; off where it names none. Never raises.
+    """Appends to the file that `CLAUDE_COST_USAGE_LOG` names; off without it. Never raises.
 
-    Each line is one write to a file opened for appending, so that lines of several processes do not mix, and a file
-    that was moved away is begun anew.
+    Each line is one write to a file opened for appending, so that lines of several processes do not mix; a file that
+    was moved away is created again.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -30,7 +30,7 @@ class UsageLog:
 
     @property
     def path(self) -> str | None:
-        """The file of now."""
+        """The current file."""
         return self._environ.get(VARIABLE) or None
 
     def append(self, record: Mapping[str, Any]) -> None:

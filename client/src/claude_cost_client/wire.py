@@ -1,4 +1,4 @@
-"""What the follower and the sender share on the way to the bot: no redirects, warnings given once, secrets in files."""
+"""Common parts of the follower and the sender: no redirects, warnings logged once, secrets in files."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def opener_for(url: str) -> urllib.request.OpenerDirector:
-    """Opens addresses of the bot at `url`."""
+    """An opener for the bot at `url`."""
     handlers: list[urllib.request.BaseHandler | type[urllib.request.BaseHandler]] = [NoRedirects]
     try:
         host = urllib.parse.urlsplit(url).hostname
     except ValueError:
         host = None
     if is_local(host):
-        # A proxy would get the token, and could not reach this machine's loopback anyway.
+        # A proxy would see the token, and could not reach this machine's loopback anyway.
         handlers.append(urllib.request.ProxyHandler({}))
     return urllib.request.build_opener(*handlers)
 
 
 def is_local(host: str | None) -> bool:
-    """Whether this host is the machine itself."""
+    """Whether this host is the local machine."""
     try:
         return ipaddress.ip_address(host or "").is_loopback
     except ValueError:
@@ -40,7 +40,7 @@ def is_local(host: str | None) -> bool:
 
 
 class Complaints:
-    """Logs one warning for as long as something is wrong, and the next one only after it was well in between."""
+    """Logs one warning while something is wrong, and the next one only after a success in between."""
 
     def __init__(self, level: int = logging.WARNING) -> None:
         self._level = level
@@ -52,7 +52,7 @@ class Complaints:
             log.log(self._level, sentence, *words)
 
     def end(self) -> bool:
-        """All is well again; whether something was wrong before."""
+        """Record a success; returns whether something was wrong before."""
         was_wrong, self._said = self._said, False
         return was_wrong
 

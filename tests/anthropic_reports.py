@@ -1,4 +1,4 @@
-"""What the tests of the usage sources stand on: a local Anthropic, the wire to it, a store, a clock moved by hand."""
+"""Base of the tests of usage sources: a local Anthropic, the wire to it, a store, a clock moved by hand."""
 
 import asyncio
 import json
@@ -75,7 +75,7 @@ class Wire:
         self._script.setdefault(path, []).extend(answers * times)
 
     def forget(self) -> None:
-        """Nothing has been called, and nothing is scripted."""
+        """Forget the calls and the scripted faults."""
         self.calls.clear()
         self._script.clear()
 
@@ -222,7 +222,7 @@ class Reports:
         return sums
 
     def reported(self, since: datetime) -> "Sums":
-        """What the reports showed of every known hour when it was last read."""
+        """What the reports showed of every known hour at its last read."""
         sums: Sums = {}
         for hour, state in self.store.hours(since).items():
             for event in self._shown(hour, state.source, state.read_at):
@@ -231,7 +231,7 @@ class Reports:
         return sums
 
     def booked(self, since: datetime, until: datetime) -> "Sums":
-        """What has really been used, as far as it has not been corrected away."""
+        """What was really used, without what was corrected away."""
         sums: Sums = {}
         for event in self.history.shown(since, until, datetime.max.replace(tzinfo=UTC), timedelta(0)):
             hour = event.at.replace(minute=0, second=0, microsecond=0)
@@ -287,7 +287,7 @@ async def reports_at(clock: HandClock, engine: Engine) -> AsyncIterator[Reports]
 
 @asynccontextmanager
 async def reports_in(folder: Path) -> AsyncIterator[Reports]:
-    """The same with an empty SQLite file, at `NOW`."""
+    """`Reports` with an empty SQLite file, at `NOW`."""
     engine = await asyncio.to_thread(open_migrated, f"sqlite:///{folder / 'claude-cost.db'}")
     try:
         async with reports_at(HandClock(NOW), engine) as reports:

@@ -35,16 +35,16 @@ class ClickHouseServer:
 
     @property
     def url(self) -> str:
-        """With a login."""
+        """The address with a login."""
         return f"clickhouse://ledger:s3cr%40t@127.0.0.1:{self.port}/costs"
 
     @property
     def ids(self) -> set[str]:
-        """Of the responses that are stored."""
+        """Ids of the stored responses."""
         return {row[0] for row in self.rows}
 
     def final(self) -> dict[str, dict[str, Any]]:
-        """By id the state with the largest counts, of equal ones the last."""
+        """By id the state with the largest counts; the last of equal ones."""
         found: dict[str, list[Any]] = {}
         for row in self.rows:
             if row[0] not in found or row[-1] >= found[row[0]][-1]:
@@ -100,7 +100,7 @@ def _lines(rows: Any) -> bytes:
 
 
 def _fields(body: bytes, kind: str) -> dict[str, str]:
-    """Of a form; a body that is none is the statement itself."""
+    """Fields of a form; any other body is the statement itself."""
     if not kind.startswith("multipart/form-data"):
         return {"query": body.decode()}
     found = re.findall(rb'name="(\w+)"\r\n\r\n(.*?)\r\n--', body, re.DOTALL)

@@ -98,7 +98,7 @@ def _migrated_file() -> bytes:
 
 @contextmanager
 def postgres_database(address: str | None = None) -> Iterator[str]:
-    """The address of a new PostgreSQL database that goes again; skips the test where there is no server."""
+    """Address of a temporary PostgreSQL database; skips the test without a server."""
     name = f"claude_cost_{secrets.token_hex(6)}"
     url = make_url(address or postgres_server.address()).set(drivername="postgresql+psycopg")
     server = create_engine(url, isolation_level="AUTOCOMMIT")
@@ -137,7 +137,7 @@ def spend_facts(soft_usd: Decimal | None = SOFT, hard_usd: Decimal | None = HARD
 
 
 def facts_of(spend: BudgetSpend | None = None) -> Callable[[LimitStep], LimitAlert]:
-    """What a step's notice says."""
+    """Makes the payload of a step."""
 
     def facts(step: LimitStep) -> LimitAlert:
         return LimitAlert(**at_step(step, "normal", NOW), limit=step.limit, spend=spend or spend_facts())
@@ -156,7 +156,7 @@ def reported(
 def spike_payload(
     bound: int | Decimal = 10, status: Status = Status.OPEN, *, budget: str = BUDGET, key: str = "2026-11-20T12:00Z"
 ) -> SpikeAlert:
-    """What a spike's notice says. `bound`: USD an hour."""
+    """Payload of a spike. `bound`: USD an hour."""
     return SpikeAlert(
         status=status,
         reason=SpikeReason.BEGAN,
@@ -175,7 +175,7 @@ def spike_payload(
 
 
 def no_data_payload(status: Status = Status.OPEN, began_at: datetime = NOW) -> NoDataAlert:
-    """What a notice says of data that does not come."""
+    """Payload of missing data."""
     return NoDataAlert(
         status=status,
         reason=NoDataReason.MISSING,
@@ -190,7 +190,7 @@ def no_data_payload(status: Status = Status.OPEN, began_at: datetime = NOW) -> N
 
 
 def delivery_payload(status: Status = Status.OPEN, destination: str = "mail") -> DeliveryAlert:
-    """What a notice says of a destination that takes nothing."""
+    """Payload of a failing destination."""
     return DeliveryAlert(
         status=status,
         reason=DeliveryReason.REFUSES,
@@ -204,7 +204,7 @@ def delivery_payload(status: Status = Status.OPEN, destination: str = "mail") ->
 
 
 def new_period_payload(status: Status = Status.CLOSED, key: str = PERIOD) -> NewPeriodAlert:
-    """What the post that opens a month says."""
+    """Payload of the post that opens a month."""
     return NewPeriodAlert(
         status=status,
         reason=NewPeriodReason.BEGUN,

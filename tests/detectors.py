@@ -1,4 +1,4 @@
-"""What detectors are built from, for tests that run one by itself."""
+"""Builds detectors for tests that run one by itself."""
 
 from typing import Any
 

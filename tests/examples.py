@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries of a property. `pytest --hypothesis-profile=thorough` tries many more."""
+"""Number of examples that Hypothesis tries of a property; `pytest --hypothesis-profile=thorough` tries many more."""
 
 from hypothesis import settings
 
@@ -8,12 +8,12 @@ EXAMPLES = {SUITE: 25, THOROUGH: 1_000}
 
 
 def register_profiles() -> None:
-    """Without a deadline: a machine that does other things as well may be slow, which is no failure."""
+    """Set no deadline: a busy machine may be slow, which is not a failure."""
     for name, examples in EXAMPLES.items():
         settings.register_profile(name, max_examples=examples, deadline=None, derandomize=name == SUITE)
     settings.load_profile(SUITE)
 
 
 def one_in(divisor: int) -> int:
-    """So many examples, of a property whose examples take long, for each `divisor` of the others."""
+    """Number of examples for a property that is slow: the usual number divided by `divisor`."""
     return max(1, settings().max_examples // divisor)

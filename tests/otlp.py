@@ -57,7 +57,7 @@ class MemoryLedger:
 
     @property
     def counts(self) -> TokenCounts:
-        """Of all events together."""
+        """Sum of all events."""
         return sum((event.counts for event in self.events.values()), TokenCounts())
 
     @property

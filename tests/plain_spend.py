@@ -37,7 +37,7 @@ class PlainGroup:
 
 
 class PlainSpend:
-    """All that is stored. `hours`: the bucket width of every known hour; `odd`: those with rows not read in full."""
+    """All stored usage. `hours`: bucket width of every known hour; `odd`: hours with unreadable rows."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class PlainSpend:
         return [self.usd(scope, moment, moment + MINUTE) for moment in moments]
 
     def known(self, starts_at: datetime, ends_at: datetime) -> int:
-        """How many hours that begin in the stretch are known."""
+        """Number of known hours that begin in the stretch."""
         return sum(starts_at <= hour < ends_at for hour in self.hours)
 
     def covered(self, until: datetime) -> timedelta:
@@ -153,7 +153,7 @@ class PlainSpend:
 
 
 def plain_spend(engine: Engine, card: RateCard) -> PlainSpend:
-    """All that a database holds."""
+    """Everything in a database."""
     store = UsageStore(engine)
     with engine.connect() as connection:
         hours = connection.execute(select(usage_hours.c.hour, usage_hours.c.width, usage_hours.c.odd_rows)).all()
@@ -186,10 +186,10 @@ def spend_of(
     report_read_at: datetime | None,
     odd_days: AbstractSet[date] = frozenset(),
 ) -> Spend:
-    """The scope's spend. `priced`: all usage of the period. `odd_days`: with rows that could not be read in full.
+    """The scope's spend. `priced`: all usage of the period. `odd_days`: days with unreadable rows.
 
-    `billed`: the cost report as it was at `report_read_at`. It knows whole UTC days: one that lies in the period only
-    in part is computed, and what only the report knows of it counts for the period in which it begins.
+    `billed`: the cost report as of `report_read_at`. It has whole UTC days: one that is only partly in the period is
+    computed, and its report-only cost counts for the period in which it begins.
     """
     if scope.kind is ScopeKind.TEAM and scope.is_billed:
         wholes = [part for part in scope.parts if part.kind is ScopeKind.WORKSPACE]

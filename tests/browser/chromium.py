@@ -80,7 +80,7 @@ class Page:
         return value
 
     async def size(self, width: int, height: int) -> None:
-        """Of the screen, in CSS pixels; the narrow one is a phone's."""
+        """Set the screen size in CSS pixels; the narrow one is a phone's."""
         await self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -90,7 +90,7 @@ class Page:
         )
 
     async def shot(self, path: Path) -> None:
-        """What the screen shows, as PNG."""
+        """Save the screen as PNG."""
         said = await self.call("Page.captureScreenshot", format="png")
         await asyncio.to_thread(path.write_bytes, base64.b64decode(said["data"]))
 
@@ -122,7 +122,7 @@ async def page_at(url: str, chromium: str, profile: Path) -> AsyncIterator[Page]
 
 
 async def _debugger(browser: asyncio.subprocess.Process) -> str:
-    """Where it listens for commands."""
+    """The address where it listens for commands."""
     assert browser.stderr is not None
     async with asyncio.timeout(30):
         async for line in browser.stderr:

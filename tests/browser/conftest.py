@@ -1,4 +1,4 @@
-"""The demo's page in a browser, over a stage whose time passes only when a test lets it."""
+"""The demo's page in a browser, on a stage whose time only passes when a test advances it."""
 
 import asyncio
 import contextlib

@@ -47,7 +47,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "doctor": ("doctor",),
     "test-alert": ("test-alert",),
 }
-"""For each subcommand, what people type."""
+"""Words to type for each subcommand."""
 
 NOT_OFFERED = {
     "proposal_approve": "the demo's changes of the mode need no approval",

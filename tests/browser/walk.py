@@ -1,4 +1,4 @@
-"""Somebody who tries everything that the demo's page offers, and waits for an answer each time."""
+"""A user who tries everything on the demo's page, and waits for an answer each time."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ SEEN = """() => ["messages", "home", "modal-title", "modal-body", "notice"].map(
   const part = document.getElementById(id);
   return id.startsWith("modal") && !document.getElementById("modal").open ? "" : part.textContent;
 }).join("\\n")"""
-"""What a reader sees of the app's answers."""
+"""The app's answers as a reader sees them."""
 
 NOTICES = """["notice", "modal-notice", "directions-notice", "lost"].map((id) => document.getElementById(id))
   .filter((one) => !one.hidden && one.textContent).map((one) => one.textContent)"""
@@ -45,7 +45,7 @@ MOST_STEPS = 8
 MOST_CLICKS = 100
 
 GONE = "there is nothing to click with the action id"
-"""What the page says of a button that was taken away between the look and the click."""
+"""Error of the page for a button that was removed between look and click."""
 
 
 CLICK = "(id) => { const found = document.getElementById(id); found?.click(); return Boolean(found); }"
@@ -92,9 +92,9 @@ class Walker:
         return await self._answered(before, words) or ""
 
     async def click(self, place: str, button: dict[str, Any]) -> str | None:
-        """Click it, agree to what it asks, and wait for what comes of it; then finish whatever form has opened.
+        """Click a button, agree to its dialog, and wait for the result; then finish any form that opened.
 
-        None where it is not there any more, on the page or at the server, which draws messages anew meanwhile.
+        None if it no longer exists, on the page or at the server, which redraws messages meanwhile.
         """
         before = await self.page.js(f"({SEEN})()")
         if not await self.page.js(CLICK, button["id"]):
@@ -109,7 +109,7 @@ class Walker:
         return answer
 
     async def click_all(self, place: str, known: set[str], only: Sequence[str] = ()) -> None:
-        """Click each button that is offered there and not `known`, until there is no other. `only`: begins of ids."""
+        """Click each button there that is not in `known`, until there is no other. `only`: prefixes of ids."""
         for _ in range(MOST_CLICKS):
             offered = await self.page.js(OFFERED, place)
             new = [one for one in offered if one["action"] not in known and one["action"].startswith(tuple(only) or "")]
@@ -141,7 +141,7 @@ class Walker:
         raise AssertionError(f"after {MOST_STEPS} steps a form is still open")
 
     async def check(self, step: str) -> None:
-        """Nothing on the page is amiss."""
+        """Assert that nothing on the page is wrong."""
         assert self.page.errors == [], step
         notices = await self.page.js(NOTICES)
         assert notices == [], f"{step}: {notices}"
@@ -165,7 +165,7 @@ class Walker:
             await self.page.js("document.getElementById('confirm-confirm').click()")
 
     async def _answered(self, before: str, step: str, *, or_gone: bool = False) -> str | None:
-        """What the newest message says now. None where the page says that the button is gone, if it may."""
+        """The newest message's text. None if the page says that the button is gone, and `or_gone` allows it."""
         try:
             await self.page.until(f"({SEEN})() !== {_literal(before)}")
         except AssertionError:

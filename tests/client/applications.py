@@ -1,4 +1,4 @@
-"""What the tests of the client share: the modes of the default chain, a follower, and the environment of a process."""
+"""Shared by the tests of the client: the modes of the default chain, a follower, and the environment of a process."""
 
 import os
 import time
@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 16, 9, tzinfo=UTC)
 
 
 def environ(**more: str) -> dict[str, str]:
-    """Of a process that imports the client from this checkout."""
+    """Environment of a process that imports the client from this checkout."""
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCES), **more}
 
 

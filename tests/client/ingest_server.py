@@ -58,7 +58,7 @@ class IngestServer:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """In the order of their arrival."""
+        """Records in the order of arrival."""
         return list(self.events.values())
 
     def answer(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Which model a mode leaves to a service."""
+"""Which models a mode leaves to a service."""
 
 import pytest
 from hypothesis import given

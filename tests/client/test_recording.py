@@ -1,4 +1,4 @@
-"""What the official client's requests leave at the bot: sync and async, whole and streamed, batches, refusals."""
+"""Records of the official client's requests: sync and async, whole and streamed, batches, refusals."""
 
 import asyncio
 import contextlib
@@ -199,7 +199,7 @@ async def test_a_stream_that_the_application_leaves_counts_once(
 
 
 def results(api: MessagesApi, count: int) -> list[dict[str, Any]]:
-    """Of a batch: successes with an error, an expired and a canceled request among them."""
+    """Results of a batch: successes, with an error, an expired and a canceled request among them."""
     messages = [api.message({"model": OPUS}) for _ in range(count)]
     for message in messages:
         message["usage"]["service_tier"] = "batch"

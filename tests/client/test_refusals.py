@@ -1,4 +1,4 @@
-"""What a refused request means for the next attempt, and events of a stream."""
+"""Next step after a refused request, and events of a stream."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The files on disk: whatever is added comes out whole and in order, and a disk that is full loses nothing."""
+"""Files on disk: everything added comes out whole and in order, and a full disk loses nothing."""
 
 import errno
 import os

@@ -80,7 +80,7 @@ def updated(code: str) -> Catalog:
 
 
 def path_of(code: str) -> Path:
-    """Where the catalogue of a language is."""
+    """Path of a language's catalogue."""
     return ROOT / "bot/locale" / f"{code}.po"
 
 

@@ -20,7 +20,7 @@ Scope = Mapping[str, Any]
 
 
 class ChartError(Exception):
-    """What a template itself refuses (`fail`, `required`)."""
+    """An error raised by a template itself (`fail`, `required`)."""
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
-"""What the client has a copy of: the reading of model ids, and the models of the rate card with their newest prices.
+"""The client's copies: the parser of model ids, and the models of the rate card with their newest prices.
 
-    python -m tests.contract.client_copies
+python -m tests.contract.client_copies
 
-writes the copies anew. The client cannot import the bot, and applications install no data of the bot's.
+writes the copies again. The client cannot import the bot, and applications install no data of the bot's.
 """
 
 import subprocess
@@ -47,7 +47,7 @@ class Model(NamedTuple):
 
 
 def copies() -> Iterator[tuple[Path, str]]:
-    """Each copy and the text that it has to have."""
+    """Each copy and its expected text."""
     for name in READING:
         text = (ORIGINALS / f"{name}.py").read_text(encoding="utf-8")
         text = text.replace("`bot.pricing.", "`").replace(" bot.pricing.", " claude_cost_client.")

@@ -11,7 +11,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- rooms: begin -->\n", "<!-- rooms: end -->\n"
 
 SHARED = {"base", "db"}
-"""What nearly every room imports is left out of the arrows."""
+"""Imported by nearly every room, so left out of the arrows."""
 
 
 def drawing() -> str:

@@ -77,7 +77,7 @@ def kinds(objects: list[dict[str, Any]]) -> set[str]:
 
 
 def environ(objects: list[dict[str, Any]]) -> dict[str, str]:
-    """Of the container; what is in the Secret as its own name."""
+    """Environment of the container; values in the Secret as their own names."""
     variables = {each["name"]: each.get("value", each["name"]) for each in pod(objects)["containers"][0]["env"]}
     settings = next(
         each for each in objects if each["kind"] == "ConfigMap" and not each["metadata"]["name"].endswith("-file")

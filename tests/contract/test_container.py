@@ -26,7 +26,7 @@ PORT = "8080"
 
 
 def instructions() -> list[tuple[str, str]]:
-    """Each with its lines joined; comments left out."""
+    """Each instruction with its lines joined; without comments."""
     lines = "\n".join(line for line in DOCKERFILE.splitlines() if not line.startswith("#"))
     joined = re.sub(r"\\\n\s*", "", lines)
     return [(word, rest) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
@@ -43,7 +43,7 @@ def compose() -> dict[str, Any]:
 
 
 def is_pinned(image: str) -> bool:
-    """By a whole version, or the version of this project."""
+    """Whether it has a full version, or the version of this project."""
     tag = image.partition("@")[0].rpartition(":")[2]
     return re.match(r"\d+\.\d+", tag) is not None
 

@@ -30,7 +30,9 @@ UNCERTAIN_VERSION = "a bare family: priced as its newest model of the day, and n
 
 
 def names_of_genai_prices() -> set[str]:
-    """Ids, and whatever a rule compares a whole name with. `regional.` is its own word for any region of Bedrock."""
+    """Ids, and every value that a rule compares a whole name with. `regional.` is its own word for any region of
+    Bedrock.
+    """
     ids = {model.id for provider in providers for model in provider.models}
     compared = {name for provider in providers for model in provider.models for name in _compared(model.match)}
     return {name.removeprefix("regional.") for name in ids | compared if "claude" in name}

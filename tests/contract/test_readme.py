@@ -43,7 +43,7 @@ FOR_DEVELOPERS = {ROOT / "docs" / f"{name}.md" for name in ("errors", "testing")
 OF_DETECTORS: dict[str, type[Table]] = {
     kind.module: rules for kind in AlertKind if (rules := rules_type(kind)) is not None
 }
-"""By the name of its table in the TOML file."""
+"""Rules of detectors by the name of their table in the TOML file."""
 
 OF_CLAUDE_CODE = {
     "ANTHROPIC_MODEL",
@@ -55,7 +55,7 @@ OF_CLAUDE_CODE = {
 
 
 def section(title: str) -> str:
-    """What one of the pages says below this heading."""
+    """Text of one of the pages below this heading."""
     (found,) = (
         after
         for text in PAGES.values()

@@ -1,4 +1,4 @@
-"""Each promise of docs/reliability.md names tests that hold it, and they are there."""
+"""Each promise of docs/reliability.md names tests that enforce it, and they exist."""
 
 import ast
 import re

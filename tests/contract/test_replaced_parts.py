@@ -26,7 +26,7 @@ def imported(tree: ast.AST) -> set[str]:
 
 
 def replaced(source: str) -> Iterator[str]:
-    """What `setattr` of a pytest fixture replaces in the product, by the text of its first argument."""
+    """Parts of the product that `setattr` of a pytest fixture replaces, by the text of its first argument."""
     if "setattr" not in source:
         return
     tree = ast.parse(source)

@@ -17,7 +17,7 @@ ORDER = (
     *("alerts", "fallback", "config"),
     *("doctor", "services", "handlers", "web", "runner", "app", "sandbox", "cli", "__main__"),
 )
-"""Each room may import what stands left of it. `base` is every module directly in `bot/` but the last three."""
+"""Each room may import what is left of it. `base` is every module directly in `bot/` but the last three."""
 
 ALONE = ("services", "app", "__main__")
 
@@ -32,7 +32,7 @@ PURE = (
     *("bot.digests.cheaper", "bot.digests.schedule", "bot.digests.model", "bot.fallback.auto", "bot.usage.model"),
     *("bot.usage.plan", "bot.amounts"),
 )
-"""What only computes, all the modules in a folder included."""
+"""Modules that only compute, including all modules of a folder."""
 
 NOT_PURE = {
     *("bot.ledger.otlp.store", "bot.pricing.store", "bot.usage.logs.price_cache"),

@@ -21,7 +21,7 @@ OF_THE_CODE = {
 }
 """Names of tables, columns, types and settings that stand in the code, which no parameter can carry."""
 SQL = frozenset({"text", "literal_column", "exec_driver_sql", "DDL", "rows_where"})
-"""What takes a statement as text. `rows_where` takes it as its second argument."""
+"""Functions that take a statement as text. `rows_where` takes it as its second argument."""
 
 
 def rows() -> list[list[str]]:

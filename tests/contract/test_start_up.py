@@ -92,7 +92,7 @@ def test_a_price_of_unchanged_files_starts_without_what_reads_files(
 
 
 def test_the_bot_starts_without_protobuf() -> None:
-    """It is imported when the first request in protobuf arrives."""
+    """Protobuf is imported when the first request in it arrives."""
     program = "import sys, bot.app, bot.web.server; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     modules = set(done.stdout.split())

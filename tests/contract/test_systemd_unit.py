@@ -13,7 +13,7 @@ from bot.runner.ending import END_WITHIN_SECONDS
 
 UNIT = Path(__file__).resolve().parents[2] / "deploy" / "claude-cost.service"
 MOST_EXPOSED = 2.0
-"""Of 10, by `systemd-analyze security`."""
+"""Highest exposure out of 10, by `systemd-analyze security`."""
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md and pages of docs say is there, and the drawing is the one of the imports."""
+"""Everything that CONTRIBUTING.md and the docs mention exists, and the drawing matches the imports."""
 
 import re
 from pathlib import Path

@@ -39,7 +39,7 @@ can_mount = pytest.mark.skipif(
 
 
 def in_a_container(source: Path, mounted: Path, *options: str) -> str:
-    """What a bot says that has `source` mounted at `mounted`, as with `docker run -v source:mounted`."""
+    """Output of a bot with `source` mounted at `mounted`, as by `docker run -v source:mounted`."""
     mount = f'mount --bind "{source}" "{mounted}"' + "".join(f' && mount -o {option} "{mounted}"' for option in options)
     script = f'{mount} && exec "{sys.executable}" -c "$0" "$1"'
     command = ["unshare", "-m", "sh", "-c", script, WRITES, str(mounted)]

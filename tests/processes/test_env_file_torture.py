@@ -1,4 +1,6 @@
-"""The env file under real processes: whatever ends a write, and whenever, a reader finds the old or the new whole."""
+"""The env file under real processes: however and whenever a write ends, a reader finds the old or the new file
+whole.
+"""
 
 import os
 import subprocess

@@ -25,7 +25,7 @@ REVISIONS = sorted(
 )
 
 Rows = Mapping[str, Mapping[str, str]]
-"""By table and column."""
+"""Rows by table and column."""
 
 MEANT: Mapping[str, Any] = {
     "level": "soft",
@@ -37,11 +37,11 @@ MEANT: Mapping[str, Any] = {
 """Values of columns that a migration reads."""
 
 CHANGES = {("alerts", "kind"), ("notices", "about"), ("state", "value")}
-"""What a migration writes anew: other tests hold it."""
+"""Columns that a migration rewrites, covered by other tests."""
 
 
 ORDER = [table.name for table in metadata.sorted_tables]
-"""What a row refers to comes before it."""
+"""Tables in order of their references."""
 
 
 def value(name: str, kind: TypeEngine[Any]) -> Any:

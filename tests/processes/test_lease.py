@@ -226,7 +226,7 @@ def test_an_owner_that_was_frozen_for_less_than_anyone_noticed_goes_on(lease: Le
 def test_the_time_that_a_renewal_takes_counts(
     lease: Lease, copy_of_the_bot: Callable[..., Lease], clock: Seconds
 ) -> None:
-    """It is the beginning from which an owner may count: the row may have changed right then."""
+    """The term counts from the beginning of a renewal: the row may have changed right then."""
     moments = iter([1000.0, *[1000 + TIMING.hold] * 10])
     slow = copy_of_the_bot(lambda: next(moments))
     assert not slow.acquire()
@@ -405,7 +405,7 @@ def test_a_frozen_owner_loses_the_row_though_it_has_the_lock(pair: OnSqlite, clo
 
 
 def test_a_row_that_is_free_beside_a_lock_that_is_not_waits_for_the_term(pair: OnSqlite, clock: Seconds) -> None:
-    """As of a copy of an older version, which knows the lock only."""
+    """As left by a copy of an older version, which only knows the lock."""
     held = subprocess.Popen(
         [
             sys.executable,

@@ -55,9 +55,9 @@ class Finished:
 
 @dataclass(slots=True)
 class World:
-    """What a scenario plays in.
+    """Everything around a scenario.
 
-    `environ` is what the bot is started with. `forks` makes its processes; without it, each starts an interpreter.
+    `environ`: environment of the bot. `forks`: makes its processes; without it, each starts an interpreter.
     """
 
     clock: Clock
@@ -85,7 +85,7 @@ class World:
         return event
 
     def naming_users(self) -> dict[str, str]:
-        """The variable of a file that lets everybody see what single users spend."""
+        """Variable of a file that lets everybody see what single users spend."""
         file = self.folder / "everyone.toml"
         file.write_text('[privacy]\nuser_spend = "everyone"\n', encoding="utf-8")
         return {"CLAUDE_COST_CONFIG": str(file)}
@@ -95,7 +95,7 @@ class World:
         return self.folder / "fallback.env"
 
     def posts(self) -> list[Message]:
-        """What the bot has posted for everyone in the alert channel: no threads, changes of budgets or greeting."""
+        """Posts of the bot for everyone in the alert channel, without threads, changes of budgets and the greeting."""
         greeted = [m.ts for m in self.greetings()]
         return [m for m in self._posts() if m.ts not in greeted and not CHANGE_OF_A_BUDGET.match(m.texts[0])]
 
@@ -111,7 +111,7 @@ class World:
         return [m for m in self._of_the_bot() if m.thread_ts is None]
 
     def replies(self, to: Message) -> list[Message]:
-        """What the bot has answered in the thread of a message."""
+        """Replies of the bot in the thread of a message."""
         return [m for m in self._of_the_bot() if m.thread_ts == to.ts]
 
     def _of_the_bot(self) -> list[Message]:
@@ -221,7 +221,7 @@ async def world_at(clock: Clock, folder: Path, slack: SlackSandbox | None = None
 
 @pytest.fixture(scope="session")
 def forks() -> Iterator[ForkServer]:
-    """What makes the processes of the bot."""
+    """The server that forks the processes of the bot."""
     with fork_server() as server:
         yield server
 

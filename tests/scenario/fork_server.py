@@ -1,9 +1,9 @@
 """The bot in processes that can be killed at a chosen moment: `python -m tests.scenario.fork_server FD`.
 
-The product is imported once. For every life that is asked for on the socket FD a process is forked that builds the bot,
-plays the steps of a story in order and ends. Before each step it asks for the time, so that the world can be made
-ready, and it can kill itself at one of its commits, which nobody outside could hit. A life without a fork does
-everything once that every later one would do for the first time.
+The product is imported once. For every process requested on the socket FD a child is forked that builds the bot, plays
+the steps of a story in order and ends. Before each step it asks for the time, so that the world can be prepared, and it
+can kill itself at one of its commits, which no outsider could hit. A run without a fork warms up everything that later
+ones would otherwise do first.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ DEEDS: dict[str, Callable[[Bot, HandClock], Awaitable[None]]] = {
     "acknowledge": _acknowledge,
     "switch": _switch,
 }
-"""What the bot can be made to do; each can be repeated when it was broken off, and ends when nothing waits."""
+"""Actions of the bot; each can be repeated when it was interrupted, and ends when nothing waits."""
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class Commits:
 
     @property
     def count(self) -> int:
-        """How many have begun."""
+        """Number of started ones."""
         return len(self.kinds)
 
     def watch(self) -> None:

@@ -30,7 +30,7 @@ OUT, ERR, STATUS = range(3)
 
 
 class Process(Protocol):
-    """What the tests use of `asyncio.subprocess.Process`."""
+    """The parts of `asyncio.subprocess.Process` that the tests use."""
 
     pid: int
 
@@ -80,7 +80,7 @@ class ForkedProcess:
         return self._returncode
 
     async def communicate(self) -> tuple[bytes, bytes]:
-        """Everything that it writes until its end."""
+        """All output until its end."""
         out, err, _ = await asyncio.gather(self._out.read(), self._err.read(), self.wait())
         await asyncio.sleep(0)  # for the pipes to be closed
         return out, err

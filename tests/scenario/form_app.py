@@ -61,7 +61,7 @@ FORM: Json = {
 
 
 def filled(**values: str | list[str]) -> Json:
-    """What is typed into `FORM`, by block id and action id; the required fields are good unless named here."""
+    """Values for `FORM`, by block id and action id; required fields are valid unless given here."""
     return {block_id: {"value": value} for block_id, value in ({"tokens": "2000", "model": "sonnet"} | values).items()}
 
 
@@ -80,7 +80,7 @@ def result(clicks: int) -> Json:
 
 @dataclass(slots=True)
 class FormApp:
-    """What the app heard. `form`: what its command opens. What it answers to a form depends on `requests`."""
+    """What the app received. `form`: opened by its command. Its response to a form depends on `requests`."""
 
     app: AsyncApp
     form: Json = field(default_factory=lambda: FORM)
@@ -131,7 +131,7 @@ class FormApp:
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """What the page's script does, without drawing."""
+    """The page's script without drawing."""
 
     session: aiohttp.ClientSession
 
@@ -147,14 +147,14 @@ class Browser:
         return str(top["id"])
 
     async def submit(self, view_id: str, values: Json) -> Json:
-        """What the app answers to the form."""
+        """The app's response to the form."""
         status, text = await self.post("/submit", user=ADMIN, view_id=view_id, values=values)
         assert status == 200, text
         answer: Json = json.loads(text)
         return answer
 
     async def events(self, user: str = ADMIN, place: str = ALERTS) -> AsyncGenerator[Json, None]:
-        """What the page gets, as it gets it."""
+        """Events of the page, as they arrive."""
         async with self.session.get("/events", params={"user": user, "place": place}) as answer:
             assert (answer.status, answer.content_type) == (200, "text/event-stream")
             async for line in answer.content:

@@ -47,7 +47,7 @@ async def client_of(app: web.Application) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -77,6 +77,6 @@ async def next_mode(stream: AsyncIterator[Event]) -> dict[str, Any]:
 
 
 async def type_in_slack(world: World, words: str, user: str = ADMIN) -> str:
-    """What the bot answers to `/claude-cost WORDS`."""
+    """The bot's answer to `/claude-cost WORDS`."""
     interaction = await world.slack.command(words, user)
     return (await interaction.first_reply(PATIENCE)).text

@@ -50,7 +50,7 @@ class Sender:
     waiting: list[dict[str, Any]] = field(default_factory=list)
 
     def batch(self) -> list[dict[str, Any]]:
-        """What is sent next: what waits, or new responses and grown states of old ones."""
+        """The next batch: what waits, or new responses and grown states of old ones."""
         if not self.waiting:
             for _ in range(self.random.randint(1, LARGEST_BATCH)):
                 self.sent += 1
@@ -108,7 +108,7 @@ async def _fork_server(environ: Mapping[str, str]) -> AsyncIterator[tuple[Proces
 
 
 async def _life(process: Process, port: int, senders: list[Sender], seconds: float | None) -> None:
-    """Of one process; `seconds`: until it is killed, None once everything that waits is acknowledged."""
+    """Run one process; `seconds`: until it is killed, None to end once everything waiting is acknowledged."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(b"live\n")
@@ -149,7 +149,9 @@ async def _until_open(client: httpx.AsyncClient) -> None:
 
 
 def _compare(engine: Engine, senders: list[Sender], outcome: Outcome, *, settled: bool = False) -> None:
-    """Every acknowledged state is there, and every sum is that of the events. `settled`: nothing waits any more."""
+    """Assert that every acknowledged state is there, and every sum is that of the events. `settled`: nothing waits any
+    more.
+    """
     wanted = {id_: tokens for sender in senders for id_, tokens in sender.acknowledged.items()}
     with engine.connect() as connection:
         if connection.dialect.name == "postgresql":

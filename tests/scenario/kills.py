@@ -47,7 +47,7 @@ STATE_QUERIES = (
 )
 
 Edge = Literal["arrived", "stored", "answered"]
-"""When Slack has a call: before it does anything, before it answers, after it has answered."""
+"""Phases of a call at Slack: before it does anything, before it responds, after it has responded."""
 EDGES: tuple[Edge, ...] = ("arrived", "stored", "answered")
 
 
@@ -74,15 +74,17 @@ STORY = (
     Step(HOUR, "cycle", _falls_back),
     Step(4 * DAY, "cycle"),
 )
-"""Soft, hard, somebody sees it and changes the mode, a correction takes the spend away, and the next month begins."""
+"""Soft limit, hard limit, somebody acknowledges and changes the mode, a correction removes the spend, and the next
+month begins.
+"""
 LAST = len(STORY) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """Of a process: at its commit of this number, at its call of this number, or so many real seconds after its begin.
+    """Crash of a process: at its commit or call of this number, or this many real seconds after its start.
 
-    `after`: the commit. `edge`: of the call. None of them: it lives to the end. Numbers begin with 1.
+    `after`: after the commit. `edge`: of the call. None of them: it runs to the end. Numbers begin with 1.
     """
 
     commit: int | None = None
@@ -117,7 +119,7 @@ class ForkServer:
         self._process.wait(60)
 
     async def say(self, **said: object) -> None:
-        """To the process of the bot, or to the fork_server where there is none."""
+        """Send to the bot's process, or to the fork server if there is none."""
         await asyncio.get_running_loop().sock_sendall(self._socket, json.dumps(said).encode())
 
     async def hear(self) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def fork_server_in(folder: Path) -> Iterator[ForkServer]:
 
 
 class Line:
-    """Where the calls of Slack pass: counts those that say something, and kills the process at the fatal one."""
+    """Counts the calls of Slack that send something, and kills the process at the fatal one."""
 
     def __init__(self) -> None:
         self.pid: int | None = None
@@ -155,7 +157,7 @@ class Line:
 
     @property
     def since_begin(self) -> list[str]:
-        """What the last process has called, in order. A reply is a kind of its own."""
+        """Calls of the last process, in order. A reply is its own kind."""
         return self._since_begin
 
     @web.middleware
@@ -206,7 +208,7 @@ class PostedAlert:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything as it stood before a step, or after the last one."""
+    """State before a step, or after the last one."""
 
     now: datetime
     folder: Path
@@ -263,7 +265,7 @@ class Play:
         raise AssertionError("the story does not end")
 
     def scene(self, folder: Path) -> Scene:
-        """Everything as it stands, while no process is at work. `folder`: where to keep the files."""
+        """Save the state while no process is running. `folder`: for the files."""
         shutil.copytree(self.world.folder, folder)
         messages, history = copy.deepcopy(self.world.slack.messages), copy.deepcopy(self.world.anthropic.history)
         return Scene(self.clock.now, folder, messages, history, self.posted(), self.state())
@@ -277,14 +279,14 @@ class Play:
         self.at, self._prepared = number, number - 1
 
     def posted(self) -> list[PostedAlert]:
-        """What stands in the channel."""
+        """Alerts in the channel."""
         return [
             PostedAlert(_incident(post), _line(post), tuple(_line(reply) for reply in self.world.replies(post)))
             for post in self.world.posts()
         ]
 
     def state(self) -> list[str]:
-        """What the bot has kept of alerts and modes, and how much it still has to send: later steps rest on this."""
+        """The bot's stored state of alerts and modes, and how much it still has to send: later steps depend on it."""
         path = self.world.folder / "claude-cost.db"
         if not path.exists():
             return []
@@ -387,7 +389,7 @@ async def undisturbed_in(folder: Path, fork_server: ForkServer) -> Undisturbed:
 
 @dataclass(slots=True)
 class Difference:
-    """What is not as in the story without a crash: what is missing or stale, and what stands there twice."""
+    """Differences from the story without a crash: missing, stale and duplicate messages."""
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
@@ -426,7 +428,7 @@ class Moment:
 
 
 def at_commits(undisturbed: Undisturbed, *, after: bool) -> list[Moment]:
-    """Before or after each commit of each step."""
+    """Moments before or after each commit of each step."""
     return [
         Moment(step, Crash(commit=number, after=after), step + number, frozenset(kinds))
         for step, commits in enumerate(undisturbed.commits)
@@ -435,7 +437,7 @@ def at_commits(undisturbed: Undisturbed, *, after: bool) -> list[Moment]:
 
 
 def at_calls(undisturbed: Undisturbed) -> list[Moment]:
-    """At each edge of each call of Slack of each step."""
+    """Moments at each phase of each call of Slack in each step."""
     return [
         Moment(step, Crash(call=number, edge=edge), step + number + index, frozenset({f"{kind}, {edge}"}))
         for step, calls in enumerate(undisturbed.calls)
@@ -459,7 +461,7 @@ def spread(moments: Sequence[Moment], offset: int, every: int) -> list[Moment]:
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """What one crash has changed. `keeps_state`: whether the bot does, afterwards, as without it."""
+    """Effect of one crash. `keeps_state`: whether the bot's state is the same afterwards as without it."""
 
     crashes: int
     keeps_state: bool

@@ -66,7 +66,7 @@ def damaged(random: Random, body: bytes) -> bytes:
 
 
 def any_value(random: Random, depth: int = 0) -> Any:
-    """Some JSON value, with names of usage in its objects."""
+    """A random JSON value, with names of usage in its objects."""
     kind = random.randrange(12 if depth < 4 else 9)
     plain: tuple[Any, ...] = (
         None,

@@ -80,7 +80,7 @@ DEEDS: dict[str, Callable[[Engine], object]] = {
     "remove a budget": lambda engine: BudgetStore(engine).remove(TEAM, ADMIN, NOW),
     "ask an admin": _ask,
 }
-"""In the order of a story: each finds what those before it have left."""
+"""Actions in the order of a story: each builds on those before."""
 
 
 class Commits:

@@ -19,14 +19,14 @@ from tests.scenario.conftest import World
 
 ACK_SECONDS = 1.0
 OPENS_SECONDS = 1.4
-"""Of these, a machine that does other things takes some."""
+"""Longest wait in seconds, including slack for a busy machine."""
 
 ESTIMATE = {"model": "sonnet-4.6", "requests": "100k", "in": "2000", "out": "500", "ttl": "5m"}
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Somebody else writes to the database."""
+    """Another writer holds the database's lock."""
     with closing(sqlite3.connect(folder / "claude-cost.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         try:
@@ -64,7 +64,7 @@ async def opened(world: World, words: str, action: str | None = None) -> None:
 
 
 async def acknowledged(world: World, bot: Bot, act: Callable[[], Awaitable[Interaction]]) -> Interaction:
-    """What is done while the database is locked; `NotDispatchedError` where it is not acknowledged in time."""
+    """Perform an action while the database is locked; `NotDispatchedError` if it is not acknowledged in time."""
     world.slack.sockets.ack_seconds = ACK_SECONDS
     with locked(world.folder):
         interaction = await act()

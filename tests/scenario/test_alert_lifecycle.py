@@ -1,4 +1,4 @@
-"""The life of an alert: whoever sees it takes it, what nobody takes comes again, and all of it is one message."""
+"""The lifecycle of an alert: acknowledged, escalated if nobody does, and always one message."""
 
 from datetime import timedelta
 
@@ -38,7 +38,7 @@ def thread(world: World, alert: Message) -> list[tuple[str, bool]]:
 
 
 async def clicked(world: World, bot: Bot, alert: Message, action: str, user: str = DEVELOPER) -> str:
-    """What the person is answered, once the alert has been edited."""
+    """The answer to the person, once the alert has been edited."""
     answer = await (await world.slack.click(alert, action, user)).first_reply()
     await bot.deliver()
     return answer.text

@@ -1,4 +1,4 @@
-"""Who holds the database's write lock, such as a long poll, keeps nobody waiting who changes nothing."""
+"""A holder of the database's write lock, such as a long poll, does not delay requests that change nothing."""
 
 import logging
 

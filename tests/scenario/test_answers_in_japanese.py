@@ -1,4 +1,6 @@
-"""Whoever reads Slack in Japanese is answered in Japanese: help, budgets, the calendar, every mistake and refusal."""
+"""People who read Slack in Japanese are answered in Japanese: help, budgets, the calendar, every mistake and
+refusal.
+"""
 
 import asyncio
 import re
@@ -155,7 +157,7 @@ REFUSED = [
 
 
 def english_in(message: Message) -> list[str]:
-    """What is left of English in an answer and in the buttons and dialogs below it."""
+    """Remaining English in an answer and in its buttons and dialogs."""
     drawn = [text for block in message.blocks for text in texts_in(block)]
     return [found for text in (message.text, *drawn) for found in ENGLISH.findall(NOT_PROSE.sub(" ", text))]
 

@@ -1,4 +1,4 @@
-"""What an answer does not show is not worked out, however many budgets there are."""
+"""What an answer does not show is not computed, however many budgets there are."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ class CountedTables(Mapping[datetime, Table]):
 
 
 def worked_out(bot: Bot) -> Counter[str]:
-    """What the present snapshot remembers to have worked out, by its kind; `shares`: scopes whose mix was summed up."""
+    """Results cached by the present snapshot, counted by kind; `shares`: scopes whose mix was summed up."""
     snapshot = bot.services.snapshots.current()
     found = Counter(str(key[0]) for key in snapshot.memo if isinstance(key, tuple))
     recent = [each for each in snapshot.memo.values() if isinstance(each, RecentSpend)]

@@ -1,4 +1,4 @@
-"""Whoever may not do something says so at the click, and one more click asks the admins for it, where it belongs."""
+"""A refused click shows why, and one more click asks the admins in the right place."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ IN_THREAD = "Asked: the admins are mentioned in the thread of that message."
 
 @pytest.fixture
 async def bot(simulated: World, tmp_path: Path) -> AsyncIterator[Bot]:
-    """With a budget that has a channel of its own."""
+    """A bot with a budget that has its own channel."""
     simulated.slack.workspace.channels[SEARCH] = Channel(SEARCH, "search")
     file = tmp_path / "asking.toml"
     file.write_text("[forecast]\nenabled = false\n[fallback]\napprovals = 1\n", encoding="utf-8")

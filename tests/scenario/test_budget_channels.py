@@ -41,7 +41,7 @@ def owned(simulated: World, tmp_path: Path) -> World:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def on_either(owned: World, request: pytest.FixtureRequest) -> Iterator[World]:
-    """The same on both databases."""
+    """The world on both databases."""
     if request.param == "sqlite":
         yield owned
         return

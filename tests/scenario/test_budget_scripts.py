@@ -28,7 +28,7 @@ async def bot(simulated: World) -> AsyncIterator[Bot]:
 
 @pytest.fixture
 async def url(simulated: World, bot: Bot) -> AsyncIterator[str]:
-    """Of a bot that reads with a token and knows three budgets."""
+    """Address of a bot that reads with a token and knows three budgets."""
     set_budget(bot, budget("support", "feature:support", "5", "10"))
     set_budget(bot, budget("spent", "feature:support", None, "6"))
     set_budget(bot, budget("unused", "feature:nobody", None, "7"))

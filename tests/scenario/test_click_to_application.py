@@ -1,4 +1,4 @@
-"""From a click on a button in Slack to the team's services: whoever waits for the other model sees it."""
+"""From a click on a button in Slack to the team's services: every waiting reader sees the other model."""
 
 import asyncio
 from collections.abc import Iterator

@@ -117,7 +117,7 @@ def test_help_of_what_takes_seconds_to_import_imports_none_of_it(name: str) -> N
 
 
 def test_a_user_without_a_home_gets_answers_and_no_traceback() -> None:
-    """As the users of containers, whom no list names: a library asks for the home at its import."""
+    """Users of containers have no account entry: a library asks for the home at its import."""
     program = (
         "import pwd, sys\n"
         "def nobody(uid): raise KeyError(uid)\n"

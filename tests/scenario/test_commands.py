@@ -1,4 +1,4 @@
-"""What `/claude-cost` answers, over the real services on a real database."""
+"""Answers of `/claude-cost`, over the real services on a real database."""
 
 import asyncio
 import re
@@ -80,7 +80,7 @@ def database_in(folder: Path) -> str:
 
 @pytest.fixture
 def polled(services: Services) -> Services:
-    """After a poll: $10 of Opus 4.8 in every hour of the last day."""
+    """Services after a poll: $10 of Opus 4.8 in every hour of the last day."""
     read = Read("1h", floor_hour(NOW) - 20 * DAY, floor_hour(NOW) + HOUR)
     rows = [
         UsageRow(

@@ -21,7 +21,7 @@ from tests.scenario.conftest import ADMIN, World, member
 IMPATIENT = 50
 """Milliseconds that a statement waits for another writer of the file."""
 KEYS = 400
-"""So many rows of usage need room in the file."""
+"""Rows of usage that do not fit into the file."""
 POST = "chat.postMessage"
 
 
@@ -86,7 +86,7 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_d
 
 @asynccontextmanager
 async def restarted(bot: Bot, place: Place) -> AsyncIterator[None]:
-    """Every connection ends, and nobody listens for a while."""
+    """Every connection ends, and the server is gone for a while."""
     assert place.proxy is not None
     place.proxy.mode = Mode.REFUSE
     told(place, CUT)
@@ -96,7 +96,7 @@ async def restarted(bot: Bot, place: Place) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def failed_over(bot: Bot, place: Place) -> AsyncIterator[None]:
-    """What answers is a copy of the server that takes no changes until it is promoted."""
+    """The server that responds is a read-only copy until it is promoted."""
     told(place, "ALTER DATABASE SET default_transaction_read_only = on", CUT)
     yield
     told(place, "ALTER DATABASE RESET default_transaction_read_only")

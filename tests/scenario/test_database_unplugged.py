@@ -1,4 +1,4 @@
-"""PostgreSQL falls silent: everything that people do is acknowledged, and whoever waits gets a sentence."""
+"""PostgreSQL falls silent: every action is acknowledged, and whoever waits gets a sentence."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

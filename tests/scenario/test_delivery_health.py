@@ -1,4 +1,4 @@
-"""A destination that takes nothing is reported at the others, and so is its end."""
+"""A failing destination is reported at the others, and so is its recovery."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ OTHER = "https://hooks.example.com/other"
 
 @pytest.fixture
 def web() -> Iterator[responses.RequestsMock]:
-    """What stands for the internet; unasked calls are refused as everywhere."""
+    """A fake internet; unexpected calls are refused as everywhere."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as web:
         yield web
 

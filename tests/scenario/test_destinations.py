@@ -35,7 +35,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 @dataclass
 class Post:
-    """A mail server's doings. Whoever is in `refused` gets nothing."""
+    """A mail server. Addresses in `refused` are rejected."""
 
     received: list[Envelope] = field(default_factory=list)
     arrivals: asyncio.Queue[Envelope] = field(default_factory=asyncio.Queue)
@@ -83,7 +83,7 @@ async def mail_address(post: Post) -> AsyncIterator[str]:
 
 @pytest.fixture
 def web() -> Iterator[responses.RequestsMock]:
-    """What stands for the internet; unasked calls are refused as everywhere."""
+    """A fake internet; unexpected calls are refused as everywhere."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as web:
         yield web
 
@@ -114,7 +114,7 @@ def body(request: requests.PreparedRequest) -> str:
 
 
 def stored_text(folder: Path) -> str:
-    """Everything that the database holds."""
+    """All text in the database."""
     engine = create_engine(f"sqlite:///{folder / 'claude-cost.db'}")
     with engine.connect() as connection:
         tables = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars().all()

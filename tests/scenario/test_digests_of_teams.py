@@ -71,7 +71,7 @@ async def posted(bot: Bot, world: World, clock: HandClock, words: str) -> Messag
 
 
 def of_budget(text: str, name: str) -> Decimal:
-    """What a budget's line says of November."""
+    """Spend in November in a budget's line."""
     found = re.search(rf"{name}: \$([\d,.]+) of \$\d+\.\d\d \(\d+%\), November", text)
     assert found is not None, text
     return Decimal(found[1].replace(",", ""))

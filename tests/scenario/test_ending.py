@@ -1,4 +1,4 @@
-"""`claude-cost run` ends with 0 within seconds of the first signal, from its first moment on and whatever hangs."""
+"""`claude-cost run` ends with 0 within seconds of the first signal, at any moment and whatever hangs."""
 
 import asyncio
 import signal

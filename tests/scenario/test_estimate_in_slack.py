@@ -1,4 +1,4 @@
-"""An estimate in Slack: typed, filled into the form, shared, kept, and held against the budgets."""
+"""An estimate in Slack: typed, filled into the form, shared, saved, and compared with the budgets."""
 
 from datetime import timedelta
 from typing import Any

@@ -28,7 +28,7 @@ def announcements(world: World) -> list[Message]:
 
 
 def hard_alerts(world: World) -> list[Message]:
-    """Without announcements and forecasts, whose first lines may name the limit too."""
+    """Hard alerts, without announcements and forecasts, whose first lines may name the limit too."""
     return [post for post in world.alerts("hard") if post.text.startswith("$")]
 
 

@@ -25,7 +25,7 @@ HAIKU, OPUS_46 = "claude-haiku-5-5", "claude-opus-4-6"
 
 
 def announcements(world: World) -> list[Message]:
-    """What was posted about the mode itself."""
+    """Posts about the mode itself."""
     return [post for post in world.posts() if "allback mode" in post.texts[0].split("\n")[0]]
 
 

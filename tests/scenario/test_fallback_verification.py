@@ -32,7 +32,7 @@ def used_before(world: World, clock: HandClock) -> None:
 
 
 async def goes_on(world: World, bot: Bot, clock: HandClock, minutes: int, model: str, every: int = 5) -> None:
-    """Each minute is used, and there is a poll every so many minutes."""
+    """Use tokens in each minute, and poll every `every` minutes."""
     for minute in range(1, minutes + 1):
         world.spend("0.1", model=model)
         clock.advance(MINUTE)

@@ -1,4 +1,4 @@
-"""Fast mode costs twice as much: it is seen within what the API lets the bot ask, and where it is not, sums say so."""
+"""Fast mode costs twice as much: it is detected if the API lets the bot ask, and otherwise sums say "at least"."""
 
 from datetime import timedelta
 

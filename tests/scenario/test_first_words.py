@@ -1,5 +1,5 @@
-"""What people type first, in English and in Japanese: the slash command understands what a mention does, and every
-answer leads on.
+"""First words that people type, in English and in Japanese: the slash command understands the same as a mention, and
+every answer suggests a next step.
 """
 
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The Home tab as somebody finds it who opens the app in Slack."""
+"""The Home tab for somebody who opens the app in Slack."""
 
 import asyncio
 import re
@@ -34,7 +34,7 @@ async def bot(simulated: World) -> AsyncIterator[Bot]:
 
 
 async def home_of(world: World, user: str = DEVELOPER) -> str:
-    """All that the Home tab says to this person."""
+    """Text of this person's Home tab."""
     await world.slack.open_home(user)
     await world.slack.until(lambda: user in world.slack.views.homes)
     return said_by(world, user)

@@ -76,7 +76,7 @@ async def test_no_name_is_markup_in_an_answer_or_an_alert(team: tuple[World, Bot
 
 
 def texts(value: Any) -> list[str]:
-    """All texts that Slack reads markup in; those of a table or a header are shown as they are."""
+    """All texts that Slack reads markup in; those of a table or a header are shown verbatim."""
     if isinstance(value, dict):
         own = [value["text"]] if value.get("type") == "mrkdwn" else []
         return own + [text for each in value.values() for text in texts(each)]

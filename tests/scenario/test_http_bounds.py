@@ -46,7 +46,7 @@ class Client:
 
 
 class Port:
-    """An open port, and whoever is connected to it."""
+    """An open port with its clients."""
 
     def __init__(self, number: int) -> None:
         self.number = number

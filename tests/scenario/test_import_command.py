@@ -1,4 +1,4 @@
-"""`claude-cost import` as it is typed: real files, a real database, kills, and a bot that writes beside it."""
+"""`claude-cost import`: real files, a real database, kills, and a bot that writes beside it."""
 
 import csv
 import gzip

@@ -60,7 +60,7 @@ class Port:
         return await self.client.post("/v1/usage", content=content, headers=sent)
 
     async def first_line(self, request: bytes) -> bytes:
-        """What is answered to raw bytes."""
+        """First line of the response to raw bytes."""
         url = self.client.base_url
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(request)
@@ -195,7 +195,7 @@ GZIP = {"Content_Encoding": "gzip"}
 
 
 def bodies() -> Iterator[tuple[bytes, dict[str, str], int, str]]:
-    """What is sent, with which headers, the status and what the answer says."""
+    """Body, headers, expected status and words of the response."""
     yield b"", {}, 400, "empty"
     yield b" \n", {}, 400, "empty"
     yield b"nonsense", {}, 400, "not JSON"

@@ -37,7 +37,7 @@ DOWN = Fault("status", status=503)
 
 
 class Office:
-    """Somebody who sets the bot up in the world's folder. Only the addresses are in the environment."""
+    """A person who sets the bot up in the world's folder. Only the addresses are in the environment."""
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.world = world

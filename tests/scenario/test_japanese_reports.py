@@ -1,4 +1,4 @@
-"""Whoever reads Japanese finds no English sentence in reports, forecasts, limits, digests and the Home tab."""
+"""Reports, forecasts, limits, digests and the Home tab have no English sentence for readers of Japanese."""
 
 import re
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ NAMES = {
     *("Search", "Default", "ingest", "answers", "support", "billing", "care", "bot", "chat", "messages", "api"),
     *("team", "org", "sandbox", "fast"),
 }
-"""Of products, of what the test uses, and units: what is left of a text without them has no Latin letters."""
+"""Names of products and of test data, and units: without them a text has no Latin letters."""
 
 WORD = re.compile(r"[A-Za-z]+")
 NOT_PROSE = re.compile(
@@ -48,7 +48,7 @@ SHOWN = {"text", "title", "caption", "x_label", "y_label", "name", "label", "pla
 
 
 def shown_in(value: object, key: str = "") -> Iterator[str]:
-    """Every text of blocks that somebody reads."""
+    """Every visible text of blocks."""
     if isinstance(value, dict):
         for name, each in value.items():
             yield from shown_in(each, name)
@@ -60,7 +60,7 @@ def shown_in(value: object, key: str = "") -> Iterator[str]:
 
 
 def english_in(*texts: str) -> set[str]:
-    """The lines with a Latin word that is no name."""
+    """Lines with a Latin word that is not a name."""
     lines = {line for text in texts for line in text.splitlines()}
     return {line for line in lines if set(WORD.findall(NOT_PROSE.sub(" ", line))) - NAMES}
 

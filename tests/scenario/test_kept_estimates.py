@@ -1,4 +1,4 @@
-"""A kept estimate against what was used: bound to a scope, shown beside its pace, with the inputs that differ."""
+"""Saved estimates compared with usage: bound to a scope, shown beside its pace, with the inputs that differ."""
 
 import re
 from collections.abc import AsyncIterator

@@ -27,7 +27,7 @@ from tests.scenario.kills import (
 )
 
 RANDOM_MOMENTS = 3
-"""With the right to read the channel back, and as many without."""
+"""Random kills with the right to read the channel back, and as many without."""
 CRASHES_OF_A_STORY = 3
 OF_COMMITS, OF_EDGES = 24, 3
 """The bot is killed at one of so many commits, and at one edge of each call."""

@@ -1,4 +1,4 @@
-"""Where features meet: raises and requests of budgets with their own channel, plans of teams, what users spend."""
+"""Combinations of features: raises and requests of budgets with their own channel, plans of teams, spend of users."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -120,7 +120,7 @@ async def test_weeks_are_compared_with_the_one_before_and_days_are_not_opened(
 async def test_many_budgets_that_begin_at_one_moment_share_a_post(
     simulated: World, clock: HandClock, count: int, posts: int
 ) -> None:
-    """Beside them stands one whose month begins elsewhere; it is reported by itself."""
+    """Another budget, whose month begins elsewhere, is reported by itself."""
     config = simulated.folder / "claude-cost.toml"
     names = [f"team-{index:02}" for index in range(count)]
     zones = dict.fromkeys(names, "UTC") | ({"berlin": "Europe/Berlin"} if count > 3 else {})

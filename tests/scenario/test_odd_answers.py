@@ -123,7 +123,7 @@ async def client_of(server: LocalServer) -> AsyncIterator[AsyncWebClient]:
 
 
 SECONDS = 0.3
-"""How long Slack may take for an answer."""
+"""How long Slack may take for an answer, in seconds."""
 
 
 async def survives(client: AsyncWebClient) -> None:

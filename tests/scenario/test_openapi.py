@@ -31,7 +31,7 @@ SPECIFICATION = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 ENDLESS = "/v1/fallback/stream"
 EXAMPLES = 12
-"""Of each operation and kind; `benchmarks` has more."""
+"""Examples of each operation and kind; `benchmarks` has more."""
 
 
 class Credentials(AuthBase):

@@ -92,7 +92,7 @@ async def reported(tmp_path: Path, *words: str, **environ: str) -> AsyncIterator
 
 
 HIDING = {"OPENINFERENCE_HIDE_OUTPUTS": "true", "OPENINFERENCE_HIDE_INPUTS": "true"}
-"""Of what was said nothing is reported, and so no id of a response."""
+"""Hides all content, and so the id of the response."""
 
 
 def spent(port: OtlpPort) -> dict[str, TokenCounts]:
@@ -113,7 +113,7 @@ def limited(port: OtlpPort) -> list[Event]:
 
 
 def expected(cached: TokenCounts, beyond: int = 0) -> dict[str, TokenCounts]:
-    """What every call counts. `beyond`: tokens too many of each stream."""
+    """Expected counts of every call. `beyond`: extra tokens of each stream."""
     more = TokenCounts(output_tokens=beyond)
     return {
         f"msg_{name}": TokenCounts(11, output_tokens=OUTPUT)

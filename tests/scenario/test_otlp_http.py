@@ -88,7 +88,7 @@ async def test_both_forms_plain_and_packed_say_the_same(port: OtlpPort, is_json:
 
 
 async def test_the_json_that_protobuf_libraries_write_is_read_too(port: OtlpPort) -> None:
-    """With names of enums and ids in base64, which the specification does not want."""
+    """It has names of enums and ids in base64, which the specification does not allow."""
     request = MessageToDict(ExportTraceServiceRequest.FromString(protobuf_of(CALL)))
     assert (await port.client.post("/v1/traces", json=request)).status_code == 200
     assert port.ledger.counts == COUNTS

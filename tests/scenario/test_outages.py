@@ -26,7 +26,7 @@ BETWEEN_CYCLES = 5 * MINUTE
 
 @pytest.fixture
 def web() -> Iterator[responses.RequestsMock]:
-    """What stands for the internet; unasked calls are refused as everywhere."""
+    """A fake internet; unexpected calls are refused as everywhere."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as web:
         yield web
 

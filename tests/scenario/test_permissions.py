@@ -1,6 +1,6 @@
-"""Who may do what: one row for every command, button and form that there is, tried as everybody.
+"""Permissions: one row for every command, button and form, tried as everybody.
 
-Slack says nothing of guests in a click, and `users.info` is not asked: a guest is a member whose id the settings may
+Slack does not mark guests in a click, and `users.info` is not called: a guest is a member whose id the settings may
 name. The same id of another workspace (Slack Connect) is another person.
 """
 
@@ -61,7 +61,7 @@ ELSEWHERE = "T0OTHER"
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Somebody as Slack's requests name them. `more`: what a made-up request could claim besides."""
+    """A person as identified in Slack's requests. `more`: further claims of a forged request."""
 
     id: str
     team: str = TEAM_ID
@@ -204,7 +204,7 @@ READS = {
 """Open a form, lead to a preview, or answer. A mention and a message are commands, as `test_who_may.py` tries them."""
 
 TRIED_ELSEWHERE = {PROOF_DISMISS: "test_fallback_verification.py"}
-"""Anybody may, and there is something to do only days of usage later."""
+"""Anybody may, but there is something to do only after days of usage."""
 
 COMMANDS_THAT_READ = {
     *("help", "status", "report", "top", "cache", "forecast", "plan", "rates", "limits", "digest", "doctor"),
@@ -225,10 +225,10 @@ class Recorder:
     action = view = shortcut = event = command = _kept
 
     def middleware(self, listener: Any) -> None:
-        """No name."""
+        """Not needed."""
 
     def error(self, listener: Any) -> None:
-        """No name."""
+        """Not needed."""
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ async def bot(simulated: World, clock: HandClock, tmp_path: Path) -> AsyncIterat
 
 
 def stored(bot: Bot) -> dict[str, object]:
-    """Everything in the database but the audit trail, what is remembered for one reader, and the bot's own lease."""
+    """Everything in the database but the audit trail, cached values of one reader, and the bot's own lease."""
     with closing(read(bot)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         found: dict[str, object] = {

@@ -63,7 +63,7 @@ class Reader:
         self.read_the_channel()
 
     def channel(self) -> list[Message]:
-        """What the alert channel reads, in English."""
+        """Messages of the alert channel, in English."""
         messages = self.stage.slack.visible_to(ADMIN, ALERTS)
         return [m for m in messages if m.user == BOT_USER and not m.ephemeral_to]
 
@@ -82,7 +82,7 @@ class Reader:
         return message
 
     def check(self, text: str) -> None:
-        """What has to hold in every text by itself."""
+        """Assert what every text has to fulfil."""
         self.count += 1
         assert not re.search(r"\b[Pp]ace\b", text), text
         assert not re.search(r"\(s\)|\d{4,} min", text), text
@@ -111,7 +111,7 @@ class Reader:
         return [usd(each) for each in re.findall(DOLLARS, text)]
 
     def left(self, text: str) -> Decimal | None:
-        """What is still expected to be spent, where the text says so of one budget."""
+        """Spend still expected, if the text gives it for one budget."""
         ends = END.findall(text)
         spent = re.match(rf"(?:[Aa]t least )?({DOLLARS}) (?:of|in) ", text)
         return usd(ends[0][0]) - usd(spent[1]) if len(ends) == 1 and spent else None

@@ -19,7 +19,7 @@ from bot.usage.store import UsageStore
 from tests.scenario.conftest import World
 
 IMPATIENT = Patience(poll=0.1, hangs=0.1)
-"""What takes a quarter of a minute takes no time here."""
+"""Shortens a quarter of a minute to almost no time."""
 
 
 async def test_that_no_data_comes_is_reported_while_the_poll_hangs(simulated: World, clock: HandClock) -> None:
@@ -57,7 +57,7 @@ async def test_a_poll_of_many_answers_may_take_longer_than_one_may(simulated: Wo
 
 
 class Broken:
-    """A poller with a fault that nobody thought of."""
+    """A poller with an unexpected fault."""
 
     async def poll(self, since: datetime) -> PollOutcome:
         raise LookupError(since)

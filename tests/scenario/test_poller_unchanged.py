@@ -1,4 +1,4 @@
-"""What Anthropic answers as before is not written anew; what might have been written by others is."""
+"""Unchanged responses of Anthropic are not written again; hours that another copy may have written are."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -41,7 +41,7 @@ async def reports(tmp_path: Path) -> AsyncIterator[Reports]:
 
 
 def inserted(engine: Engine) -> list[int]:
-    """How many rows of usage each later statement inserts."""
+    """Number of usage rows inserted by each later statement."""
     counts: list[int] = []
 
     @event.listens_for(engine, "before_cursor_execute")

@@ -44,7 +44,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def priced(command: Run) -> AsJson:
-    """What `--json` says of these paths, which must be read without a complaint."""
+    """Parsed `--json` output for these paths, which must be read without an error."""
 
     def run(*paths: object) -> dict[str, Any]:
         code, out, err = command(*paths, "--json")

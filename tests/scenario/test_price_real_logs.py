@@ -32,7 +32,7 @@ AsJson = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def priced(capsys: pytest.CaptureFixture[str]) -> AsJson:
-    """What `claude-cost price --json` says of these paths."""
+    """Parsed output of `claude-cost price --json` for these paths."""
 
     def run(*paths: Path) -> dict[str, Any]:
         assert main(["price", "--json", *map(str, paths)]) == 0
@@ -117,8 +117,9 @@ def _of(amounts: dict[tuple[str, str], Decimal], model: str) -> dict[str, Decima
 
 
 def test_recorded_responses_cost_what_an_independent_table_says(shared: Path) -> None:
-    """All but one to the last digit. That one is a request of 401,468 prompt tokens to Sonnet 4.5: the surcharge
-    above 200,000 that the table still adds ended on 2026-04-30, and on a day before that both agree again."""
+    """All but one match to the last digit. That one is a request of 401,468 prompt tokens to Sonnet 4.5: the table
+    still adds the surcharge above 200,000 that ended on 2026-04-30; on an earlier day both agree again.
+    """
     recorded = json.loads((shared / "data" / "recorded-responses" / "genai-prices-claude-usages.json").read_text())
     assert len(recorded) == 113
     differing = []
@@ -184,5 +185,5 @@ def _tokens(found: dict[str, Any]) -> tuple[int, ...]:
 
 
 def _sums_of(found: dict[str, Any]) -> dict[str, Any]:
-    """All but what counts lines: those that a later snapshot repeats."""
+    """All fields but the counts of lines, which a later snapshot repeats."""
     return {name: value for name, value in found.items() if name not in ("duplicates", "skipped")}

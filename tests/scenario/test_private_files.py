@@ -1,4 +1,4 @@
-"""What a run leaves on the disk, who may read it, and what is said of a fallback file that cannot be written."""
+"""Files that a run leaves on disk, who may read them, and the message about a fallback file that cannot be written."""
 
 from bot.cli.doctor import checks_of
 from bot.clock import system_clock

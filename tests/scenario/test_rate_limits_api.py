@@ -48,7 +48,7 @@ GROUPS = [
 
 @dataclass(slots=True)
 class Organization:
-    """A local Anthropic with limits of its own, and what has been slept between attempts."""
+    """A local Anthropic with its own limits, and the waits between attempts."""
 
     server: AnthropicSandbox
     table: LimitTable
@@ -70,7 +70,7 @@ class Organization:
 
 @asynccontextmanager
 async def organization_at(clock: HandClock, answer: Handler | None = None) -> AsyncIterator[Organization]:
-    """With limits as documented, or with another server's answer in their place."""
+    """With limits as documented, or with the response of another server."""
     server = AnthropicSandbox(clock, UsageHistory())
     table = LimitTable(list(GROUPS))
     if answer is None:

@@ -1,4 +1,4 @@
-"""What becomes of alerts when budgets are renamed, removed or edited between two starts of the bot."""
+"""Alerts of budgets that are renamed, removed or edited between two starts of the bot."""
 
 from collections.abc import Iterator
 from pathlib import Path

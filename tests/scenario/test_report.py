@@ -1,4 +1,4 @@
-"""Report, forecast, rates and limits as somebody reads them who types them into Slack."""
+"""Report, forecast, rates and limits as typed into Slack."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -62,7 +62,7 @@ async def polled(bot: Bot, clock: HandClock, *moments: datetime) -> None:
 
 
 def rows_of(message: Message) -> list[list[str]]:
-    """What the table shows, below its headings."""
+    """Rows of the table, below its headings."""
     (table,) = [block for block in message.blocks if block["type"] in ("data_table", "table")]
     return [[cell["text"] for cell in row] for row in table["rows"][1:]]
 
@@ -74,7 +74,7 @@ def chart_of(message: Message) -> Block:
 
 
 def drawn_usd(message: Message) -> dict[str, dict[str, Decimal]]:
-    """What the chart shows, by series and category."""
+    """Values of the chart, by series and category."""
     return {
         series["name"]: {point["label"]: Decimal(str(point["value"])) for point in series["data"]}
         for series in chart_of(message)["series"]

@@ -129,7 +129,7 @@ class Watched:
         return [facts.incident for action, facts in self.reported() if action == "post"]
 
     def delivers(self) -> None:
-        """Everything in the outbox reaches Slack."""
+        """Deliver everything in the outbox to Slack."""
         far = datetime(2030, 1, 1, tzinfo=UTC)
         while (notice := self.alerts.notices.due(far)) is not None:
             assert self.alerts.notices.start_attempt(notice, far)

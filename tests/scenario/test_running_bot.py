@@ -31,7 +31,7 @@ async def ask(world: World, words: str, user: str = ADMIN) -> str:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for something that only another process knows of."""
+    """Wait for something that only another process knows."""
     async with asyncio.timeout(PATIENCE):
         while not await asyncio.to_thread(condition):  # noqa: ASYNC110  # no event can come from there
             await asyncio.sleep(0.1)

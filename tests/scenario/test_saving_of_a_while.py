@@ -1,4 +1,4 @@
-"""What a mode saves that is on for a while is not what it would save to the end of the period."""
+"""The saving of a mode that is on for a while is less than until the end of the period."""
 
 import re
 from datetime import timedelta

@@ -36,7 +36,7 @@ class Manager:
                 pass
 
     def pending(self) -> list[str]:
-        """What has come in the meantime."""
+        """Messages received meanwhile."""
         found = []
         try:
             while True:

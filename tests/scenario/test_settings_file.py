@@ -9,7 +9,7 @@ __all__ = ["clinic"]
 
 
 def write(world: World, **changes: str) -> Path:
-    """Everything that the world sets goes into the file, and none of it into the environment."""
+    """Write all settings of the world into the file, and none into the environment."""
     path = world.folder / ".env"
     lines = [f"{name}={value}" for name, value in {**world.environ, **changes}.items()]
     path.write_text("\n".join([*lines, ""]))

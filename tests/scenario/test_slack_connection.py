@@ -1,4 +1,4 @@
-"""A Slack that accepts and never answers, and a connection that is lost: said, and waited for by nobody."""
+"""A Slack that accepts and never responds, and a lost connection: reported, and nothing waits for it."""
 
 import asyncio
 from datetime import timedelta

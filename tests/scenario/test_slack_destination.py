@@ -42,7 +42,7 @@ async def slack(clock: HandClock) -> AsyncIterator[SlackSandbox]:
 
 @pytest.fixture
 async def client(slack: SlackSandbox) -> AsyncIterator[AsyncWebClient]:
-    """As the bot makes it: one session for everything, no retries."""
+    """A client like the bot's: one session for everything, no retries."""
     async with aiohttp.ClientSession() as session:
         yield AsyncWebClient(slack.bot_token, base_url=slack.api_url, timeout=15, session=session, retry_handlers=[])
 

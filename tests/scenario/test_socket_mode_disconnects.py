@@ -1,4 +1,4 @@
-"""Each way in which Slack ends a Socket Mode connection, and frames that it never sends: the bot connects again."""
+"""Each way in which Slack ends a Socket Mode connection, and frames that it never sends: the bot reconnects."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ async def connected(world: World) -> AsyncIterator[SocketMode]:
 
 
 def opened(world: World) -> int:
-    """How often the bot has asked for a connection."""
+    """How often the bot has requested a connection."""
     return [call.method for call in world.slack.calls].count(OPEN)
 
 

@@ -24,7 +24,7 @@ FAR = {"CLAUDE_COST_SOFT_USD": "5000", "CLAUDE_COST_HARD_USD": "10000"}
 """Limits that nothing here comes near."""
 
 CACHED_DOLLAR = TokenCounts(uncached_input_tokens=20_000, cache_read_input_tokens=1_800_000)
-"""On Opus 4.8: $0.10 of uncached input and $0.90 read from the cache."""
+"""$0.10 of uncached input and $0.90 read from the cache, on Opus 4.8."""
 
 
 def first_line(message: Message) -> str:

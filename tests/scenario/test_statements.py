@@ -1,4 +1,4 @@
-"""What the bot asks its database, counted: quiet work costs almost nothing, and nothing grows with what is stored."""
+"""Counted database statements: quiet work costs almost nothing, and nothing grows with what is stored."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -24,12 +24,12 @@ COMMANDS = (
 )
 SWITCHES = ("fallback on", "fallback off")
 MOST_IN_A_SWITCH = 23
-"""With the change, its targets, its announcement, and the alerts that it redraws."""
+"""Statements of a switch: the change, its targets, its announcement, and the alerts that it redraws."""
 
 
 @dataclass(slots=True)
 class Counted:
-    """What was asked: every statement but the ends and beginnings of transactions, and those by `begun`."""
+    """Counted statements, without the ends and beginnings of transactions; `begun` counts those."""
 
     statements: list[str] = field(default_factory=list)
     begun: int = 0
@@ -37,7 +37,7 @@ class Counted:
 
 @contextmanager
 def counted(bot: Bot) -> Iterator[Counted]:
-    """Counts what the bot asks its database, without the lease, which is kept by the second whatever happens."""
+    """Counts the bot's statements, without the lease, which is renewed by the second anyway."""
     found = Counted()
     engine: Engine = bot.services.alerts._engine
 
@@ -59,7 +59,7 @@ def counted(bot: Bot) -> Iterator[Counted]:
 
 
 def config_of(folder: Path, budgets: int) -> Path:
-    """A TOML file with so many budgets beside the one of the environment."""
+    """A TOML file with this many budgets in addition to the environment's."""
     config = folder / f"{budgets}.toml"
     tables = [
         f'[[budget]]\nname = "team-{number}"\nscope = "model:opus"\nperiod = "{period}"\nhard_usd = "{500 + number}"'
@@ -86,7 +86,7 @@ async def quiet(world: World, clock: HandClock, url: str, budgets: int = 1) -> A
 
 
 def about(statements: list[str], *tables: str) -> list[str]:
-    """Those that read or write one of these tables."""
+    """Statements that read or write one of these tables."""
     return [each for each in statements if any(f" {table}" in each for table in tables)]
 
 

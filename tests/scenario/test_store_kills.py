@@ -1,7 +1,7 @@
 """The calendar, changes of budgets, the greeting and requests to admins, killed before and after each of their commits.
 
-Nothing is half there: a change comes with its history, its announcement and its audit entry, or not at all; and what
-was cut off is done once by whoever tries again.
+Nothing is half done: a change comes with its history, its announcement and its audit entry, or not at all; and an
+interrupted change happens once when it is tried again.
 """
 
 import json
@@ -52,7 +52,7 @@ def mortal(tmp_path: Path) -> Iterator[Mortal]:
 
 
 def stored(file: Path) -> dict[str, list[Any]]:
-    """All that is in the database."""
+    """Everything in the database."""
     with closing(sqlite3.connect(file)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {name: list(connection.execute(f"SELECT * FROM {name}")) for name in names}

@@ -142,7 +142,7 @@ async def test_a_team_whose_scopes_match_nothing_is_refused_and_never_zero(
 
 
 async def test_doctor_looks_for_what_is_logged_in_the_log(simulated: World, config: Callable[[str], str]) -> None:
-    """It knows features, users and tags that applications have logged, and names those that they have not."""
+    """It knows logged features, users and tags, and names scopes that were never logged."""
     text = SEARCH + '[[budget]]\nname = "care"\nteam = "care"\nsoft_usd = "5"\n'
     text += '[[budget]]\nname = "none"\nscope = "feature:none"\nsoft_usd = "5"\n'
     async with simulated.bot(CLAUDE_COST_CONFIG=config(text)) as bot, served(bot) as client:

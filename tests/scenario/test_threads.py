@@ -15,7 +15,7 @@ PATIENCE = 20
 
 
 async def blocked(pool: Pool, release: threading.Event, count: int) -> list[asyncio.Future[bool]]:
-    """So many pieces of work that wait for `release`; returns when every thread of the pool is held."""
+    """Start pieces of work that wait for `release`; returns when every thread of the pool is busy."""
     begun = asyncio.Semaphore(0)
     loop = asyncio.get_running_loop()
 

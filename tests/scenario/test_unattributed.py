@@ -28,7 +28,9 @@ def watching(world: World, rules: str = RULES) -> AbstractAsyncContextManager[Bo
 async def work(
     world: World, clock: HandClock, bot: Bot, client: httpx.AsyncClient, count: int, logged: str | None
 ) -> None:
-    """So many times four hours, in each of which $20 are counted for the key ingest and a part of them is logged."""
+    """Repeat `count` times four hours, in each of which $20 are counted for the key ingest and a part of them is
+    logged.
+    """
     for _ in range(count):
         world.spend(20)
         if logged is not None:

@@ -1,4 +1,4 @@
-"""Nobody but an admin of the bot's own workspace changes anything, whatever is clicked, sent or made up."""
+"""Only an admin of the bot's own workspace changes anything, whatever is clicked, sent or forged."""
 
 import asyncio
 import itertools
@@ -81,7 +81,7 @@ COMMANDS = (
 
 @pytest.fixture
 async def bot(simulated: World) -> AsyncIterator[Bot]:
-    """With something to change: a budget, its raise, one that is asked for, and an entry of the calendar."""
+    """A bot with something to change: a budget, its raise, a requested raise, and an entry of the calendar."""
     simulated.spend(210)
     async with simulated.connected_bot() as bot:
         set_budget(bot, budget("search", "organization", "5", "500"))

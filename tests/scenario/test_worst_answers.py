@@ -108,7 +108,7 @@ def test_every_command_has_a_case() -> None:
 
 @pytest.fixture
 async def bot(simulated: World, clock: HandClock) -> AsyncIterator[Bot]:
-    """With 500 workspaces and keys, 50 budgets, logged features and users: each with one of the worst names."""
+    """A bot with 500 workspaces and keys, 50 budgets, logged features and users: each with one of the worst names."""
     names = list(NAMES.values())
     server = simulated.anthropic
     for index in range(MANY):
@@ -140,7 +140,7 @@ async def bot(simulated: World, clock: HandClock) -> AsyncIterator[Bot]:
 
 @pytest.fixture
 async def empty(simulated: World) -> AsyncIterator[Bot]:
-    """Before the first poll."""
+    """A bot before the first poll."""
     async with simulated.bot() as bot:
         yield bot
 

@@ -22,7 +22,7 @@ BETWEEN_POLLS = timedelta(hours=18)
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Some weeks of a year."""
+    """A few weeks of a year."""
 
     name: str
     seed: int

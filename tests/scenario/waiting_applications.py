@@ -19,7 +19,7 @@ from tests.client.applications import environ as client_environ
 from tests.scenario.http_port import PATIENCE, Event, events, next_mode
 
 OWN = "claude-opus-5-5"
-"""What the applications use of their own accord."""
+"""The applications' own default model."""
 
 LOOK_SECONDS = 0.005
 
@@ -140,7 +140,7 @@ async def application(folder: Path, **environ: str) -> AsyncIterator[Application
 
 @asynccontextmanager
 async def waiting(folder: Path, file: Path, port: str) -> AsyncIterator[dict[str, Reader]]:
-    """All of them, each beyond its first look: they know that no mode is on."""
+    """All readers, each after its first look: they know that no mode is on."""
     async with (
         application(folder, CLAUDE_COST_FALLBACK_FILE=str(file)) as by_file,
         application(folder, CLAUDE_COST_FALLBACK_URL=port) as by_http,

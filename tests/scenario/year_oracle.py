@@ -1,6 +1,6 @@
-"""Which limits were crossed in a year, worked out a second time and in another way: nothing here is the product's.
+"""Limits crossed in a year, computed a second time in another way, without the product's code.
 
-It knows what Anthropic's reports answered at each poll, and when the bot looked at it. Money is counted in whole
+It knows what Anthropic's reports returned at each poll, and when the bot looked at it. Money is counted in whole
 millionths of a millionth of a dollar, with the prices written out here. The calendar is asked instead of calculated:
 usage belongs to the day, week or month that the wall clock of the zone shows when its bucket begins.
 """
@@ -37,7 +37,7 @@ FAMILIES = {
 LAST_FAST_DAY = date(2026, 11, 30)
 SONNETS_NEW_PRICE = date(2026, 10, 7)
 LAST_DAY_OF_OPUS_4_1 = date(2026, 8, 5)
-"""Until then the most expensive Opus that was served; after it those at the price of Opus 4.8."""
+"""The last day on which the most expensive Opus was served; later ones have the price of Opus 4.8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Watch:
         return self.scope == "organization" or (self.scope == "workspace" and row.workspace == self.value)
 
     def label(self, moment: datetime) -> str:
-        """What the period of this moment is called."""
+        """Label of the period at this moment."""
         today = moment.astimezone(_ZONES.setdefault(self.zone, ZoneInfo(self.zone))).date()
         if self.period == "day":
             return str(today)
@@ -113,7 +113,7 @@ _ZONES: dict[str, ZoneInfo] = {}
 
 
 def price(row: Row) -> int:
-    """What a row costs."""
+    """Cost of a row."""
     day = row.starts_at.date()
     if row.model == "claude-opus-4-8":
         prices = OPUS_4_8
@@ -149,7 +149,7 @@ class _Account:
 
 
 class Oracle:
-    """`reported` is what has to stand in the channel, once each.
+    """`reported`: expected alerts in the channel, once each.
 
     `again`: how often a limit was crossed another time. `late`: how many were reported after the end of their period.
     """
@@ -185,7 +185,7 @@ class Oracle:
         self._billed_at = at
 
     def edited(self, name: str, soft: int | None, hard: int | None) -> None:
-        """From now on a budget has these limits."""
+        """Set new limits of a budget."""
         for account in self._accounts:
             if account.watch.name == name:
                 account.watch = replace(account.watch, soft=soft, hard=hard)
@@ -206,7 +206,7 @@ class Oracle:
                 self._judge(account, label, now)
 
     def spent(self, name: str, label: str) -> int:
-        """What is known of a budget's spend in a period."""
+        """Known spend of a budget in a period."""
         (account,) = (account for account in self._accounts if account.watch.name == name)
         return self._spent(account, label)
 

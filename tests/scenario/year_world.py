@@ -90,7 +90,7 @@ CALLERS = (
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What the report says of one use from this moment on; None: that there was none."""
+    """A use as reported from this moment on; None: not reported."""
 
     since: datetime
     tokens: Tokens | None
@@ -105,14 +105,14 @@ class Use:
     versions: tuple[Version, ...]
 
     def known(self, now: datetime) -> Tokens | None:
-        """What the report says of it by now."""
+        """What the report shows of it at `now`."""
         reported = [version.tokens for version in self.versions if version.since <= now]
         return reported[-1] if reported else None
 
 
 @dataclass(slots=True)
 class History:
-    """What the team really uses. `code`: dollars of code execution, which only the bill knows, by day."""
+    """The team's actual usage. `code`: USD of code execution by day, which only the bill has."""
 
     uses: dict[datetime, list[Use]] = field(default_factory=dict)
     code: dict[date, int] = field(default_factory=dict)
@@ -228,7 +228,7 @@ def _usage_row(row: Row) -> UsageRow:
 
 
 def moments(random: Random, starts_at: datetime, ends_at: datetime, mean: timedelta) -> Iterator[datetime]:
-    """When the bot polls: seldom regularly, sometimes every few minutes, and for hours or a day not at all."""
+    """Polls of the bot: rarely regular, sometimes every few minutes, sometimes not for hours or a day."""
     now = starts_at
     while now < ends_at:
         yield now
@@ -303,7 +303,7 @@ class Year:
         return report, Poller(self._usage, {"admin": report}, "admin", self._clock), review, limits
 
     def _edit(self) -> None:
-        """Somebody changes a limit. No value comes back, so that each is an incident of its own."""
+        """Change a limit. No value repeats, so that each is its own incident."""
         watch = self._random.choice(list(self._watches.values()))
         soft = None if watch.soft is None else watch.soft + self._random.choice((1, 2, 3))
         hard = None if watch.hard is None else watch.hard + self._random.choice((1, 2, 3))

@@ -1,4 +1,4 @@
-"""An acknowledgement is with Slack before its listener goes on, whatever becomes of the work after it."""
+"""An acknowledgement reaches Slack before its listener continues, whatever happens to the work after it."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ def asked() -> AsyncBoltRequest:
 
 
 async def played(app: AsyncApp, work: Listener) -> list[Any]:
-    """What happened in which order: `work` calls, and the statuses that were sent."""
+    """Events in order: calls of `work`, and the statuses that were sent."""
     happened: list[Any] = []
 
     async def listen(ack: Any) -> None:

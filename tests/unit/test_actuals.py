@@ -59,7 +59,7 @@ def comparison(words: str, used: list[Used], stretch: Stretch = DAY_LONG) -> Com
 
 
 def day_of(requests: int, model: str = SONNET, terms: Terms = STANDARD, **each: int) -> Used:
-    """So many requests, each with these tokens."""
+    """Requests of a day, each with these tokens."""
     return Used(model, terms, TokenCounts(**{name: tokens * requests for name, tokens in each.items()}), requests)
 
 

@@ -1,4 +1,4 @@
-"""What would make a workload cheaper: held against the same text, the greatest saving first, all of it possible."""
+"""Advice to make a workload cheaper: for the same text, largest saving first, all of it possible."""
 
 from datetime import date
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""How old the data is, and from when on that is too old."""
+"""The age of data, and when it is stale."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -66,7 +66,7 @@ Place = tuple[str | int, ...]
 
 
 def places(value: Any, here: Place = ()) -> Iterator[Place]:
-    """Where every field of a body is."""
+    """Paths of all fields of a body."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, inner in items:
         yield (*here, name)

@@ -1,4 +1,4 @@
-"""What Anthropic attributes, as stored: sums of the day table against plain recomputation, and what is due when."""
+"""Anthropic's attribution as stored: sums of the day table against plain recomputation, and what is due when."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""How a stretch is asked about in parts, and whom a row of Anthropic's attribution is about."""
+"""Splitting a stretch into requests, and whom a row of Anthropic's attribution is about."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -142,7 +142,7 @@ def day_row(day: str, product: object = "chat", ends: str | None = None, **cost:
 async def read(
     rows: list[dict[str, Any]], refreshed_at: datetime | None = NOW, by: AttributedBy = AttributedBy.PRODUCT
 ) -> AttributedReading:
-    """What is read where Anthropic answers with these rows."""
+    """The reading of a response with these rows."""
     body = {
         "data": rows,
         "has_more": False,

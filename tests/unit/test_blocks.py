@@ -1,4 +1,4 @@
-"""What people read: every message fits into Slack, says all of it in words too, and lets nothing in from outside."""
+"""Messages: each fits into Slack, has all of it as text too, and escapes external text."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -217,7 +217,7 @@ def numbers(text: str) -> set[str]:
 
 
 def check(message: Message, *, most_text: int = LONGEST_EDIT) -> None:
-    """What holds for every message."""
+    """Assert what holds for every message."""
     assert problems(message.blocks, "message") == []
     assert text_length(message.blocks) < MOST_TEXT
     assert 0 < len(message.text) <= most_text
@@ -238,7 +238,7 @@ def _mrkdwn(block: Block) -> list[dict[str, Any]]:
 
 
 def check_twin(message: Message) -> None:
-    """Whoever sees only the text sees every figure of the blocks, their buttons and dialogs."""
+    """Assert that the text has every figure of the blocks, their buttons and dialogs."""
     shown_texts = [*texts(message.blocks, "mrkdwn"), *texts(message.blocks, "plain_text")]
     figures = (numbers(text) for text in shown_texts if not text.startswith("Snooze "))
     assert set().union(*figures) <= numbers(message.text)

@@ -1,4 +1,4 @@
-"""Budgets from chat: kept exactly, changed only where nobody was quicker, and beside those that are configured."""
+"""Budgets from chat: stored exactly, changed only if nobody was faster, and beside the configured ones."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What an outbox does at a destination that can less than Slack, and what delivery may know of alerts."""
+"""An outbox at a destination with fewer capabilities than Slack, and what delivery may know of alerts."""
 
 import ast
 from collections.abc import Iterator, Mapping

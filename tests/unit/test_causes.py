@@ -29,7 +29,7 @@ NORMAL = TokenCounts(
     cache_read_input_tokens=10 * MILLION,
     output_tokens=400_000,
 )
-"""On Opus 4.8, at $5, $6.25, $10, $0.50 and $25 a million: $5 + $1.25 + $1 + $5 + $10."""
+"""$5 + $1.25 + $1 + $5 + $10 on Opus 4.8, at $5, $6.25, $10, $0.50 and $25 a million."""
 
 
 def used(

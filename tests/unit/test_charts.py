@@ -1,4 +1,4 @@
-"""Charts and tables of a report: whatever the names and the sums, Slack takes them and the parts add up."""
+"""Charts and tables of a report: with any names and sums, Slack accepts them and the parts add up."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta

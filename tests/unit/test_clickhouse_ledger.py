@@ -111,7 +111,7 @@ def held(engine: Engine) -> set[str]:
 
 
 def sums(engine: Engine) -> dict[tuple[Any, ...], tuple[int, ...]]:
-    """Of the hours, the days and the minutes, without those that fell to nothing."""
+    """Sums of the hours, the days and the minutes, without zeros."""
     found: dict[tuple[Any, ...], tuple[int, ...]] = {}
     with engine.connect() as connection:
         for table in (ledger_minutes, ledger_hours, ledger_days):
@@ -271,7 +271,7 @@ def test_a_response_that_grows_while_it_is_moved_stays_until_the_next_move(
 def test_a_look_up_that_a_move_has_overtaken_is_repeated(
     ledger: ClickHouseLedger, clickhouse: ClickHouseServer, engine: Engine
 ) -> None:
-    """At the look-up the response is not in ClickHouse yet, at the transaction not in the database any more."""
+    """The response is not in ClickHouse at the look-up, and no longer in the database at the transaction."""
     ledger.append([response(1)], NOON)
     other = opened(engine, clickhouse)
     overtaking = Overtaking(other._events, lambda: ledger.roll_up(NOON + 2 * HOUR))
@@ -283,7 +283,7 @@ def test_a_look_up_that_a_move_has_overtaken_is_repeated(
 def test_closed_hours_are_rebuilt_from_the_responses(
     ledger: ClickHouseLedger, clickhouse: ClickHouseServer, engine: Engine
 ) -> None:
-    """As after a backup of the bot's database was restored."""
+    """Such as after a restore of the bot's database from a backup."""
     events = [response(1), replace(response(2, NOON + MINUTE), outcome=Outcome.ERROR), response(3, dimensions=RETRY)]
     ledger.append(events, NOON + 5 * MINUTE)
     right = sums(engine)
@@ -569,7 +569,7 @@ def test_a_rebuild_beside_a_move_of_another_copy_changes_no_sum(
 
 
 def test_a_quiet_cycle_reads_no_response_that_it_has_looked_at(ledger: ClickHouseLedger, engine: Engine) -> None:
-    """What was put back waits for the look at all of them."""
+    """A response that was put back waits for the next full check."""
     ledger.append([response(1)], NOON)
     for _ in range(2):
         ledger.roll_up(NOON + 2 * HOUR)

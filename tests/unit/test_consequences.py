@@ -1,4 +1,4 @@
-"""What a step to a cheaper model costs: only what applies to what the team uses, and the unrestrained mix."""
+"""Costs of a step to a cheaper model: only effects on what the team uses, and the unrestricted mix."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""PostgreSQL: nothing waits for ever for a server that does not answer, that is busy, or that somebody has frozen."""
+"""PostgreSQL: nothing waits forever for a server that does not respond, is busy, or is frozen."""
 
 import time
 from collections.abc import Iterator

@@ -26,12 +26,12 @@ def after(steps: tuple[Step, ...], incidents: list[Incident]) -> list[Incident]:
 
 
 def play(budget: Budget, spends: list[Decimal]) -> tuple[list[Step], list[Incident]]:
-    """All posts of a course of spends, and the incidents at its end."""
+    """All posts over a series of spends, and the incidents at its end."""
     return play_edited([(budget, spent) for spent in spends])
 
 
 def play_edited(course: list[tuple[Budget, Decimal]]) -> tuple[list[Step], list[Incident]]:
-    """The same where limits are edited on the way. Like the store, it posts nothing that has its message already."""
+    """`play` with edited limits. Like the store, it posts nothing that already has its message."""
     incidents: list[Incident] = []
     posts: dict[tuple[LimitKind | None, Decimal | None], Step] = {}
     for budget, spent in course:

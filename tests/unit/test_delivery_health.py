@@ -1,4 +1,4 @@
-"""When a destination that takes nothing is reported at the others."""
+"""When a failing destination is reported at the others."""
 
 from datetime import timedelta
 

@@ -54,7 +54,7 @@ VALUES = [
 
 
 def sourced(shell: str, path: Path, name: str) -> str:
-    """What a service gets that a shell starts after it has sourced the file, as `set -a; . file` in README."""
+    """Value that a service gets from a shell that has sourced the file, as by `set -a; . file` in README."""
     command = ["/usr/bin/env", "-i", "PATH=/usr/bin:/bin", "HOME=/root", shell, "-c"]
     script = f'cd /; set -a; . "{path}"; set +a; exec printenv {name}'
     return subprocess.run([*command, script], capture_output=True, check=False, timeout=20).stdout.decode()[:-1]

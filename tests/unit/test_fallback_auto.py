@@ -49,7 +49,7 @@ def step(
     rates: SpendRates | None = HARDLY_LESS,
     savings: dict[str, Decimal] = SAVINGS,
 ) -> AutoStep | None:
-    """With its reason in English."""
+    """The step with its reason in English."""
     found = auto_step(rules, auto, modes, changes, triggers, rates, savings, now)
     return None if found is None else replace(found, reason=spoken(found.reason))
 
@@ -224,7 +224,9 @@ TICK = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Event:
-    """What happens at once, and then time passes. `toggle`: this incident opens or closes; `person`: switches to it."""
+    """An event, and the time that passes after it. `toggle`: this incident opens or closes; `person`: switches to
+    it.
+    """
 
     ticks: int
     toggle: int | None
@@ -303,7 +305,7 @@ def check_step(
 
 
 def last_turn(changes: Sequence[Change]) -> datetime:
-    """When a person switched last or the automatism went back, as seen from the modes alone."""
+    """When a person last switched or the automatic steps were taken back, derived from the modes alone."""
     turns = [CROSSED - DWELL]
     for before, change in zip([Change(NORMAL, CROSSED - DWELL, ADMIN), *changes], changes, strict=False):
         if not change.automatic or MODES.index(change.mode) < MODES.index(before.mode):

@@ -1,4 +1,4 @@
-"""Proposals, warnings, history and the form: whatever the words in them, Slack takes them and nothing gets in."""
+"""Proposals, warnings, history and the form: with any words, Slack accepts them and external text is escaped."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,6 @@
-"""Switching the fallback mode: recorded and announced first, written then, and repaired whatever happens between."""
+"""Switching the fallback mode: recorded and announced first, then written, and repaired if anything fails in
+between.
+"""
 
 import threading
 from collections.abc import Mapping

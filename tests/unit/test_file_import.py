@@ -1,4 +1,4 @@
-"""Importing files: whatever way a log comes, grown, cut, rotated, copied or compressed, each record counts once."""
+"""Importing files: grown, cut, rotated, copied or compressed, each record counts once."""
 
 import bz2
 import gzip
@@ -117,7 +117,7 @@ def lines(records: Sequence[Line]) -> bytes:
 
 
 def transcript(number: int, output: int, **more: Any) -> Line:
-    """As Claude Code writes it."""
+    """A line as Claude Code writes it."""
     usage = {"input_tokens": 3, "output_tokens": output, "cache_read_input_tokens": 100}
     message = {"id": f"msg_{number}", "type": "message", "role": "assistant", "model": MODEL, "usage": usage}
     where = {"sessionId": "s1", "cwd": "/home/me/shop", "gitBranch": "main", "timestamp": f"{at(number)[:19]}.000Z"}
@@ -480,7 +480,7 @@ def write_rotated(home: Home, logs: list[list[Line]]) -> None:
 
 
 def priced_tokens(content: bytes) -> TokenCounts:
-    """What `price` counts."""
+    """Tokens counted by `price`."""
     tally = Tally(load_rate_card(), NOW.date())
     for call in read_calls(records_of(io.BytesIO(content))):
         if not isinstance(call, Skipped):

@@ -24,7 +24,7 @@ TINY = Decimal("0.000002")
 """Sums are rounded to a millionth of a dollar."""
 
 Dollars = Callable[[datetime], Decimal]
-"""What the hour that begins at this moment cost."""
+"""Cost of the hour that begins at this moment."""
 
 moments = st.datetimes(datetime(2024, 1, 1), datetime(2028, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001  # the strategy adds the zone
 zones = st.sampled_from(ZONES)
@@ -46,7 +46,7 @@ def budget(
 
 
 def history(dollars: Dollars, as_of: datetime, known: Callable[[datetime], bool] = lambda hour: True) -> Hours:
-    """What a store knows that has these dollars in these hours."""
+    """Hours as known to a store with these costs."""
     first = floor_hour(as_of) - HOURS_BACK * HOUR
     hours = [first + index * HOUR for index in range(HOURS_BACK + 1)]
     usd = [float(dollars(hour) * _share(hour, as_of)) if known(hour) else np.nan for hour in hours]
@@ -77,7 +77,7 @@ def end_of(
 
 
 def steady(hour: datetime) -> Decimal:
-    """$24 a day, whatever the hour."""
+    """$24 a day, spread evenly."""
     return Decimal(1)
 
 
@@ -192,7 +192,7 @@ CALENDAR = [
     "2028-02-29T23:30",
     "2028-03-01T00:30",
 ]
-"""By the wall clock."""
+"""Moments by the wall clock."""
 
 CHANGING = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]
 AROUND = [
@@ -240,7 +240,7 @@ def test_at_every_odd_moment_an_even_team_goes_on_through_all_that_is_left(zone:
 
 
 def young(as_of: datetime) -> Callable[[datetime], bool]:
-    """A database that knows six hours and what has begun of the seventh."""
+    """Known hours of a young database: six, and the running one so far."""
     return lambda hour: hour >= floor_hour(as_of) - 6 * HOUR
 
 

@@ -1,4 +1,4 @@
-"""Of many budgets, each has its turn to be looked at for where its period will end."""
+"""Forecasts of many budgets: each gets its turn."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ ZONES = ("Asia/Tokyo", "Europe/Berlin", "UTC")
 
 @pytest.mark.parametrize("every", [MINUTE, LOOK_EVERY, timedelta(hours=1)])
 def test_every_one_of_a_thousand_budgets_has_its_turn(every: timedelta) -> None:
-    """Also where a round takes so long that the first ones are due again before the last ones were looked at."""
+    """Also if a round takes so long that the first ones are due again before the last ones were checked."""
     budgets = [replace(ONE, name=f"b{number}", zone=ZoneInfo(ZONES[number % 3])) for number in range(1000)]
     looked_at: dict[str, datetime] = {}
     for cycle in range(1000 // MOST_AT_ONCE):

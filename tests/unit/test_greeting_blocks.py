@@ -1,4 +1,4 @@
-"""What a new installation says of itself, whatever its budgets are called."""
+"""The greeting of a new installation, with any names of budgets."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The Home tab as Slack checks it, whatever there is to show."""
+"""The Home tab passes Slack's checks with any content."""
 
 from dataclasses import replace
 from datetime import timedelta

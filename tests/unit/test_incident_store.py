@@ -1,4 +1,4 @@
-"""What the store knows of incidents that belong to no budget."""
+"""Stored incidents that belong to no budget."""
 
 from datetime import timedelta
 

@@ -75,7 +75,7 @@ ENGLISH = re.compile(r"[A-Za-z']{2,}[ ,:;.]+[a-z']{2,}")
 
 
 def check_japanese(message: Message, most_text: int = LONGEST_EDIT) -> None:
-    """No two English words stand side by side, dialogs and buttons included."""
+    """Assert that no two English words are adjacent, dialogs and buttons included."""
     check(message, most_text=most_text)
     shown = [*texts(message.blocks, "mrkdwn"), *texts(message.blocks, "plain_text"), message.text]
     assert_japanese(shown)
@@ -89,7 +89,7 @@ def assert_japanese(shown: Sequence[str]) -> None:
 
 
 def _with_japanese_error(payload: AlertPayload) -> AlertPayload:
-    """What others say of a fault stays as they say it."""
+    """A payload with an external error, which is not translated."""
     if isinstance(payload, NoDataAlert):
         return replace(payload, because="接続できません。")
     return replace(payload, error="接続できません") if isinstance(payload, DeliveryAlert) else payload

@@ -1,4 +1,4 @@
-"""What is stored of a fault or a reason is what it is about: each reader gets the sentence in their own language."""
+"""Errors and reasons are stored as values: each reader gets the sentence in their own language."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The snapshot of the ledger against a plain recomputation, over whatever is logged, late and again, and withdrawn."""
+"""The snapshot of the ledger against a plain recomputation, with late, repeated and withdrawn events."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

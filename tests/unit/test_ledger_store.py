@@ -298,7 +298,7 @@ a_step = st.one_of(a_batch, a_batch, st.integers(0, 4))
 
 
 class Plain:
-    """The same, recomputed from all events that ever were."""
+    """The same, recomputed from all events."""
 
     def __init__(self) -> None:
         self.kept: dict[str, tuple[int, Event]] = {}

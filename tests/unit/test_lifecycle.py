@@ -1,4 +1,4 @@
-"""What time does to an open alert: a snooze ends, and what nobody acknowledges is reported to the channel once more."""
+"""Timed steps of an open alert: a snooze ends, and an unacknowledged alert is escalated once."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""What people read of an alert's life: lines and buttons on its message, replies in its thread, lines in status."""
+"""Lifecycle of an alert in messages: lines and buttons on its message, replies in its thread, lines in status."""
 
 from dataclasses import replace
 from datetime import timedelta

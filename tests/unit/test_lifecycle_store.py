@@ -1,4 +1,4 @@
-"""What people and time do to alerts, in the database: the row, its audit, the edit and the reply are one."""
+"""Steps of alerts by people and time in the database: row, audit, edit and reply are one transaction."""
 
 import threading
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Provisional spend against a plain recomputation, over whatever polls and events bring, in whatever order."""
+"""Provisional spend against a plain recomputation, with any order of polls and events."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -62,7 +62,7 @@ CALLS = {
     ("Default", "twin"): ("default", "k4"),
     ("w9", "k9"): ("w9", "k9"),
 }
-"""What applications may call a workspace and a key, and which ids that means."""
+"""Names that applications may use for a workspace and a key, and the ids they mean."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Used:
     workspace: str | None
     key: str | None
     poll: int = 0
-    """After which poll it was logged."""
+    """The poll after which it was logged."""
 
     def counts_for(self, scope: Scope) -> bool:
         if scope.kind is ScopeKind.MODEL:
@@ -121,7 +121,7 @@ class World:
         return evaluator(AlertKind.LIMIT, self.engine, self.snapshots, self.alerts, review)
 
     def poll(self, age: timedelta, delay: timedelta) -> None:
-        """The report as of `age` ago, with whatever was used until `delay` ago. No two polls are at one moment."""
+        """The report as of `age` ago, with everything used until `delay` ago. No two polls are at one moment."""
         self.now += timedelta(seconds=self.now == self.polled_at)
         self.as_of = max(self.now - age, self.as_of or BEGIN - DAY)
         self.reported = [each for each in self.used if each.at <= self.now - delay or each.at < self.as_of]
@@ -145,7 +145,7 @@ class World:
         self.ledger.append(appended, self.now)
 
     def since(self) -> datetime:
-        """From when on what is logged counts: by the minute where the report is."""
+        """When logged spend starts to count: by the minute if the report is."""
         assert self.as_of is not None
         hour, both = floor_hour(self.as_of), (self.snapshots.current(), self.logged_snapshots.current())
         by_minute = all(hour in each.by_minute or not each.knows(hour) for each in both)
@@ -156,7 +156,7 @@ class World:
         return sum(each.usd for each in logged if each.poll == self.polls and each.at >= begin)
 
     def fresh_from(self) -> datetime:
-        """What is logged after the last poll, and happened from here on, is not in the report."""
+        """Events logged after the last poll that happened from here on are not in the report."""
         hour, logged = floor_hour(self.polled_at), self.logged_snapshots.current()
         by_minute = hour in logged.by_minute or not logged.knows(hour)
         return self.polled_at.replace(second=0, microsecond=0) if by_minute else hour + HOUR
@@ -216,7 +216,7 @@ EVENTS = st.lists(
     min_size=1,
     max_size=3,
 )
-"""Number, dollars, model, how it is called, how many minutes ago, and whether Anthropic knows of it too."""
+"""Number, USD, model, label, minutes ago, and whether Anthropic knows of it too."""
 POLLS = st.tuples(
     st.sampled_from([5 * MINUTE, 5 * MINUTE, 45 * MINUTE, 4 * HOUR, 30 * HOUR]),
     st.sampled_from([timedelta(), 2 * MINUTE, 5 * MINUTE]),

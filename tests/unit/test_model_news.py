@@ -1,4 +1,4 @@
-"""What is announced of models in use, and what it means in dollars."""
+"""Announcements about models in use, and their effect in USD."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta

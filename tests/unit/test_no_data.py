@@ -17,7 +17,7 @@ POLL_SECONDS = 60
 
 @dataclass
 class Reports:
-    """What was reported so far, and what the store would know of it."""
+    """Reports so far, and what the store would know of them."""
 
     last: Gap | None = None
     steps: list[tuple[datetime, GapStep]] = field(default_factory=list)

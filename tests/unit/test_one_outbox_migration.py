@@ -31,7 +31,7 @@ TEST = SyntheticAlert(by="U1", requested_at=NOW + timedelta(microseconds=7))
 
 
 def as_stored_then(payload: LimitAlert | SyntheticAlert) -> dict[str, Any]:
-    """What the version before wrote of it."""
+    """The payload as the version before stored it."""
     stored: dict[str, Any] = dumped(payload)
     if not isinstance(payload, LimitAlert):
         return stored

@@ -98,7 +98,7 @@ def lines_of(responses: Sequence[Response]) -> list[Line]:
 
 
 def agrees(snapshots: Snapshots, usage: UsageStore, totals: Totals) -> None:
-    """All answers of the ledger with what `price` says."""
+    """Assert that all answers of the ledger agree with `price`."""
     snapshot, usd = snapshots.current(), totals.total.usd
     by_feature = {None if name == UNKNOWN else name: one.usd for name, one in totals.by_feature.items() if one.usd}
     for by, wanted in ((GroupBy.FEATURE, by_feature), (GroupBy.USER, {"u1": usd} if usd else {})):
@@ -154,7 +154,7 @@ def play(folder: Path, engine: Engine, sent: Engine, lines: Sequence[Line], part
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Engine, Engine]]:
-    """What is imported goes to the first, what is sent to the second."""
+    """One for imported events, one for sent ones."""
     with ExitStack() as stack:
         sqlite = f"sqlite:///{tmp_path}"
         url = stack.enter_context(postgres_database()) if request.param == "postgresql" else f"{sqlite}/sent.db"

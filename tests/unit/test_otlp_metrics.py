@@ -73,7 +73,7 @@ def receiver(one_engine: Engine) -> Receiver:
 
 
 def code_tokens(*points: dict[str, Any], temporality: int = DELTA, **resource: Any) -> dict[str, Any]:
-    """What Claude Code's metric sends."""
+    """A request with Claude Code's metric."""
     found = counter("claude_code.token.usage", *points, temporality=temporality)
     return metrics(found, resource=CODE | resource, scope="com.anthropic.claude_code")
 

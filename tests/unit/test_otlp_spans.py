@@ -402,7 +402,7 @@ def test_the_inference_event_of_a_call_and_its_span_count_once(receiver: Receive
 
 
 def test_of_several_reports_of_a_response_the_one_that_says_most_is_kept(receiver: Receiver) -> None:
-    """Else the writes without a lifetime would count beside those with one, and OpenLLMetry's surplus of streams."""
+    """Otherwise writes without a lifetime would count beside those with one, and OpenLLMetry's surplus of streams."""
     cached = {"gen_ai.usage.cache_write.input_tokens": 20, "gen_ai.usage.cache_read.input_tokens": 300}
     lifetimes = {
         "anthropic.usage.cache_creation.ephemeral_5m_input_tokens": 5,

@@ -1,4 +1,4 @@
-"""What the last 24 hours say: who moved, and what a cheaper mode would save."""
+"""The last 24 hours: who moved, and what a cheaper mode would save."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -65,7 +65,7 @@ def spent(last: Sequence[DayUsage], before: Sequence[DayUsage] = (), as_of: date
 
 
 def saved(ceiling: str, row: DayUsage) -> Decimal:
-    """What the ceiling would have saved of this row."""
+    """Saving of the ceiling on this row."""
     known = recent([row])
     return usd_of(known, ORGANIZATION, CARD) - usd_under(ceiling, known, ORGANIZATION, CARD)
 
@@ -84,7 +84,7 @@ def in_hours(span: timedelta) -> Fraction:
 
 
 def weights(stretches: Sequence[Stretch]) -> dict[datetime, Fraction]:
-    """How much of each hour's usage counts, if an hour's usage is spread evenly."""
+    """Weight of each hour's usage, if usage is spread evenly."""
     hours: dict[datetime, Fraction] = {}
     for stretch in stretches:
         hour = stretch.starts_at

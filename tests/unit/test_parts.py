@@ -34,7 +34,7 @@ HOSTILE = ["<!channel> <@U0ADMIN001>", "*bold* _it_ `code`", "a\nb\u2028c", "&am
 
 
 def texts_of(message: Message) -> str:
-    """What the blocks say in mrkdwn and plain text, without the marks for bold."""
+    """Text of the blocks in mrkdwn and plain text, without the marks for bold."""
     return json.dumps(message.blocks, ensure_ascii=False).replace("*", "")
 
 

@@ -1,4 +1,4 @@
-"""How people say what they want estimated: each wording is understood, or refused with the true cause."""
+"""Wordings of estimates: each is understood, or refused with the true cause."""
 
 import pytest
 

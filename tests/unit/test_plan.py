@@ -1,4 +1,4 @@
-"""What a poll asks for: every gap, the hours that may still change, and late in a month no more than early."""
+"""Reads of a poll: every gap, the hours that may still change, and late in a month no more than early."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
 
 MOST_READS = 3
-"""Of a poll without a gap: the minutes, the hours of two days, one slice of older hours."""
+"""Reads of a poll without a gap: the minutes, the hours of two days, one slice of older hours."""
 
 
 class Polled:
@@ -208,7 +208,7 @@ def test_minutes_that_an_outage_left_behind_become_hours() -> None:
 
 @st.composite
 def lives(draw: st.DrawFn) -> tuple[datetime, list[tuple[datetime, SourceName]]]:
-    """When usage is needed from, and when it is polled from which source: mostly regularly, sometimes after a gap."""
+    """Start of the needed usage, and polls with their source: mostly regular, sometimes after a gap."""
     step = draw(st.sampled_from([MINUTE, 7 * MINUTE, 20 * MINUTE, HOUR]))
     now = MONTH + draw(st.integers(0, 40 * 24 * 60)) * MINUTE
     since = floor_hour(now - draw(st.integers(0, 31 * 24)) * HOUR)

@@ -63,7 +63,7 @@ class Logs:
         return total.counts, total.usd
 
     def stored(self) -> Said:
-        """What the ledger holds, whichever imports brought it there."""
+        """Content of the ledger, whichever imports wrote it."""
         rows = self.ledger.read(FIRST - timedelta(days=2000), NOW + timedelta(days=2))
         total = totals_of(Imported(by_hour={(row.starts_at, row.dimensions): row.sums for row in rows}), CARD).total
         return total.counts, total.usd
@@ -276,7 +276,7 @@ def test_a_counter_comes_to_the_same_in_whatever_order_its_files_come(
 
 
 def test_a_copy_of_a_log_without_ids_counts_in_each_file_and_is_named(logs: Logs) -> None:
-    """Nothing proves that it is one; the ledger takes the place of a record for its id."""
+    """Nothing proves that it is a copy; the ledger uses the position of a record as its id."""
     records = [call(1), call(1), call(2), call(3, output_tokens=900)]
     for name, encode in ENCODED.items():
         logs.put(f"{name}.jsonl", encode(lines(records)))

@@ -352,7 +352,7 @@ def _peak_memory(lines: Iterator[bytes]) -> int:
 
 @pytest.fixture(scope="module")
 def _warm() -> None:
-    """What is made once, such as compiled patterns, belongs to neither measurement."""
+    """Compiled patterns and the like belong to neither measurement."""
     _peak_memory(repeat(_line(opus(user="ann")).encode() + b"\n", 100))
 
 

@@ -123,7 +123,7 @@ MADE: dict[type, Callable[[Engine], object]] = {
     DueStore: lambda engine: DueStore(engine, ["mail"], AlertRules()),
     NoticeStore: lambda engine: NoticeStore(engine, read_content),
 }
-"""Those that take more than an engine."""
+"""Stores that take more than an engine."""
 
 
 def stores() -> Iterator[type]:

@@ -1,4 +1,4 @@
-"""What further destinations get: once when a limit is crossed, once when it is resolved, nothing twice."""
+"""Notices at further destinations: once when a limit is crossed, once when it is resolved, nothing twice."""
 
 import pytest
 from sqlalchemy import Engine, select

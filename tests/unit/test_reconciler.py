@@ -21,7 +21,7 @@ SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
 class Board:
-    """A target that is no file, and that may be away."""
+    """A target that is not a file, and may be unavailable."""
 
     name = "the board in the office"
     follows = "Whoever walks past follows at once."

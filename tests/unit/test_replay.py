@@ -35,7 +35,7 @@ def history(
     gap: range = range(0),
     now: datetime = NOW,
 ) -> Snapshot:
-    """So many days of hours that cost this much; the hours `gap`, counted from the first, are not known."""
+    """Days of hours with this cost; the hours in `gap`, counted from the first, are unknown."""
     hours = [floor_hour(now) - index * HOUR for index in range(days * 24, -1, -1)]
     known = [hour for index, hour in enumerate(hours) if index not in gap]
     rows = [

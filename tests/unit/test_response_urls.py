@@ -63,7 +63,7 @@ Answer = tuple[int, dict[str, str]]
 
 @dataclass(slots=True)
 class Hooks:
-    """Where answers are posted. `answers`: status and headers of the next ones, 200 after that."""
+    """Receives answers. `answers`: status and headers of the next ones, 200 after that."""
 
     answers: list[Answer] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)

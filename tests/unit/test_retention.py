@@ -1,4 +1,4 @@
-"""What is deleted, and that nobody decides otherwise for it."""
+"""What retention deletes, and that no decision depends on it."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -119,7 +119,7 @@ def one_database(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def decided_from(engine: Engine, ids: list[int]) -> list[object]:
-    """What detectors, buttons and the outbox read of the past."""
+    """Everything that detectors, buttons and the outbox read of the past."""
     store = AlertStore(engine, {"mail": frozenset()})
     with engine.connect() as connection:
         shown = [newest_payload(connection, id_) for id_ in ids]

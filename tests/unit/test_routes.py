@@ -1,4 +1,4 @@
-"""Which channels get an alert, whom it calls there, and what destinations that mention nobody read."""
+"""Channels of an alert, whom it mentions there, and what destinations without mentions show."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a mode saves: a share of what is still expected to be spent, against the mode in force, and never more."""
+"""Saving of a mode: a share of the spend still expected, against the mode in force, and never more."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Jobs run at their intervals whatever is done to the wall clock."""
+"""Jobs run at their intervals however the wall clock is set."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ def test_runs_that_a_clock_set_forward_has_passed_over_are_left_out_at_once(away
 
 
 class Wall:
-    """A wall clock that can be set; APScheduler goes by the machine's, which nobody sets here."""
+    """A wall clock that can be set; APScheduler uses the machine's, which is never set here."""
 
     off = timedelta()
 

@@ -17,7 +17,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def replaced(path: Path, text: str) -> None:
-    """As Kubernetes and `mv` do it."""
+    """Replace the file atomically, like Kubernetes and `mv`."""
     new = path.with_name("new")
     new.write_text(text, encoding="utf-8")
     new.replace(path)

@@ -1,4 +1,4 @@
-"""A secret in the wrong place: whatever refuses it, no part of it is quoted back."""
+"""A misplaced secret: no error quotes any part of it."""
 
 import base64
 import json
@@ -61,7 +61,7 @@ def leaked(output: str, secret: str) -> list[str]:
 
 
 def said(environ: dict[str, str]) -> Iterator[str]:
-    """What is said about these settings, at a start and by the doctor."""
+    """Messages about these settings, at a start and by the doctor."""
     try:
         load_settings(environ, Need.RUN)
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""What Slack posts is read strictly: everything else is one sentence, whatever it is."""
+"""Slack's requests are read strictly: everything else gets one sentence."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What snapshots keep from one update to the next: nothing that has changed, and nothing that nobody asks for again."""
+"""Results that snapshots keep from one update to the next: nothing outdated, and nothing that is no longer needed."""
 
 import time
 from collections.abc import Sequence

@@ -95,12 +95,12 @@ dimensions = st.tuples(
     st.sampled_from([STANDARD, STANDARD, Terms("batch"), Terms(UNKNOWN_TERM, UNKNOWN_TERM, UNKNOWN_TERM)]),
 )
 traffic = st.lists(st.tuples(st.integers(0, 10**6), dimensions, counts), max_size=5)
-"""Where in a stretch, what, and how much."""
+"""Position in a stretch, dimensions, and counts."""
 
 
 @dataclass(frozen=True)
 class Poll:
-    """What one poll brings. `ahead`: since the one before. `again`: hours that are read once more, from so far back."""
+    """One poll. `ahead`: time since the one before. `again`: hours that are read once more, from this far back."""
 
     ahead: timedelta
     minutes: list[Any]
@@ -117,7 +117,7 @@ class Poll:
 
 @dataclass(frozen=True)
 class Restart:
-    """With the other rate card, or with the same one."""
+    """A restart, with the other rate card or with the same one."""
 
     other_card: bool
 
@@ -155,7 +155,7 @@ steps = st.lists(st.one_of(polls, polls, polls, st.builds(Restart, st.booleans()
 
 @dataclass
 class World:
-    """A database, what has been polled into it, and the snapshots of one copy of the bot."""
+    """A database, everything polled into it, and the snapshots of one copy of the bot."""
 
     engine: Engine
     now: datetime
@@ -235,7 +235,7 @@ def postgres_engine() -> Iterator[Engine]:
 
 
 def periods(zone: str, moment: datetime) -> list[Period]:
-    """Those of each kind that hold the moment, and those before."""
+    """Periods of each kind that contain the moment, and those before."""
     found = [period_at(kind, ZoneInfo(zone), moment) for kind in PeriodKind]
     before = [period_before(kind, ZoneInfo(zone), period) for kind, period in zip(PeriodKind, found, strict=True)]
     return [*found, *before]
@@ -283,7 +283,7 @@ class QuietBudgets:
     scopes: int = 0
 
     def agree(self, snapshot: Snapshot, totals: dict[tuple[Scope, Period], Decimal]) -> None:
-        """Nobody is called quiet who has passed a limit. A scope that is new has all of them looked at."""
+        """Assert that no budget that has passed a limit is quiet. A new scope makes all of them non-quiet."""
         numbers = None if self.serial is None else snapshot.touched_since(self.serial)
         since = None if self.serial is None or numbers is None else snapshot.changed_from(self.serial)
         if self.scopes != snapshot.index.scopes:
@@ -403,7 +403,7 @@ def reports_agree(snapshot: Snapshot, plain: PlainSpend) -> None:
 def touched_agree(
     snapshot: Snapshot, seen: list[tuple[int, Mapping[Any, object]]], spends: Mapping[Any, object]
 ) -> None:
-    """No scope's spend has changed since any earlier snapshot that is not among those touched."""
+    """Assert that only touched scopes have changed spend since earlier snapshots."""
     for serial, earlier in seen:
         touched = snapshot.touched_since(serial)
         if touched is not None:
@@ -415,7 +415,7 @@ def touched_agree(
 
 
 def contents(snapshot: Snapshot) -> dict[str, object]:
-    """All that a snapshot holds, by names instead of numbers."""
+    """Everything in a snapshot, by names instead of numbers."""
     assert snapshot.as_of is not None
     held_from = snapshot.as_of.date() - DAYS_HELD * DAY
     rows_from = floor_hour(snapshot.as_of) - ROWS_HELD

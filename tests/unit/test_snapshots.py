@@ -55,7 +55,7 @@ def save(
 
 
 def today_in_kolkata(moment: datetime = NOW) -> Period:
-    """It begins at 18:30 UTC."""
+    """A day that begins at 18:30 UTC."""
     return period_at(PeriodKind.DAY, ZoneInfo("Asia/Kolkata"), moment)
 
 

@@ -64,7 +64,7 @@ def spend(
 
 
 def parts(known: Spend) -> dict[str, Decimal]:
-    """What the total is made of, without the parts that are nothing."""
+    """Parts of the total, without zeros."""
     every = {"billed": known.billed_usd, "computed": known.computed_usd, "report_only": known.report_only_usd}
     assert known.total_usd == sum(every.values())
     return {name: usd for name, usd in every.items() if usd}

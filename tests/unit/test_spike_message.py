@@ -1,4 +1,4 @@
-"""What people read about a spike: the rate first, then whose it is, why, and the ways out."""
+"""A spike as a message: the rate first, then whose it is, why, and the ways out."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -233,7 +233,7 @@ def test_a_spike_of_yesterday_is_not_usual_today() -> None:
 
 
 class Reports:
-    """What became of one budget's spikes over time."""
+    """Steps of one budget's spikes over time."""
 
     def __init__(self) -> None:
         self.now = MONDAY

@@ -1,4 +1,4 @@
-"""What the store knows of a budget's spikes, and of the alerts beside them."""
+"""Stored spikes of a budget, and the alerts beside them."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal

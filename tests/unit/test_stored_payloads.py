@@ -1,4 +1,4 @@
-"""What earlier versions have put into the outbox is read, and is written again as it was."""
+"""Payloads stored by earlier versions are read, and written again unchanged."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ STORED = [json.loads(line) for line in Path(__file__).with_name("stored_payloads
 
 
 def holds(written: object, stored: object) -> bool:
-    """Whether everything that was stored is written again; fields that have come since may stand beside it."""
+    """Whether everything stored is written again; newer fields may be added."""
     if isinstance(written, dict) and isinstance(stored, dict):
         return all(key in written and holds(written[key], value) for key, value in stored.items())
     if isinstance(written, list) and isinstance(stored, list):

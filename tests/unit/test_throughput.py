@@ -343,7 +343,7 @@ measurements = st.none() | st.dictionaries(st.sampled_from(list(TABLE.limits)), 
 
 
 def rank(found: Fit) -> tuple[int, int]:
-    """How high the certain and the least tier are; no certain tier is above all."""
+    """Rank of the certain and of the least tier; no certain tier is above all."""
     certain = len(TIERS) if found.tier is None else TIERS.index(found.tier.name)
     return certain, TIERS.index(found.least_tier.name)
 

@@ -78,7 +78,7 @@ async def line() -> AsyncIterator[Line]:
 
 
 def texts_of(error: BaseException | None) -> str:
-    """Everything that an error and those behind it can print."""
+    """All text of an error and its causes."""
     if error is None:
         return ""
     return f"{error} {error!r} {error.args} {texts_of(error.__cause__)} {texts_of(error.__context__)}"

@@ -1,4 +1,4 @@
-"""The answers about a trial and a suggestion are ones that Slack takes, in both languages, whatever names say."""
+"""Slack accepts the answers about a trial and a suggestion, in both languages, with any names."""
 
 from dataclasses import replace
 from datetime import timedelta

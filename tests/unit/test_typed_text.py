@@ -1,4 +1,4 @@
-"""One door: whatever phones, Macs and Slack make of typed text means what a plain keyboard would have said."""
+"""Typed text from phones, Macs and Slack means the same as from a plain keyboard."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""When spend that is in no log is reported, and what keeps an alert about it from flapping."""
+"""When spend that is in no log is reported, and why its alert does not flap."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What one token costs: the same prices whether they are asked for one usage or for sums of many."""
+"""Price of one token: the same for one usage and for sums of many."""
 
 import tomllib
 from collections.abc import Iterator
@@ -87,7 +87,7 @@ def test_the_terms_and_the_day_are_in_the_unit_prices(
 
 @dataclass(frozen=True)
 class Spelled:
-    """What an id says, written down by hand. `model`: None for one that the card does not have."""
+    """Meaning of an id, written by hand. `model`: None if the card does not have it."""
 
     model: str | None = None
     family: str | None = None

@@ -1,4 +1,4 @@
-"""Usage reports read straight from their bytes say what the tolerant way says, whatever an answer has in it."""
+"""Usage reports parsed directly from bytes equal those of the tolerant way, for any response."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +36,7 @@ Found = tuple[list[tuple[Any, ...]], OddUsage]
 
 
 def tolerant(body: bytes, analytics: bool) -> Found:
-    """Everything as Python objects, each row checked by its documented shape."""
+    """Parse into Python objects, each row checked by its documented shape."""
     page = parsed(Page, json_object(body, PATH), PATH)
     odd, rows = OddFields(PATH), []
     if analytics:
@@ -60,7 +60,7 @@ def tolerant(body: bytes, analytics: bool) -> Found:
 
 
 def straight(body: bytes, analytics: bool) -> Found:
-    """From the bytes."""
+    """Parse directly from the bytes."""
     found = collector(analytics)
     found.take(page_in(body, PATH))
     found.end()
@@ -166,7 +166,7 @@ def row(output: int, **changes: Any) -> dict[str, Any]:
 
 
 def entry(analytics: bool, minute: int, *outputs: int, **changes: Any) -> list[dict[str, Any]]:
-    """What a report has of one minute."""
+    """A report of one minute."""
     at = START + timedelta(minutes=minute)
     times = {"starting_at": at.isoformat(), "ending_at": (at + timedelta(minutes=1)).isoformat()}
     rows = [row(output, **changes) for output in outputs]

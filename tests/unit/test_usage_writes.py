@@ -1,4 +1,4 @@
-"""What a poll writes: of what it reads again only what differs, and the roll-ups with it."""
+"""Writes of a poll: only the differences of what it reads again, and their roll-ups."""
 
 import re
 from collections import Counter
@@ -78,7 +78,7 @@ def written(engine: Engine) -> Iterator[Counter[str]]:
 
 
 def in_usage(counted: Counter[str]) -> dict[str, int]:
-    """Of the rows of usage and of their sums."""
+    """Statements on rows of usage and on their sums."""
     return {what: rows for what, rows in counted.items() if what.split()[1] in ("usage", "usage_days") and rows}
 
 

@@ -136,7 +136,7 @@ def _general(lines: list[bytes]) -> FileCalls:
 
 
 def _taken(*lines: bytes, most_open: int = MOST_OPEN) -> int:
-    """How many lines the straight way took; fails where both ways differ."""
+    """Number of lines taken by the fast path; fails if the paths differ."""
     straight = _file()
     usual = UsualLines(straight, most_open=most_open)
     others = usual.take(lines)

@@ -57,7 +57,7 @@ def row(
 
 
 def minutes(first: datetime, count: int, model: str, usd: str, workspace: str = "default") -> list[UsageRow]:
-    """The same usage in each of so many minutes."""
+    """The same usage in each of `count` minutes."""
     return [row(first + index * MINUTE, model, usd, workspace) for index in range(count)]
 
 

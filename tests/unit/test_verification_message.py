@@ -1,4 +1,4 @@
-"""What people read of the verification that a change of the mode took effect."""
+"""The verification of a mode change as a message."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -14,7 +14,7 @@ ALMOST_AT_ONCE = 0.3
 
 @pytest.mark.parametrize("earlier", [0, 1])
 def test_two_copies_that_change_something_at_once_count_two_changes(engine: Engine, earlier: int) -> None:
-    """Also where they are the first ones of all, when there is no row yet that the second could wait for."""
+    """Also for the very first changes, when there is no row yet that the second could wait for."""
 
     def change(connection: Connection) -> None:
         next_version(connection, billed=False)

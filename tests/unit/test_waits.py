@@ -1,4 +1,4 @@
-"""Waits on a wall clock that jumps: none grows by it, and no jump lets a flood through."""
+"""Waits on a wall clock that jumps: none gets longer, and no jump causes a flood."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -35,7 +35,7 @@ def line_at(chance: random.Random) -> str:
 
 
 def play(lines: int, seed: int) -> int:
-    """How many of so many lines are workloads; the others are answered with one sentence."""
+    """Number of lines that are workloads; the others are answered with one sentence."""
     card, chance, workloads = load_rate_card(), random.Random(seed), 0
     for _ in range(lines):
         answer = workload_or_sentence(line_at(chance))

@@ -53,12 +53,12 @@ NAMES = {
     "japanese": "使用額の予算と上限" * 33,
     "lines": "one\ntwo\r\n\tthree\x00\x07" * 15,
 }
-"""As they come from outside: names, reasons, errors."""
+"""External texts: names, reasons, errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """How a payload is made. `many`: how many there are of what may be several; None leaves out what may be missing."""
+    """How to make a payload. `many`: length of every list; None leaves out optional parts."""
 
     name: str
     amount: Decimal
@@ -96,11 +96,11 @@ MOST = {
     "prices": 7,
     "raised": 2,
 }
-"""What is cut before it is stored; there may be any number of everything else."""
+"""Lists that are cut before they are stored; all others may have any length."""
 
 POSITIVE = {"soft_usd", "hard_usd", "base_usd", "limit_usd", "last_limit_usd"}
 LEAST = Decimal("0.01")
-"""Of a limit, which is never zero."""
+"""Least limit, which is never zero."""
 
 
 def made(kind: Any, worst: Worst, turn: int, name: str = "") -> Any:
@@ -219,7 +219,7 @@ FIXED: Mapping[type, Callable[[Any, Worst], Any]] = {
     Limit: _limit,
     Raise: _raise,
 }
-"""Of what is read again when it is drawn, the form."""
+"""Makers of payload parts with a fixed form."""
 
 
 def _alerts() -> list[type[AlertPayload]]:
@@ -227,7 +227,7 @@ def _alerts() -> list[type[AlertPayload]]:
 
 
 def turns(kind: type) -> int:
-    """So many that each step of a payload's life comes once."""
+    """Number of runs in which each step of a payload occurs once."""
     hints = get_type_hints(kind)
     counts = [len(hint) for hint in hints.values() if isinstance(hint, type) and issubclass(hint, Enum)]
     literals = [len(get_args(hint)) for hint in hints.values() if get_origin(hint) is Literal]

@@ -111,9 +111,7 @@ def web_app(
     """
     connections = connections or Connections()
     metrics = services.metrics
-    app = web.Application(
-        middlewares=[counted_requests(metrics.requested), refusals_logged, connections.whole_request]
-    )
+    app = web.Application(middlewares=[counted_requests(metrics.requested), refusals_logged, connections.whole_request])
     readers = BearerAccess(read_token, "CLAUDE_COST_READ_TOKEN", host)
     current = CurrentMode(services.fallback.in_force)
     # Long-lived streams must not use up every connection.

@@ -302,9 +302,9 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
     async def on_command(ack: AsyncAck, command: dict[str, str], client: AsyncWebClient) -> None:
         await ack()
-        async with answering(services, in_flight, command):
-            text = command.get("text") or ""
-            name, words = split_command(text)
+        text = command.get("text") or ""
+        name, words = split_command(text)
+        async with answering(services, in_flight, command, name if is_command(name) else ""):
             if not is_command(name):
                 name, words = split_command(_meant(name, text) or text)
             if name == "estimate" and not cleaned(words):

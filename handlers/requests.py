@@ -97,20 +97,25 @@ def on_click(
 
 
 @asynccontextmanager
-async def answering(services: Services, in_flight: InFlight, body: Mapping[str, Any]) -> AsyncIterator[None]:
-    """Wrap every listener after its acknowledgement: count it as work, and answer in the person's language."""
+async def answering(
+    services: Services, in_flight: InFlight, body: Mapping[str, Any], command: str = ""
+) -> AsyncIterator[None]:
+    """Wrap every listener after its acknowledgement: count it as work, and answer in the person's language.
+
+    `command`: the name of the command that is answered.
+    """
     async with in_flight.work():
-        with span("answer", **_traced(body)):
+        with span("answer", **_traced(body, command)):
             async with services.languages.reader(person_of(body).id):
                 with what_is_there():
                     yield
 
 
-def _traced(body: Mapping[str, Any]) -> dict[str, Value]:
+def _traced(body: Mapping[str, Any], command: str) -> dict[str, Value]:
     """What is answered, and nothing that anybody has typed."""
     actions, view, event = body.get("actions"), _object(body.get("view")), _object(body.get("event"))
     first = _object(actions[0]) if isinstance(actions, list) and actions else {}
-    named = first.get("action_id") or view.get("callback_id") or event.get("type") or body.get("command")
+    named = first.get("action_id") or view.get("callback_id") or event.get("type") or command
     return {"request": str(body.get("type") or "command"), "name": str(named or "").partition(":")[0]}
 
 

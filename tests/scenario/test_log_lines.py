@@ -95,7 +95,7 @@ async def test_each_step_of_an_incident_is_one_line_and_each_call_a_span(
     }
     assert found["answer"][:2] == [
         {"request": "block_actions", "name": "alert_acknowledge"},
-        {"request": "command", "name": "/claude-cost"},
+        {"request": "command", "name": "fallback"},
     ]
     assert {row["method"] for row in found["answer/slack"]} == {"users.info", "response_url"}
     assert {row["path"] for row in found["cycle/poll/anthropic"]} > {"/v1/organizations/analytics/usage"}

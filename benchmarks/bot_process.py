@@ -131,7 +131,7 @@ class BotProcess:
 
 
 async def asked(port: int, path: str, seconds: float) -> tuple[int, Any] | None:
-    """Status and JSON of the bot's HTTP port over a new connection; None where it does not answer in time."""
+    """Status and JSON of the bot's HTTP port over a new connection; None if it does not answer in time."""
     timeout = aiohttp.ClientTimeout(total=seconds)
     try:
         async with (

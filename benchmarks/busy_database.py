@@ -1,6 +1,6 @@
-"""Keep importing events into a running bot's database, as `claude-cost import` or over the bot's HTTP port.
+"""Keep importing events into a running bot's database, with `claude-cost import` or over the bot's HTTP port.
 
-python benchmarks/busy_database.py PORT TOKEN FILE
+    python benchmarks/busy_database.py PORT TOKEN FILE
 
 posts FILE in portions to `/v1/usage`, in its own process: the measuring one has to stay idle.
 """

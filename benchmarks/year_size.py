@@ -3,7 +3,7 @@
 Each key calls two models in eight hours of every day. Of 5,000 keys a few days are written, and the rest is
 extrapolated.
 
-python benchmarks/year_size.py
+    python benchmarks/year_size.py
 """
 
 import tempfile

@@ -44,7 +44,7 @@ class ClickHouseServer:
         return {row[0] for row in self.rows}
 
     def final(self) -> dict[str, dict[str, Any]]:
-        """By id the state with the largest counts; the last of equal ones."""
+        """The state with the largest counts by id; the last of equal ones."""
         found: dict[str, list[Any]] = {}
         for row in self.rows:
             if row[0] not in found or row[-1] >= found[row[0]][-1]:

@@ -25,7 +25,7 @@ CHANGE = tuple(field.name for field in fields(ModeChange))
 class CycleState:
     """State at one moment. `data`: result of the last poll. `change`: the newest change of the fallback mode.
 
-    `auto`: what the chat was told about automatic steps down. `proposals`: whether a change waits for approval.
+    `auto`: setting of automatic steps down from chat. `proposals`: whether a change waits for approval.
     `no_data`: the newest no-data incident.
     """
 

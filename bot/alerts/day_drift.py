@@ -65,7 +65,7 @@ class ModelDrift:
 class DayDrift:
     """One settled UTC day of the whole organization, USD.
 
-    `list_usd`: the bill before discounts, None where it does not say. `by_model`: whether the bill tells models apart;
+    `list_usd`: the bill before discounts, None if it does not say. `by_model`: whether the bill tells models apart;
     otherwise `models` has one part, the whole day.
     """
 

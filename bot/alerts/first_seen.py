@@ -135,7 +135,7 @@ class _Look:
 
     @property
     def until(self) -> datetime:
-        """Of the minutes after the age of the data some usage is known as well."""
+        """End of the look, slightly after the age of the data: some newer usage is known as well."""
         return self.as_of + 10 * MINUTE
 
     @property

@@ -98,7 +98,7 @@ class Report:
 
     @property
     def grouped_by(self) -> str:
-        """As typed: `feature`, `tag:team`."""
+        """The grouping as typed: `feature`, `tag:team`."""
         return str(self.by) if self.tag is None else f"{self.by}:{self.tag}"
 
 

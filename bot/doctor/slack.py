@@ -272,9 +272,7 @@ MOST_ASKED = 20
 
 @dataclass(frozen=True, slots=True)
 class OwnChannels:
-    """By channel id: the budgets in force that use it, the number of digests, and why the last message failed or
-    not.
-    """
+    """By channel id: its budgets in force, its number of digests, and the error of its last message if that failed."""
 
     budgets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     digests: Mapping[str, int] = field(default_factory=dict)

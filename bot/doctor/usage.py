@@ -31,7 +31,7 @@ class UsageFindings:
     unknown_terms: frozenset[str]
     unmatched: tuple[Unmatched, ...]
     attribution: tuple[tuple[str, AttributedState | None], ...] = ()
-    """Each dimension of Anthropic's attribution that a budget counts; None where it was never read."""
+    """Each dimension of Anthropic's attribution that a budget counts; None if it was never read."""
 
 
 def usage_findings(engine: Engine, budgets: Sequence[Budget], card: RateCard, clock: Clock) -> UsageFindings:

@@ -199,7 +199,7 @@ class UserSpend:
 
     @property
     def in_public(self) -> "UserSpend":
-        """For answers that a whole channel reads: not even admins may see it there."""
+        """The rule for answers that a whole channel reads: not even admins may see it there."""
         return UserSpend(self._admins, everyone=self._everyone, public=True)
 
     async def refusal(self, person: Person) -> str | None:

@@ -363,7 +363,7 @@ def _read(connection: Connection, rows: Collection[Any]) -> list[Kept]:
 
 
 def _rows(connection: Connection, kept: Collection[Kept]) -> list[tuple[Any, ...]]:
-    """As rows of `ledger_events`."""
+    """Rows of `ledger_events`."""
     if not kept:
         return []
     numbers = numbers_of_rows(connection, {one.dimensions for one in kept})

@@ -79,7 +79,7 @@ class Found(NamedTuple):
     dimensions: Dimensions
 
     def call(self) -> Call:
-        """As `call_in` returns it."""
+        """The call, equal to the result of `call_in`."""
         named = self.dimensions
         return Call(
             self.model,

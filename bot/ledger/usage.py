@@ -78,7 +78,7 @@ def _hours(starts_at: datetime, ends_at: datetime) -> Iterable[datetime]:
 
 
 Recent = Mapping[int, Mapping[datetime, frozenset[datetime]]]
-"""By version of the ledger, the minutes of each hour that this process has changed."""
+"""Minutes of each hour changed by this process, by version of the ledger."""
 
 
 class _Features(dict[str, str]):

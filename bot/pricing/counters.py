@@ -16,7 +16,7 @@ from bot.pricing.tokens import TokenCounts
 
 
 class Reading(NamedTuple):
-    """A record of a running total. `at`: microseconds since 1970, None where the log has no time."""
+    """A record of a running total. `at`: microseconds since 1970, None if the log has no time."""
 
     at: int | None
     counts: TokenCounts

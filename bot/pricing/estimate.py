@@ -37,7 +37,7 @@ class Advice(NamedTuple):
     """One change of the workload. `monthly_usd` is for the same text; `saves_usd` against what was asked for.
 
     `with_more`: a further change and what the month costs with both, where that is cheaper still. `models`: the ids of
-    other models; empty where the models stay.
+    other models; empty if the models stay.
     """
 
     what: str

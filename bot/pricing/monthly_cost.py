@@ -181,7 +181,7 @@ def break_even(model: Model, ttl: str, on: date, prompt_tokens: int | None = Non
 
 
 def warmth(workload: Workload, share: Fraction = Fraction(1)) -> Warmth:
-    """At an even rate over 30 days, for the share of the requests that use one model's cache."""
+    """Gap and hit rate at an even rate over 30 days, for the share of the requests that use one model's cache."""
     requests = _requests(workload, share)
     gap = MONTH * requests.denominator / requests.numerator
     return Warmth(gap, expected_hit_rate(requests, workload.ttl))

@@ -374,7 +374,7 @@ def _why_not(fit: Fit, excluded: Sequence[TierFit]) -> str:
 
 
 def _caps(fit: Fit, too_low: Sequence[TierFit]) -> str:
-    """`Start's and Build's monthly caps of $500 and $1,000 do not cover $1,350.00`; empty where no cap is too low."""
+    """`Start's and Build's monthly caps of $500 and $1,000 do not cover $1,350.00`; empty if no cap is too low."""
     if not too_low:
         return ""
     names = all_of([tr("{tier}'s", tier=found.tier.name) for found in too_low])

@@ -166,7 +166,7 @@ class Steps:
         self._known: dict[tuple[str, date], int | None] = {}
 
     def of(self, model: str, on: date) -> int | None:
-        """Prompt tokens; None where the price has no step on that UTC day."""
+        """Prompt tokens; None if the price has no step on that UTC day."""
         key = model, on
         if key not in self._known:
             step = self._card.resolve(model, on).rates.step

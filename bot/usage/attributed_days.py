@@ -75,7 +75,7 @@ class AttributedState:
 
     @property
     def data(self) -> DataState:
-        """As a `DataState`: stale if older than twice its usual age."""
+        """The state as a `DataState`: stale if older than twice its usual age."""
         ages = tuple(max(age, LEAST_AGE.total_seconds()) for age in self.ages_at_refresh)
         if len(ages) < FEWEST_REFRESHES:
             ages = (USUAL_AGE.total_seconds(),) * FEWEST_REFRESHES

@@ -1,6 +1,6 @@
 """The client's copies: the parser of model ids, and the models of the rate card with their newest prices.
 
-python -m tests.contract.client_copies
+    python -m tests.contract.client_copies
 
 writes the copies again. The client cannot import the bot, and applications install no data of the bot's.
 """

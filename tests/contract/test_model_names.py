@@ -103,7 +103,7 @@ def test_no_claude_name_is_taken_for_another_vendors() -> None:
 
 
 def test_models_of_other_vendors_are_distinguished() -> None:
-    """By the makers' own ids in genai-prices: what their rows of other vendors are called."""
+    """Uses the makers' own ids in the rows of other vendors in genai-prices."""
     makers = {"openai", "google", "deepseek", "mistral", "x-ai", "cohere", "perplexity", "moonshotai"}
     ids = [model.id for each in providers if each.id in makers for model in each.models if "claude" not in model.id]
     unrecognised = [name for name in ids if not is_foreign(name)]

@@ -211,7 +211,7 @@ def once(candidates: Sequence[Candidate], parents: Parents) -> list[Candidate]:
 
 
 def _best_of_each_id(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Of reports of one response by several emitters, the official one, else one with lifetimes of caches."""
+    """One report per response if several emitters sent one: the official, else one with lifetimes of caches."""
     best: dict[str, Candidate] = {}
     for one in candidates:
         if one.id is not None:

@@ -26,7 +26,7 @@ class Source(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A finished span. Ids are hexadecimal text, empty where there is none; times are nanoseconds since 1970.
+    """A finished span. Ids are hexadecimal text, empty if there is none; times are nanoseconds since 1970.
 
     `exceptions`: the types of the exceptions that it recorded.
     """

@@ -51,7 +51,7 @@ class RecordFile(NamedTuple):
 
     @property
     def size(self) -> int:
-        """In bytes; 0 if unknown beforehand."""
+        """Size in bytes; 0 if unknown beforehand."""
         return 0 if self.status is None else self.status.st_size
 
     @property
@@ -185,7 +185,7 @@ class _Search:
 
     def _consider(self, path: str, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
-            # Opening a named pipe would block for ever.
+            # Opening a named pipe would block forever.
             self.left_out.append(LeftOut(path, "no ordinary file"))
             return
         if (status.st_dev, status.st_ino) in self._seen:

@@ -37,7 +37,7 @@ UPDATE alerts SET key = key || '/' || limit_usd WHERE kind = 'spike' AND EXISTS 
     AND newer.key = alerts.key AND newer.id > alerts.id
 )
 """
-"""Of two spikes in one hour the older one is over, and its key is no longer needed."""
+"""Renames the older of two spikes in one hour: it is over, and its key is no longer needed."""
 
 NO_LIMIT = "UPDATE alerts SET limit_usd = NULL WHERE limit_kind IS NULL"
 NOT_OPEN = "UPDATE alerts SET status = 'closed' WHERE kind = 'period' AND status = 'open'"

@@ -15,7 +15,7 @@ GROUPS = ("model", "day", "feature", "user")
 
 
 class HelpText(argparse.HelpFormatter):
-    """Help as wide as the terminal. argparse makes one for each option, and would import compression to find the width."""
+    """Help as wide as the terminal. argparse makes one per option, and would import compression to find the width."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)

@@ -81,7 +81,7 @@ async def shown_by(chromium: str, folder: Path) -> AsyncIterator[Shown]:
     clock = RunningClock(CURTAIN, HOUR.total_seconds(), time)
     migrate_by_copy(f"sqlite:///{folder / 'claude-cost.db'}")
     async with set_stage(clock, folder, poll_seconds=int(HOUR.total_seconds())) as stage:
-        # A machine that is busy with other tests may be late.
+        # A machine busy with other tests may be slow.
         stage.slack.sockets.ack_seconds = 30
         directions = Directions(clock, stage.slack, stage.anthropic, stage.team, 1)
         stage.bot.workspace.url = (await check_bot_token(stage.bot.slack.client, ALERTS)).url

@@ -115,7 +115,7 @@ class Walker:
             new = [one for one in offered if one["action"] not in known and one["action"].startswith(tuple(only) or "")]
             if not new:
                 return
-            # The newest first: what stands above it is older, and may be over.
+            # Newest first: earlier ones may be over.
             if await self.click(place, new[-1]) is not None:
                 known.add(new[-1]["action"])
         raise AssertionError(f"after {MOST_CLICKS} clicks there is still something new in {place}: {new[-1]}")

@@ -114,7 +114,7 @@ def test_a_bot_that_takes_the_question_and_never_answers_holds_no_request_up(han
                 connection.sendall(hangs_behind)
                 for number in range(2 * MOST_MODELS):
                     assert follower.answer(f"claude-opus-{number}") == SONNET
-                # The question is still open: had any answer waited for it, it would have been given up before.
+                # The request is still open: a question that waited for it would have failed by now.
                 connection.setblocking(False)
                 with pytest.raises(BlockingIOError):
                     connection.recv(1)

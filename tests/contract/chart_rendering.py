@@ -49,7 +49,7 @@ class Chart:
 
     def text(self, template: str, changes: Mapping[str, Any], release: str = "claude-cost") -> str:
         """One template as it is written out. Raises `ChartError`."""
-        # Names of objects of Helm begin with a capital letter, and their fields too.
+        # Names and fields of Helm's objects begin with a capital letter.
         chart = {name[:1].upper() + name[1:]: value for name, value in self.about.items()}
         root = {
             "Values": _merged(self.values, changes),
@@ -128,7 +128,7 @@ class Chart:
             raise ValueError(f"not understood: {token}")
         value = dot
         for name in filter(None, token.split(".")):
-            # A misspelled value would be nothing to Helm.
+            # Helm ignores a misspelled value.
             value = value[name]
         return value
 

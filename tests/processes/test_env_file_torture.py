@@ -145,7 +145,7 @@ def test_a_kill_between_any_two_steps_leaves_the_old_or_the_new_whole(path: Path
     assert len(found) > 8
     assert found == sorted(found), "a step after the replacement brought the old file back"
     assert {False, True} == set(found)
-    # What a killed write has left behind hinders no later one.
+    # Leftovers of a killed write do not block later ones.
     EnvFile(path).write(NORMAL)
     assert path.read_bytes() == old
 

@@ -196,7 +196,7 @@ def test_the_owner_stops_before_another_copy_may_begin(
         clock.at += 0.5
     assert clock.at - began >= TIMING.term > TIMING.hold
     assert not lease.held()
-    # Awake again, it asks the row and learns who has it.
+    # Once awake, it reads the row and learns the owner.
     assert not lease.acquire()
     assert standby.held()
     assert lease.other is not None
@@ -397,7 +397,7 @@ def test_a_frozen_owner_loses_the_row_though_it_has_the_lock(pair: OnSqlite, clo
     assert pair.second.acquire()
     assert pair.second.previous_may_live
     assert not pair.first.acquire()
-    # That it has lost the row, the first gives the lock free, and the second takes it with its next renewal.
+    # Having lost the row, the first releases the lock, and the second takes it with its next renewal.
     assert pair.second.acquire()
     pair.second.release()
     assert pair.first.acquire()
@@ -483,7 +483,7 @@ def test_a_database_file_that_is_deleted_ends_the_hold_at_once(pair: OnSqlite, c
     assert not pair.first.held()
     assert pair.first.problem is not None
     assert "was deleted" in pair.first.problem
-    # A copy on a new file is kept back by nothing.
+    # Nothing delays a copy on a new file.
     fresh = open_database(f"sqlite:///{pair.path}")
     theirs = Lease(fresh, now=clock)
     assert theirs.acquire()

@@ -56,7 +56,7 @@ async def _switch(bot: Bot, clock: HandClock) -> None:
 
 async def _until_delivered(bot: Bot, clock: HandClock, delivery: Delivery | None) -> None:
     while delivery is None or delivery.waiting:
-        # Without a time of its own, what waits was put off before this process began.
+        # Without its own time, notices were postponed before this process began.
         clock.advance((delivery and delivery.retry_in) or SECOND)
         delivery = await bot.deliver()
 
@@ -138,8 +138,8 @@ def main(fd: int) -> None:
     with socket.socket(fileno=fd) as world:
         while heard := _heard(world):
             if "deeds" not in heard:
-                continue  # an answer to a process that was killed before it heard it
-            gc.freeze()  # A collection in a fork would copy what all of them share.
+                continue  # A response to a process that was killed before it arrived.
+            gc.freeze()  # A garbage collection in a fork would copy the shared memory.
             child = os.fork() if heard["forks"] else 0
             if child:
                 _, status = os.waitpid(child, 0)

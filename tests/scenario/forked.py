@@ -139,7 +139,7 @@ def main(descriptor: int) -> int:
     """Fork a process for every command line, until the other end is closed. Returns the exit code of each process."""
     for name in ("bot.cli.command_parser", *(MODULES.get(each, f"bot.cli.{each}") for each in COMMANDS)):
         import_module(name)
-    gc.freeze()  # A collection in a fork would copy what all of them share.
+    gc.freeze()  # A garbage collection in a fork would copy the shared memory.
     with socket.socket(fileno=descriptor) as tests:
         while True:
             asked, descriptors, _, _ = socket.recv_fds(tests, LONGEST_MESSAGE, 3)

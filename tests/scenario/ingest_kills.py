@@ -155,7 +155,7 @@ def _compare(engine: Engine, senders: list[Sender], outcome: Outcome, *, settled
     wanted = {id_: tokens for sender in senders for id_, tokens in sender.acknowledged.items()}
     with engine.connect() as connection:
         if connection.dialect.name == "postgresql":
-            # A server may still commit for a process that is dead.
+            # A server may still commit for a killed process.
             connection = connection.execution_options(isolation_level="REPEATABLE READ")
         stored = dict(connection.execute(select(ledger_events.c.id, ledger_events.c.uncached_input_tokens)).all())
         tokens, requests = sum(stored.values()), len(stored)

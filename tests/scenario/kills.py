@@ -107,7 +107,7 @@ class ForkServer:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.scenario.fork_server", str(theirs.fileno())],
                 cwd=ROOT,
-                # Reading the world's certificates takes longer than a cycle, and no server here has one.
+                # Reading the system's certificates takes longer than a cycle, and no server here uses TLS.
                 env={"PATH": os.environ["PATH"], "SSL_CERT_DIR": str(certificates)},
                 pass_fds=[theirs.fileno()],
                 stderr=subprocess.DEVNULL,

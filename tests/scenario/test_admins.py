@@ -89,7 +89,7 @@ async def test_while_slack_fails_members_are_refused_without_blaming_the_scope(
     slack: SlackSandbox, fault: Fault
 ) -> None:
     slack.workspace.scopes.add("usergroups:read")
-    # aiohttp asks once more by itself where a question that changes nothing was not answered.
+    # aiohttp itself repeats an unanswered idempotent request once.
     slack.faults.add("usergroups.users.list", fault, times=2 if fault.kind == "drop" else 1)
     sentence = await refusal(slack, "U0OPS", "S0OPS")
     assert "usergroups:read" not in sentence

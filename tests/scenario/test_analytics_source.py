@@ -334,6 +334,6 @@ async def test_an_organization_with_hipaa_readiness_hears_what_to_set(reports: R
     reports.wire.script(ANALYTICS_USAGE, fails(400, message=message), times=2)
     with pytest.raises(RefusedError, match="set CLAUDE_COST_USAGE_API=admin"):
         await reports.analytics().usage(LAST_HOURS)
-    # Left to itself the bot reads the admin report.
+    # By default the bot reads the admin report.
     reports.use(5)
     assert (await reports.poller("auto").poll(MONTH)).source == "admin"

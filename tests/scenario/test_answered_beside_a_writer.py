@@ -93,7 +93,7 @@ async def test_an_estimate_that_cannot_be_remembered_is_a_line_in_the_log(
 
 async def test_refusals_are_answered_and_kept_in_the_audit_trail_later(simulated: World) -> None:
     async with simulated.connected_bot() as bot:
-        # The button is the admin's; whoever else clicks it is refused.
+        # The button is for admins; anybody else is refused.
         await (await simulated.slack.command("budget set search hard=10", user=DEVELOPER)).first_reply()
         before = refusals(simulated)
         with locked(simulated.folder):

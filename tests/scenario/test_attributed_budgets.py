@@ -380,7 +380,7 @@ async def test_doctor_says_how_old_it_is_also_beside_a_budget_of_a_feature(simul
     await bot.cycle()
     found = {check.name: check for check in await bot.services.examine()}
     assert found["attribution"].text == "What Anthropic attributes by product is complete up to 2026-11-16 09:00 UTC."
-    # Nothing is logged of the feature yet, which says nothing against the product.
+    # Nothing is logged for the feature yet, which does not affect the product.
     assert found["scopes"].text.startswith("support: ")
 
 

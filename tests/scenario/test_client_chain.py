@@ -168,7 +168,7 @@ async def test_an_answer_that_breaks_off_half_way_is_given_by_the_next_model(
     api.faults = {OPUS: [half_an_answer]}
     assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
     api.faults = {model: [half_an_answer] for model in CHAIN}
-    # Who reads the body without the client's help sees the connection's own error, as without a chain.
+    # A reader that bypasses the client gets the connection's own error, as without a chain.
     with pytest.raises(httpx2.TransportError if manner == "streaming_response" else anthropic.APIConnectionError):
         await team.ask(manner)
     assert api.asked == [OPUS, SONNET, *CHAIN]

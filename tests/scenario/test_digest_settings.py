@@ -341,7 +341,7 @@ async def test_a_listed_digest_is_changed_and_stopped_by_its_buttons(world: Worl
     await world.slack.until(lambda: bool(world.slack.views.modals.get(ADMIN)))
     [view] = world.slack.views.modals[ADMIN]
     assert "09:30" in offered(view.as_slack(), "at")
-    # What it is about and how often may change too: it takes the place of the other one.
+    # Subject and frequency may change too: it replaces the other one.
     await world.slack.submit_view({**FILLED, "every": "day", "about": "budget:search", "channel": SEARCH})
     answer = await change.first_reply()
     assert answer.text.startswith("The digest is changed: Every day at 17:00 (Europe/Berlin)")

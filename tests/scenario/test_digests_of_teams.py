@@ -112,7 +112,7 @@ async def test_a_teams_digest_says_what_its_budget_says_and_nothing_of_others(
     assert spent(digest) == of_budget(digest.text, "search") == Decimal(104)
     assert "$104.00 of $900.00" in status.text
     assert not [other for other in OF_OTHERS if other in digest.text]
-    # What the team uses does not retire or change its price on others' account.
+    # Retirements and price changes of models that only others use do not count for the team.
     assert "Haiku 4.5 retires" not in digest.text
     if words == "for=team:search":
         assert "This is about team:search alone." in digest.text

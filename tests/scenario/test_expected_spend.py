@@ -118,7 +118,7 @@ async def test_a_planned_time_keeps_spikes_quiet_and_not_a_minute_longer(simulat
         clock.advance(5 * HOUR + 10 * MINUTE)
         runaway(simulated)
         await bot.cycle()
-        # The last ten minutes are beyond the plan: they alone are not yet an hour's worth of a spike.
+        # The last ten minutes are outside the plan: alone they are not yet a spike.
         assert spikes(simulated) == []
         clock.advance(HOUR)
         runaway(simulated)

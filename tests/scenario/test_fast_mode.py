@@ -43,7 +43,7 @@ async def test_where_speed_cannot_be_asked_for_sums_are_at_least_and_doctor_warn
         assert "does not say here which tokens ran in fast mode" in text
         doctor = await simulated.slack.command("doctor", ADMIN)
         assert "leaves the speed of some of this month's usage open" in (await doctor.first_reply()).text
-        # The refusal is not for good.
+        # The refusal is temporary.
         simulated.anthropic.refuses_speed = False
         clock.advance(HOUR + timedelta(minutes=1))
         await bot.cycle()

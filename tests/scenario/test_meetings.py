@@ -123,7 +123,7 @@ async def test_a_raise_goes_on_in_the_main_channel_once_the_bot_is_thrown_out_of
         request = posts(world, SEARCH)[-1]
         refused = await clicked(world, request, APPROVE_ACTION, DEVELOPER)
         world.slack.workspace.channels[SEARCH].has_bot = False
-        # Somebody's question and the admin's click come while the bot cannot say so there.
+        # A question and the admin's click arrive while the bot cannot post there.
         await clicked(world, refused, ASK_ACTION, DEVELOPER)
         await clicked(world, request, APPROVE_ACTION)
         await bot.cycle()

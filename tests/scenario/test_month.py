@@ -107,7 +107,7 @@ async def test_a_whole_month_of_restarts_and_changes_reports_each_limit_once_and
             await restart_and_poll_twice(simulated, api if day < 10 else "analytics")
     assert [len(simulated.alerts(level)) for level in ("soft", "hard")] == [1, 1]
     reported = simulated.posts()
-    # Each limit is foreseen once, too.
+    # Each limit has one forecast alert, too.
     assert [post.texts[0].startswith("Forecast ") for post in reported] == [True, True, False, False]
     clock.advance(2 * DAY)
     async with simulated.bot() as bot:

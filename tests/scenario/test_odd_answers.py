@@ -203,7 +203,7 @@ async def test_an_answer_of_any_size_is_cut(packed: bool) -> None:
                 await call(client.auth_test())
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-    # What is sent unpacked is held by the server here, in the same process.
+    # Responses sent uncompressed are held by the server here, in the same process.
     assert peak < 60 * 2**20 or not packed
 
 

@@ -225,10 +225,10 @@ class Recorder:
     action = view = shortcut = event = command = _kept
 
     def middleware(self, listener: Any) -> None:
-        """Not needed."""
+        """Ignored: it has no action name."""
 
     def error(self, listener: Any) -> None:
-        """Not needed."""
+        """Ignored: it has no action name."""
 
 
 @pytest.fixture

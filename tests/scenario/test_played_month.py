@@ -101,7 +101,7 @@ class Reader:
             assert int(limit[3]) == int(spent * 100 / of), text
         if "STALE" in text:
             assert first.startswith("STALE"), text
-            # What applications log goes on meanwhile, and says so in the line before.
+            # Logged usage continues meanwhile, and the line before says so.
             lines = text.split("\n")
             known = [before for before, line in pairwise(lines) if END.search(line)]
             assert all(before.startswith("Logged by your applications, as of ") for before in known), text
@@ -231,7 +231,7 @@ async def test_whatever_is_said_in_a_month_agrees_with_what_else_is_said(reader:
     assert "still returns to normal by itself" in (await reader.type("fallback auto off")).text
     for words in ("fallback off", "fallback on minimal for 2h", "fallback off", "fallback on", "fallback off"):
         await reader.type(words)
-    # The mode that has ended moved what it moved.
+    # The ended mode still explains what it moved.
     said = (await reader.type("status")).text.split("\n")
     moved = [line for line in said if re.match(r"• .*Haiku 5\.5 · Search", line)]
     assert moved

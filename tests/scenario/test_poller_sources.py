@@ -52,7 +52,7 @@ async def test_auto_takes_admin_where_analytics_is_further_behind(reports: Repor
     poller = reports.poller()
     assert (await poller.poll(MONTH)).source == "admin"
     assert reports.store.data_state().as_of == NOW - 5 * MINUTE
-    # That analytics is behind is seen from its minutes: the month is not read for it.
+    # Its minutes show that analytics is behind: the month is not read for it.
     assert len(reports.wire.to(ANALYTICS_USAGE)) == 1
 
 

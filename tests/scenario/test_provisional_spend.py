@@ -79,7 +79,7 @@ async def test_an_alert_on_provisional_spend_names_who_logged_it(simulated: Worl
     spent, end = (
         Decimal(re.findall(pattern, alert.text)[0]) for pattern in (r"\$(\S+) of \$10", r"Expected end: \$(\S+)")
     )
-    # What applications log is beside what was expected, less the minutes in which it came.
+    # Logged spend is separate from expected spend, minus the minutes in which it came.
     assert Decimal(usual) + Decimal("19.97") <= end <= Decimal(usual) + 20
     assert end > spent
     assert f"${end} expected by" in await ask(bot, "forecast")

@@ -72,7 +72,7 @@ async def test_an_admin_raises_a_limit_and_it_ends_by_itself(simulated: World, c
         clock.advance(2 * DAY)
         await bot.cycle()
         await bot.cycle()
-        # One clear word in the channel, below the raise; the old alert is open again, and nothing is posted twice.
+        # One broadcast reply below the raise; the old alert is open again, and nothing is posted twice.
         assert len(simulated.posts()) == posts
         assert "$210.00 of $200.00: the raise has ended" in announced.text
         broadcasts = [reply for reply in simulated.replies(announced) if "the raise has ended" in reply.text]
@@ -176,7 +176,7 @@ async def test_a_budget_of_the_environment_ends_its_raise_with_its_period(simula
         clock.advance(15 * DAY)
         await bot.cycle()
         await bot.cycle()
-        # The month that is over is held to the limit that it ended with.
+        # The ended month is judged by the limit that it ended with.
         assert hard_alerts(simulated) == []
         [announced] = raised(simulated)
         assert announced.text.startswith("Raise ended with the period")
@@ -208,7 +208,7 @@ async def test_only_owners_and_admins_may_ask_where_a_budget_has_owners(simulate
         assert (await asked(simulated, words, DEVELOPER)).partition("\n")[0] == unread
         simulated.slack.workspace.scopes.add("usergroups:read")
         assert (await asked(simulated, words, DEVELOPER)).partition("\n")[0] == f"{REFUSED}."
-        # A mistake in the words is no reason to say nothing of the rights.
+        # Permissions are reported even if the words have a mistake.
         assert (await asked(simulated, "budget raise team to=nonsense", DEVELOPER)).startswith(REFUSED)
         [alert] = [post for post in hard_alerts(simulated) if "team" in post.text]
         assert (await clicked(simulated, alert, OPEN_ACTION, DEVELOPER)) == f"{REFUSED}."

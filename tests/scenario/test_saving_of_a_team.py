@@ -67,7 +67,7 @@ async def test_the_dialog_at_a_teams_alert_the_request_and_the_answer_name_the_s
         dialog = switch["confirm"]["text"]["text"]
         assert dialog.startswith("For budget search this saves about $")
         [own] = sums(dialog)
-        # Whoever may not asks for the same.
+        # Somebody without permission asks for the same.
         refused = await clicked(simulated, alert, switch["action_id"], DEVELOPER)
         await clicked(simulated, refused, ASK_ACTION, DEVELOPER)
         await bot.deliver()

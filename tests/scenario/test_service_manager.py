@@ -88,7 +88,7 @@ async def test_a_cycle_that_is_stuck_gives_no_sign_of_life(world: World, tmp_pat
                         break
             answer = await http.get(health)
             assert (answer.status_code, answer.json()) == (503, {"status": "stuck: restart the process"})
-            # The next cycle proves the opposite.
+            # The next cycle disproves it.
             await bot.cycle()
             await systemd.until("WATCHDOG=1")
             lifecycle.stop()

@@ -245,7 +245,7 @@ async def test_where_slack_refuses_a_fold_the_rest_is_sent_and_the_details_are_k
     assert posted.without_details
     [message] = slack.messages
     assert (message.text, message.blocks) == (FOLDED.text, BLOCKS)
-    # A fold that Slack takes is no reason for a reply.
+    # A fold that Slack accepts needs no reply.
     assert posted.address is not None
     assert await destination.update(posted.address, FOLDED) == Delivered(posted.address)
     assert message.blocks == FOLDED.blocks

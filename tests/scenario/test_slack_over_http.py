@@ -237,7 +237,7 @@ async def test_an_error_after_the_acknowledgement_is_one_traceback_and_one_sente
 ) -> None:
     async with simulated.bot() as bot, port_of(bot) as origin:
         posted_to(simulated, bot, origin)
-        # As after a fault that nobody foresaw.
+        # As after an unexpected fault.
         object.__setattr__(bot.services, "card", None)
         typed = await simulated.slack.command("rates")
         assert "Something went wrong here (error " in (await typed.first_reply(10)).text

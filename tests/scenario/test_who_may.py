@@ -188,7 +188,7 @@ async def test_no_made_up_form_raises_a_limit_or_changes_the_mode(simulated: Wor
         view |= {"state": {"values": values}, "hash": "h", "team_id": TEAM_ID}
         await simulated.slack.send_envelope("interactive", body_of(WHO[who], "view_submission", view=view))
     await everything_answered(bot)
-    # Whoever is no admin may ask for a raise.
+    # Anybody but an admin may ask for a raise.
     assert state(bot) | {"history": before["history"]} == before
 
 

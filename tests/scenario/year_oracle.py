@@ -198,7 +198,7 @@ class Oracle:
                 if label == present:
                     account.limits[label] = account.watch
                 elif label not in account.limits:
-                    # Away for the whole of it: what held before still held. Never watched: not reported.
+                    # Away for all of it: earlier limits still apply. Never watched: not reported.
                     earlier = account.limits.get(account.watch.before(label, within))
                     if earlier is None:
                         continue
@@ -214,7 +214,7 @@ class Oracle:
         limits, spent = account.limits[label], self._spent(account, label)
         hard = limits.hard is not None and spent >= limits.hard * DOLLAR
         soft = limits.soft is not None and spent >= limits.soft * DOLLAR
-        # While the hard message stands, it stands for the soft limit too.
+        # While the hard message is open, it covers the soft limit too.
         for level, limit, above in (("hard", limits.hard, hard), ("soft", limits.soft, soft and not hard)):
             if limit is None:
                 continue

@@ -320,7 +320,7 @@ def test_incidents_of_many_budgets_and_periods_are_read_at_once(engine: Engine, 
     statements: list[str] = []
     events.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     found = store.incidents_in(["2026-11", "2026-11-20", "2026-12"])
-    # One of them shows whether anything has changed since.
+    # One statement shows whether anything has changed since.
     assert len([each for each in statements if each != "BEGIN"]) == 2
     asked = [(f"team-{number}", period) for number in range(20) for period in periods[1:]]
     assert found == {key: store.incidents(*key) for key in asked}

@@ -169,7 +169,7 @@ def test_a_damaged_database_makes_no_backup_and_pushes_no_good_one_out(database:
     note(database, *["x" * 1000] * 50)
     copy_of_day(database, folder, TODAY, 1)
     data = bytearray(database.read_bytes())
-    # Deep inside, where no start would look.
+    # Deep inside, where a start does not check.
     data[-4096 * 3 : -4096] = os.urandom(4096 * 2)
     database.write_bytes(data)
     with pytest.raises(DamagedError, match="is damaged"):
@@ -275,7 +275,7 @@ def test_what_is_no_backup_replaces_nothing(database: Path, tmp_path: Path, cont
     assert files(tmp_path) <= {"claude-cost.db", "claude-cost.db.lock", "wrong.db"}
 
 
-# Byte 18 may say that the file cannot be written, which is named as such.
+# Byte 18 may mark the file as read-only, which has its own message.
 @given(place=st.integers(0, 99).filter(lambda place: place != 18), bit=st.integers(0, 7))
 def test_a_flipped_bit_in_the_header_is_named_or_does_no_harm(
     tmp_path_factory: pytest.TempPathFactory, place: int, bit: int

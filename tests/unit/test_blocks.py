@@ -398,7 +398,7 @@ def test_a_soft_alert_never_says_hard_and_an_open_hard_one_ends_with_what_stops_
         if level is LimitKind.SOFT:
             assert "hard" not in every.lower()
         if level is not LimitKind.HARD or status is not Status.OPEN:
-            # What is over has nothing to stop any more.
+            # Nothing is left to stop once it is over.
             assert NOTHING_STOPPED not in every
         else:
             assert message.text.endswith(NOTHING_STOPPED)

@@ -142,10 +142,10 @@ def test_every_day_of_the_rule_has_one_occurrence_by_the_wall_clock_of_the_zone(
         assert window.ends_at > since
         local = window.starts_at.astimezone(planned.zone)
         if local.replace(tzinfo=None).time() != at:
-            # The clocks have left this time out: it begins as much later.
+            # The clocks skip this time: it begins that much later.
             named = datetime.combine(local.date(), at, planned.zone)
             assert named.astimezone(UTC).astimezone(planned.zone).time() != at
-    # As a plain look at each day has it.
+    # As a plain check of each day finds it.
     day, expected = (since - lasts - 2 * DAY).date(), []
     while day <= (until + 2 * DAY).date():
         starts_at = datetime.combine(day, at, planned.zone).astimezone(UTC)

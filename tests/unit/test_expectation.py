@@ -181,7 +181,7 @@ def test_whatever_is_expected_each_limit_is_posted_once_and_one_stands_open_at_m
     played = Course(budget)
     above_since: dict[Decimal, datetime] = {}
     for expected, spent, after in course:
-        # Nothing ends below what is spent already.
+        # No period ends below its current spend.
         expected = max(expected, spent)
         before = dict(played.incidents)
         steps = played.look(expected, spent, after)

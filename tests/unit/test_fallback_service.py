@@ -368,7 +368,7 @@ def test_readers_are_woken_after_the_commit_and_before_the_targets(
     seen: list[tuple[str, int]] = []
     with service.changes.heard_by(lambda: seen.append((service.in_force().mode.name, target.writes))):
         service.switch(DEGRADED, "U1", "too dear", [SAVING], None)
-        # Nothing changes, so nobody is woken.
+        # Nothing changes, so no listener is called.
         service.switch(DEGRADED, "U1", "too dear", [SAVING], None)
     assert seen == [("degraded", 0)]
     assert target.writes == 1

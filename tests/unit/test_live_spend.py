@@ -180,7 +180,7 @@ class World:
                 found = live.provisional([(budget, period)])
                 assert found.get((budget.name, period.key), ZERO) == spend.provisional_usd
         self.detector.look(self.now, "normal")
-        # One that knows nothing of what was quiet finds nothing more to do.
+        # A new detector, which knows no quiet budgets, finds nothing more to do.
         assert self.new_detector().look(self.now, "normal") == 0
 
 

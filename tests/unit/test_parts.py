@@ -69,7 +69,7 @@ def test_where_slack_draws_no_markup_a_time_is_utc() -> None:
     assert dialog["text"]["text"] == "As of 20 Nov 12:00 UTC."
     ((row, *_), *_) = table([moment(NOON)], [["x"]], lambda cells: cells[0]).blocks[0]["rows"]
     assert row["text"] == "20 Nov 12:00 UTC"
-    # A name is none of ours, whatever it looks like.
+    # A name is never our own markup, whatever it looks like.
     assert in_utc("<!date^1^{date_short}|tomorrow>") == "<!date^1^{date_short}|tomorrow>"
     assert plain("<!channel>", 60) == "‹!channel›"
 

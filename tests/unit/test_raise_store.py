@@ -84,7 +84,7 @@ def test_a_raise_is_in_force_at_once_in_every_copy_and_ends_once_with_one_word_i
     team.raises.start(team.wish(), ADMIN)
     assert [team.hard_usd(), copy.hard_usd()] == [900, 900]
     clock.advance(2 * DAY)
-    # The limit ends by the clock, whether or not anybody has said so yet.
+    # The limit ends by the clock, even before it is recorded.
     assert [team.hard_usd(), copy.hard_usd()] == [700, 700]
     for each in (team, copy, team):
         each.raises.expire()

@@ -165,7 +165,7 @@ def test_decisions_are_the_same_with_and_without_what_is_deleted(
     before = decided_from(engine, ids)
     prune(engine, NOW, DAYS)
     assert decided_from(engine, ids) == before
-    # And what is left of the past is not more than the rules say.
+    # The remaining history does not exceed the rules.
     assert prune(engine, NOW, DAYS) == 0
 
 

@@ -113,10 +113,10 @@ def test_shares_are_of_what_the_24_hours_cost() -> None:
         ([(0, SONNET)], HAIKU, {OPUS, HAIKU}, False),
         ([(72, SONNET)], SONNET, {OPUS, SONNET}, False),
         ([(-2, SONNET)], SONNET, {OPUS, SONNET}, False),
-        # A mode that has ended moved them all the same, and a longer time for one is no new mode.
+        # A mode that has ended moved them all the same, and a new end for a mode is not a new mode.
         ([(20, SONNET), (0, None)], SONNET, {OPUS, SONNET}, True),
         ([(72, SONNET), (1, SONNET)], SONNET, {OPUS, SONNET}, False),
-        # Back, only where the caller had been held back.
+        # Back, only if the mode had restricted the caller.
         ([(72, SONNET), (1, None)], OPUS, {OPUS, SONNET}, True),
         ([(72, SONNET), (1, None)], OPUS, {OPUS, HAIKU}, False),
         ([(72, HAIKU), (1, SONNET)], SONNET, {HAIKU, SONNET}, True),

@@ -179,7 +179,7 @@ class World:
         unsettled = floor_hour(self.now) - 2 * HOUR
         readings = [self._reading("1m", unsettled, unsettled + 3 * HOUR, poll.minutes, poll)]
         if self.settled_until < unsettled:
-            # What lies far back is not read in full, so that there are hours of which nothing is known.
+            # Distant hours are not all read, so that some are unknown.
             begin = max(self.settled_until, unsettled - 50 * HOUR)
             readings.append(self._reading("1h", begin, unsettled, poll.settled, poll))
         if poll.again is not None:
@@ -201,7 +201,7 @@ class World:
             after = replace(after, billed_at=self.now, billed_read_at=self.now + (2 * DAY if poll.late_bill else -DAY))
         store.save(readings, poll.source, self.now, after if poll.complete else None, bill if poll.complete else None)
         if poll.elsewhere:
-            # Without waiting for the half second after which changes of another copy are looked for.
+            # Skip the half second in which changes of other copies go unnoticed.
             self.store.save_state(self.store.data_state())
 
     def _reading(self, width: Width, begin: datetime, end: datetime, traffic: list[Any], poll: Poll) -> UsageReading:
@@ -462,7 +462,7 @@ def contents(snapshot: Snapshot) -> dict[str, object]:
     }
 
 
-# To make a history smaller takes minutes, and says little more.
+# Shrinking a history takes minutes, and helps little.
 AS_FOUND = (Phase.explicit, Phase.reuse, Phase.generate)
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 

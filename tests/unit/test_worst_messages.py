@@ -119,7 +119,7 @@ def made(kind: Any, worst: Worst, turn: int, name: str = "") -> Any:
         if origin is tuple and arguments[-1] is not Ellipsis:
             return tuple(made(each, worst, turn, name) for each in arguments)
         many = min(worst.many, MOST.get(name, worst.many))
-        # What is within one of several has fewer.
+        # Nested lists are shorter.
         inner = replace(worst, many=min(worst.many, 3))
         several = [made(arguments[0], inner, turn + index, name) for index in range(many)]
         return origin(several)

@@ -93,6 +93,7 @@ from bot.usage.anthropic.limits import RateLimitCache
 from bot.usage.anthropic.token_count import TokenCounter
 from bot.usage.attributed_store import AttributedStore
 from bot.usage.attribution_poller import AttributionPoller
+from bot.usage.organization_store import claim_organization
 from bot.usage.poller import Poller, build_poller
 from bot.usage.store import UsageStore
 
@@ -291,6 +292,7 @@ def _pollers(
         base.clock,
         most_waiting=most_waiting,
         may_store=may_store,
+        claim=partial(claim_organization, base.engine),
     )
     stack.callback(poller.close)
     attribution = AttributionPoller(

@@ -108,6 +108,8 @@ async def _once(settings: Settings, doubts: list[str]) -> int:
         # No later cycle would see what arrives after this.
         bot.patience = bot.patience._replace(attribution=None)
         cycle = await bot.cycle()
+        if cycle.poll is not None and cycle.poll.foreign:
+            raise CredentialsRefusedError(cycle.poll.error)
         others = asyncio.create_task(_deliver_to_others(bot, deadline))
         while cycle.delivery is not None and cycle.delivery.retry_in is not None:
             wait = cycle.delivery.retry_in.total_seconds()

@@ -33,6 +33,7 @@ from bot.services import Services
 from bot.threads import InFlight, InThread
 from bot.traces import OWN, span
 from bot.usage.attribution_poller import AttributionPoller
+from bot.usage.model import SourceError
 from bot.usage.poller import Poller, PollOutcome
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,9 @@ class Bot:
     _mode: str = NORMAL
     """The fallback mode as last read."""
     _deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _has_polled: bool = False
+    _knows_owner: bool = False
+    """Whether a copy that does not poll knows that the database is its organization's, as far as that can be known."""
     _ledger_version: int = 0
     """As last read."""
     _logged_version: int = 0
@@ -176,7 +180,7 @@ class Bot:
         leads = await self.leadership.still_held()
         await self._follow_modes(leads)
         if not leads:
-            return Cycle(None, None)
+            return await self._stand_by()
         await self._try(self.greeter.name, self.greeter.prepare)
         poll, began = asyncio.create_task(self._poll()), time.monotonic()
         try:
@@ -192,6 +196,9 @@ class Bot:
             poll.cancel()
         if not await self.leadership.still_held():
             return Cycle(None, None)
+        if poll.result().foreign and not self._has_polled:
+            # The start ends, and nothing is told of what another organization has used.
+            return Cycle(poll.result(), None)
         await self._decide()
         cycle = Cycle(poll.result(), await self._deliver())
         await self._roll_up()
@@ -264,11 +271,28 @@ class Bot:
         except Exception as error:  # noqa: BLE001  # whatever it is, what is known is decided on
             self.services.metrics.polled("failed", time.monotonic() - began)
             return PollOutcome(False, None, self._failed(what, error))
-        self.faults.pop(what, None)
-        ended: PollEnd = "ok" if outcome.ok else "refused" if outcome.refused else "failed"
+        ended: PollEnd = "ok" if outcome.ok else "refused" if outcome.refused or outcome.foreign else "failed"
         self.services.metrics.polled(ended, time.monotonic() - began)
+        if outcome.foreign:
+            self.faults[what] = outcome.error or what
+            return outcome
+        self.faults.pop(what, None)
+        self._has_polled = self._has_polled or outcome.ok
         await self._attribute()
         return outcome
+
+    async def _stand_by(self) -> Cycle:
+        """What a copy does that does not poll: it finds out once whether the database is its organization's."""
+        if not self._knows_owner:
+            try:
+                async with asyncio.timeout(self.patience.target):
+                    foreign = await self.poller.foreign()
+            except (SourceError, SQLAlchemyError, TimeoutError):
+                return Cycle(None, None)
+            if foreign is not None:
+                return Cycle(foreign, None)
+            self._knows_owner = True
+        return Cycle(None, None)
 
     async def _attribute(self) -> None:
         """Read what Anthropic attributes, if a budget counts it. Decisions go on where that takes longer."""

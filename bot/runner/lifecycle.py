@@ -65,7 +65,10 @@ LONGEST_CONNECT_WAIT = timedelta(minutes=1)
 
 
 class CredentialsRefusedError(Exception):
-    """Anthropic refused the key at the first request; the text is one sentence with the remedy."""
+    """Anthropic refused the key at the first request, or the key is of another organization than the database.
+
+    The text is one sentence with the remedy.
+    """
 
 
 class Lifecycle:

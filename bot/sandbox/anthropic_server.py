@@ -32,6 +32,7 @@ from bot.sandbox.anthropic_usage import (
 )
 from bot.sandbox.server import Faults, LocalServer, apply
 
+ORGANIZATION_ID = "6f1d2c3b-0000-4000-8000-5a6d9b0c5a01"
 ADMIN_KEY = "sk-ant-admin01-sandbox"
 ANALYTICS_KEY = "sk-ant-analytics-sandbox"
 ANALYTICS_BETA = "analytics-usage-cost-2026-08-24"
@@ -79,6 +80,8 @@ class AnthropicSandbox(LocalServer):
         """Whether this organization has HIPAA readiness, which closes the analytics APIs to it."""
         self.keys = dict(keys or {})
         self.admin_key = ADMIN_KEY
+        self.organization: str | None = ORGANIZATION_ID
+        """The id in the header of every response; None where a proxy in between drops it."""
         self.archived: set[str] = set()
         """Ids of archived workspaces and keys; workspaces among them are only listed on request."""
         self.page_most: int | None = None
@@ -96,6 +99,7 @@ class AnthropicSandbox(LocalServer):
             COST: self._cost,
             ANALYTICS_USAGE: self._analytics_usage,
             ANALYTICS_COST: self._analytics_cost,
+            "/v1/organizations/me": self._me,
             "/v1/organizations/workspaces": self._workspaces,
             "/v1/organizations/api_keys": self._api_keys,
         }.items():
@@ -104,6 +108,12 @@ class AnthropicSandbox(LocalServer):
     def _guarded(self, path: str, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def guarded(request: web.Request) -> web.StreamResponse:
             self.requests.append((path, list(request.query.items())))
+            answer = await answered(request)
+            if self.organization is not None and not answer.prepared:
+                answer.headers["anthropic-organization-id"] = self.organization
+            return answer
+
+        async def answered(request: web.Request) -> web.StreamResponse:
             fault = self.faults.next(path)
             if fault is not None and (answer := await apply(fault, request)) is not None:
                 return answer
@@ -125,6 +135,10 @@ class AnthropicSandbox(LocalServer):
                 return _error(400, "invalid_request_error", str(error))
 
         return guarded
+
+    async def _me(self, request: web.Request) -> web.Response:
+        q.known_only(request.query, set())
+        return web.json_response({"id": self.organization, "name": "Sandbox", "type": "organization"})
 
     async def _usage(self, request: web.Request) -> web.Response:
         query = request.query

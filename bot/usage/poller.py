@@ -35,6 +35,7 @@ from bot.usage.model import (
     not_ahead,
     refreshed,
 )
+from bot.usage.organization_store import OtherOrganizationError, Owner
 from bot.usage.plan import SIZES, Parts, Sizes, StoredBuckets, Usage, packed, plan_reads
 from bot.usage.store import Bill, UsageStore
 
@@ -65,12 +66,16 @@ async def always() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PollOutcome:
-    """`error` is the sentence of a failed poll; `refused`: no source accepts the key, so waiting does not help."""
+    """`error` is the sentence of a failed poll; `refused`: no source accepts the key, so waiting does not help.
+
+    `foreign`: the database is another organization's.
+    """
 
     ok: bool
     source: SourceName | None
     error: str | None = None
     refused: bool = False
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,11 @@ class Poller:
         may_store: MayStore = always,
         close: Callable[[], None] = lambda: None,
         sizes: Sizes = SIZES,
+        owner: Owner | None = None,
     ) -> None:
+        self.owner = owner
+        """Checks whose usage the database holds; None where that cannot be known."""
+
         self.close = close
         """Close the sources."""
         self.stuck_after = STUCK_AFTER
@@ -137,6 +146,8 @@ class Poller:
                     reading = await self._read(now, since, before)
             except _AnotherPollsError as error:
                 return PollOutcome(False, before.source, str(error))
+            except OtherOrganizationError as error:
+                return _foreign(error)
             except SourceError as error:
                 failed = replace(before, error=kept(error), error_since=before.error_since or now)
                 if await self.may_store():
@@ -148,7 +159,21 @@ class Poller:
                 await self._save(reading.readings, reading.source, now, after, bill)
             except _AnotherPollsError as error:
                 return PollOutcome(False, before.source, str(error))
+            except OtherOrganizationError as error:
+                return _foreign(error)
             return PollOutcome(True, reading.source)
+
+    async def foreign(self) -> PollOutcome | None:
+        """For a copy that does not poll: the outcome of a poll of another organization's database, None if it is ours.
+
+        Raises `SourceError` if Anthropic does not answer.
+        """
+        try:
+            if self.owner is not None:
+                await self.owner.ask()
+        except OtherOrganizationError as error:
+            return _foreign(error)
+        return None
 
     async def _save(
         self,
@@ -162,6 +187,8 @@ class Poller:
         if not await self.may_store():
             # A reading from before a freeze is older than what another copy has stored since.
             raise _AnotherPollsError("Another copy of the bot polls by now; nothing was stored.")
+        if self.owner is not None:
+            await self.owner.check()
         await asyncio.to_thread(self._store.save, readings, source, now, data, bill)
         for reading in readings:
             self._stored.keep(source, reading, now)
@@ -232,6 +259,9 @@ class Poller:
 
         first, *rest = plan_reads(now, since, hours, name)
         minutes = await usage(first)
+        if self.owner is not None:
+            # A long poll would otherwise be decided beside on what another organization has used.
+            await self.owner.check()
         is_long = rest and len(minutes.rows) >= self._sizes.packed_from
         return _Begun(
             source=name,
@@ -278,6 +308,11 @@ class Poller:
             log.warning("%s", bill.odd)
         state = replace(after, billed_error=bill.odd, billed_at=now, billed_read_at=now)
         return state, Bill(first, last, bill.rows, bill.odd_days)
+
+
+def _foreign(error: OtherOrganizationError) -> PollOutcome:
+    log.error("%s", error)
+    return PollOutcome(False, None, str(error), refused=True, foreign=True)
 
 
 class _AnotherPollsError(Exception):
@@ -365,9 +400,10 @@ def build_poller(
     *,
     most_waiting: timedelta | None,
     may_store: MayStore = always,
+    claim: Callable[[str], None] | None = None,
 ) -> Poller:
     """A poller of both sources over one transport with the admin `key`. `most_waiting`, `may_store`: see `Transport`,
-    `Poller`.
+    `Poller`. `claim`: see `Owner`.
     """
     transport = _Noting(http, key, most_waiting=most_waiting)
     directory = Directory(transport, store, clock)
@@ -375,6 +411,7 @@ def build_poller(
         "analytics": AnalyticsSource(transport, directory),
         "admin": AdminSource(transport, directory, clock),
     }
-    poller = Poller(store, sources, choice, clock, may_store, transport.close)
+    owner = None if claim is None else Owner(transport, claim)
+    poller = Poller(store, sources, choice, clock, may_store, transport.close, owner=owner)
     transport.answered = poller.progress
     return poller

@@ -151,6 +151,11 @@ ALL_SECONDS = 120
 MOST_BYTES = 64 * 2**20
 """Largest response, unpacked. A page with every hour of a day of 1,000 keys and 5 models has about 40 MB."""
 
+ORGANIZATION_HEADER = "anthropic-organization-id"
+"""In responses of the Admin API: the organization that the key belongs to (platform.claude.com, API overview)."""
+
+OWN_ORGANIZATION = "/v1/organizations/me"
+
 API_VERSION = "2023-06-01"
 """The version that the report endpoints are documented with; the SDK's newer default is not documented for them."""
 
@@ -202,6 +207,9 @@ class Transport:
         self._timeout = timeout
         self._attempt_seconds = attempt_seconds
         self._all_seconds = all_seconds
+        self.organization: str | None = None
+        """The id of the organization that the last response named; None where none has named one."""
+
         # Parse large responses in a separate thread, so that users of the default pool do not wait.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="anthropic")
 
@@ -286,9 +294,20 @@ class Transport:
                 tr_lazy("Anthropic cannot be reached ({error}).", error=type(error).__name__)
             ) from None
         mark.set(HTTP_STATUS, answer.status_code)
+        self.organization = _organization(answer.headers.get(ORGANIZATION_HEADER)) or self.organization
         if answer.status_code != 200:
             raise _failure(answer, body, path)
         return body
+
+    async def own_organization(self) -> str | None:
+        """The id of the key's organization, asked for; None where Anthropic does not say. Raises `SourceError`."""
+        self.organization = None
+        try:
+            found = (await self.get(OWN_ORGANIZATION, ())).get("id")
+        except (RefusedError, NotServedError, MalformedError):
+            # A key for analytics alone may not read this, but the header names the organization all the same.
+            return self.organization
+        return self.organization or _organization(found)
 
     def _key_text(self) -> str:
         text = self._key.get_secret_value() if self._key is not None else ""
@@ -300,6 +319,11 @@ class Transport:
 @cache
 def _user_agent() -> str:
     return f"claude-cost-bot/{version('claude-cost-bot')}"
+
+
+def _organization(said: object) -> str | None:
+    """None for what cannot be an id, as a proxy in between may add anything."""
+    return said if isinstance(said, str) and re.fullmatch(r"[\w.-]{1,100}", said, re.ASCII) else None
 
 
 def _failure(answer: httpx.Response, body: bytes, path: str) -> SourceError:

@@ -177,16 +177,23 @@ class Snapshot:
                 self.load_days(starts_at.date(), min(ends_at.date(), first_held - DAY))
 
     def knows(self, hour: datetime) -> bool:
-        """Whether this UTC hour is known."""
-        return self.day(hour.date()).knows(hour.hour)
+        """Whether this UTC hour is known by itself."""
+        return bool(self._known_by_hour(hour.date()) >> hour.hour & 1)
 
     def known_hours(self, starts_at: datetime, ends_at: datetime) -> int:
-        """Number of known UTC hours that begin in [`starts_at`, `ends_at`)."""
+        """Number of known UTC hours that begin in [`starts_at`, `ends_at`).
+
+        Hours of a day whose sum alone is kept are known together, not one by one.
+        """
         self.have(starts_at, ends_at)
         return sum(
-            (self.day(part.day).known >> part.first & ((1 << part.last - part.first) - 1)).bit_count()
+            (self._known_in(part) >> part.first & ((1 << part.last - part.first) - 1)).bit_count()
             for part in parts_of(starts_at, ends_at)
         )
+
+    def _known_in(self, part: Part) -> int:
+        day = self.day(part.day, by_hour=not part.whole)
+        return day.known if part.whole or day.hours is not None else 0
 
     def spend(self, scope: Scope, period: Period) -> Spend:
         """The scope's spend in the period.
@@ -357,11 +364,15 @@ class Snapshot:
         key = ("known", starts_at, ends_at)
         found = self.memo.get(key)
         if found is None:
-            parts = [(self.day(part.day).known, part) for part in parts_of(starts_at, ends_at)]
+            parts = [(self._known_by_hour(part.day), part) for part in parts_of(starts_at, ends_at)]
             known = [bool(mask >> hour & 1) for mask, part in parts for hour in range(part.first, part.last)]
             found = self.memo[key] = np.array(known, dtype=np.bool_)
         made: np.ndarray[tuple[int], np.dtype[np.bool_]] = found
         return made
+
+    def _known_by_hour(self, day_of: date) -> int:
+        day = self.day(day_of, by_hour=True)
+        return 0 if day.hours is None else day.known
 
     def minutes(self, scopes: Sequence[Scope], starts_at: datetime, ends_at: datetime) -> Money | None:
         """Units of money by scope and minute of [`starts_at`, `ends_at`), full minutes.

@@ -322,8 +322,11 @@ class Snapshots:
         return replace(made, known=made.known | bit, odd=made.odd | bit if hour.odd else made.odd & ~bit), table
 
     def _read_day(self, reader: Reader, day: date, builder: TableBuilder) -> Day:
+        hours = reader.hours(_midnight(day), _midnight(day) + DAY)
+        if any(hour.width == "1d" for hour in hours):
+            return _rolled_up(reader, day, day, builder)[day]
         made = builder.empty_day(by_hour=True)
-        for hour in reader.hours(_midnight(day), _midnight(day) + DAY):
+        for hour in hours:
             made, _ = self._with_hour(reader, made, hour, self._empty, builder)
         return made
 

@@ -134,9 +134,16 @@ class RetentionTable(Table):
 
     notice_days: Annotated[int, Field(strict=True, ge=LEAST_KEPT_DAYS, le=MOST_KEPT_DAYS)] = _RETENTION.notices.days
     change_days: Annotated[int, Field(strict=True, ge=LEAST_KEPT_DAYS, le=MOST_KEPT_DAYS)] = _RETENTION.changes.days
+    usage_days: Annotated[int, Field(strict=True, ge=LEAST_KEPT_DAYS, le=MOST_KEPT_DAYS)] | None = None
+    ledger_days: Annotated[int, Field(strict=True, ge=LEAST_KEPT_DAYS, le=MOST_KEPT_DAYS)] | None = None
 
     def rules(self) -> Retention:
-        return Retention(timedelta(days=self.notice_days), timedelta(days=self.change_days))
+        return Retention(
+            timedelta(days=self.notice_days),
+            timedelta(days=self.change_days),
+            None if self.usage_days is None else timedelta(days=self.usage_days),
+            None if self.ledger_days is None else timedelta(days=self.ledger_days),
+        )
 
 
 class LedgerTable(Table):

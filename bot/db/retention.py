@@ -4,14 +4,43 @@ Incidents are never deleted: they are what keeps an alert from being reported tw
 messages, and of changes. A transaction deletes a few hundred rows, so no other writer waits long.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Table, and_, delete, exists, func, or_, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
-from bot.db.schema import alerts, audit, budget_changes, digest_changes, digests, expectations, notices
+from bot.clock import floor_day
+from bot.db.schema import (
+    alerts,
+    audit,
+    budget_changes,
+    digest_changes,
+    digests,
+    expectations,
+    ledger_hours,
+    ledger_known_hours,
+    notices,
+    state,
+    usage,
+    usage_hours,
+)
+from bot.db.state import save_state
 
 AT_ONCE = 500
 """Rows of one transaction."""
@@ -22,10 +51,22 @@ MOST = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """`notices`: messages of the past, and which digests were posted. `changes`: who changed what."""
+    """`notices`: messages of the past, and which digests were posted. `changes`: who changed what.
+
+    `usage`, `ledger`: usage by the hour, Anthropic's and what applications log; None: for ever.
+    """
 
     notices: timedelta = timedelta(days=400)
     changes: timedelta = timedelta(days=1096)
+    usage: timedelta | None = None
+    ledger: timedelta | None = None
+
+
+BY_DAY = "1d"
+"""The width of an hour in `usage_hours` whose rows are deleted: it is known as a part of its day only."""
+
+LEDGER_BY_DAY = "ledger_by_day_before"
+"""The key in `state` of the moment before which the ledger is known by UTC day only."""
 
 
 RULES: Mapping[str, str] = {
@@ -50,7 +91,7 @@ RULES: Mapping[str, str] = {
     "ledger_events": "`[ledger] keep_days`",
     "ledger_file_sessions": "kept: a row for each session of imported files, which keeps imports from counting twice",
     "ledger_files": "kept: a row for each imported file, which keeps imports from counting twice",
-    "ledger_hours": "kept: a row an hour for each active combination of labels",
+    "ledger_hours": "`[retention] ledger_days`, or kept: a row an hour for each active combination of labels",
     "ledger_known_hours": "kept: 8,760 rows a year",
     "ledger_minutes": "bounded: the last days",
     "ledger_senders": "`[ledger] keep_days` after the last call",
@@ -63,7 +104,7 @@ RULES: Mapping[str, str] = {
     "state": "bounded: a row for each value",
     "target_states": "bounded by the targets",
     "unreachable_channels": "bounded by the channels",
-    "usage": "kept by hours: minutes are replaced by the sums of their hour within two days",
+    "usage": "`[retention] usage_days`, or kept; minutes are replaced by the sums of their hour within two days",
     "usage_days": "kept: a row a day for each combination of model, key, workspace and terms",
     "usage_hours": "kept: 8,760 rows a year",
 }
@@ -79,6 +120,82 @@ def prune(engine: Engine, now: datetime, retention: Retention, most: int = MOST,
             pruned += gone
             if gone < at_once:
                 break
+    return pruned + prune_hours(engine, now, retention, max(0, most - pruned), at_once)
+
+
+def prune_hours(engine: Engine, now: datetime, retention: Retention, most: int = MOST, at_once: int = AT_ONCE) -> int:
+    """Delete usage by the hour of whole UTC days that are over for long enough, at most `most` rows. Returns how many.
+
+    Sums by day stay. Days count from the newest hour that is known, so that a clock that is ahead deletes nothing.
+    """
+    pruned = _prune_usage(engine, now, retention.usage, most, at_once)
+    return pruned + _prune_ledger(engine, now, retention.ledger, max(0, most - pruned), at_once)
+
+
+def ledger_by_day_before(connection: Connection) -> datetime | None:
+    """The midnight before which the ledger is known by UTC day only; None where all of it is known by the hour."""
+    found = connection.execute(select(state.c.value).where(state.c.key == LEDGER_BY_DAY)).scalar_one_or_none()
+    return None if found is None else datetime.fromisoformat(found)
+
+
+def _prune_usage(engine: Engine, now: datetime, keep: timedelta | None, most: int, at_once: int) -> int:
+    hour = usage_hours.c.hour
+    before = _first_kept(engine, hour, now, keep)
+    if before is None:
+        return 0
+    by_hour = and_(hour < before, usage_hours.c.width != BY_DAY)
+    with engine.connect() as connection:
+        oldest = connection.execute(select(func.min(hour)).where(by_hour)).scalar_one()
+    if oldest is not None:
+        # First of all: whoever asks for an hour reads that it is not known, not that nothing was used.
+        with engine.begin() as connection:
+            connection.execute(update(usage_hours).where(by_hour).values(width=BY_DAY))
+    return _delete_oldest(engine, usage, usage.c.hour, (usage.c.id,), before, most, at_once)
+
+
+def _prune_ledger(engine: Engine, now: datetime, keep: timedelta | None, most: int, at_once: int) -> int:
+    before = _first_kept(engine, ledger_known_hours.c.hour, now, keep)
+    if before is None:
+        return 0
+    with engine.begin() as connection:
+        known = ledger_by_day_before(connection)
+        if known is None or known < before:
+            save_state(connection, LEDGER_BY_DAY, before.isoformat())
+    key = (ledger_hours.c.hour, ledger_hours.c.dimensions_id)
+    return _delete_oldest(engine, ledger_hours, ledger_hours.c.hour, key, before, most, at_once)
+
+
+def _first_kept(engine: Engine, hour: Column[Any], now: datetime, keep: timedelta | None) -> datetime | None:
+    """The midnight before which hours go; None where none do."""
+    if keep is None:
+        return None
+    with engine.connect() as connection:
+        first, last = connection.execute(select(func.min(hour), func.max(hour))).one()
+    before = None if last is None else floor_day(min(now, last) - keep)
+    return before if before is not None and first < before else None
+
+
+def _delete_oldest(
+    engine: Engine,
+    table: Table,
+    hour: Column[Any],
+    key: Sequence[Column[Any]],
+    before: datetime,
+    most: int,
+    at_once: int,
+) -> int:
+    pruned = 0
+    while pruned < most:
+        some = min(at_once, most - pruned)
+        with engine.connect() as connection:
+            found = connection.execute(select(*key).where(hour < before).order_by(hour).limit(some)).all()
+        if found:
+            with engine.begin() as connection:
+                gone = tuple_(*key).in_([tuple(row) for row in found])
+                connection.execute(delete(table).where(gone if len(key) > 1 else key[0].in_([row[0] for row in found])))
+        pruned += len(found)
+        if len(found) < some:
+            break
     return pruned
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, select
 
 from bot.clock import DAY, HOUR, floor_hour
+from bot.db.retention import ledger_by_day_before
 from bot.db.schema import ledger_events, ledger_hours, ledger_minutes, state
 from bot.db.state import locked, save_state
 from bot.ledger.clickhouse import Cell, ClickHouseError, ClickHouseEvents, Kept, clickhouse_events
@@ -269,6 +270,10 @@ class ClickHouseLedger(SqlLedger):
         if is_first and turn.rebuilt is not None:
             log.warning("the table in ClickHouse is another one than before; sums of older hours stay as they are")
         with self._engine.connect() as connection:
+            by_day_before = ledger_by_day_before(connection)
+            if by_day_before is not None and not is_first:
+                # There are no sums by the hour any more with which responses could be compared.
+                hour = max(hour, by_day_before)
             held = _held_of(connection, hour)
         # Skip the time before the first roll-up: not all of it is in ClickHouse.
         cells = list[Cell]()

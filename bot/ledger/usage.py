@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.clock import HOUR, floor_hour
+from bot.clock import BEFORE_EVERYTHING, HOUR, floor_hour
+from bot.db.retention import ledger_by_day_before
 from bot.db.schema import ledger_days, ledger_hours, ledger_known_hours, ledger_minutes, state
 from bot.db.state import LEDGER, locked, save_state
 from bot.ledger.interning import Interning, tags_without_names
@@ -133,7 +134,11 @@ class LedgerReader:
     def hours(self, starts_at: datetime, ends_at: datetime) -> list[HourRead]:
         within = (ledger_known_hours.c.hour >= starts_at, ledger_known_hours.c.hour < ends_at)
         query = select(ledger_known_hours.c.hour).where(*within).order_by(ledger_known_hours.c.hour)
-        return [self._hour(hour, None) for hour in self._connection.execute(query).scalars()]
+        by_day_before = ledger_by_day_before(self._connection) or BEFORE_EVERYTHING
+        return [
+            HourRead(hour, "1d", odd=False, buckets=None) if hour < by_day_before else self._hour(hour, None)
+            for hour in self._connection.execute(query).scalars()
+        ]
 
     def hour_rows(self, hour: datetime) -> Iterator[Sequence[Any]]:
         rows = self._rows(ledger_hours, ledger_hours.c.hour == hour)

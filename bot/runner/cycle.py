@@ -21,6 +21,7 @@ from bot.budgets.review import needed_attribution
 from bot.config.settings import Settings
 from bot.db.backup import BackupError, copy_of_day, sqlite_file
 from bot.db.engine import database_problem
+from bot.db.retention import MOST
 from bot.ledger.clickhouse import ClickHouseError
 from bot.ledger.store import MOST_PRUNED
 from bot.metrics import Cause, PollEnd
@@ -52,7 +53,7 @@ TARGETS = "the fallback targets"
 LEDGER = "the age of the ledger"
 ROLL_UP = "the move of responses to ClickHouse"
 BACKUP = "the daily backup"
-HISTORY = "the deletion of old messages and changes"
+HISTORY = "the deletion of what was kept long enough"
 RETENTION = "the deletion of old responses from the ledger"
 
 LIFE = "snoozes and escalations"
@@ -316,9 +317,9 @@ class Bot:
         if self._pruned_at is not None and time.monotonic() - self._pruned_at < PRUNE_SECONDS:
             return
         pruned = await self._try(RETENTION, self._prune_ledger)
-        kept_to_rules = await self._try(HISTORY, partial(self.prune_history, self.services.clock()))
+        history = await self._try(HISTORY, partial(self.prune_history, self.services.clock()))
         # What has failed is tried again in the next cycle, so that its fault ends with its cause.
-        if pruned is not None and pruned < MOST_PRUNED and kept_to_rules is not None:
+        if pruned is not None and pruned < MOST_PRUNED and history is not None and history < MOST:
             self._pruned_at = time.monotonic()
 
     def _prune_ledger(self) -> int:

@@ -177,9 +177,13 @@ class UsageStore:
 
     def has_usage_of(self, dimension: Dimension, value: str) -> bool:
         """Whether any usage has exactly this id."""
-        query = select(usage.c.id).where(usage.c[dimension] == value).limit(1)
         with self._engine.connect() as connection:
-            return connection.execute(query).first() is not None
+            # Sums by day outlive the rows.
+            return any(
+                connection.execute(select(table.c.model).where(table.c[dimension] == value).limit(1)).first()
+                is not None
+                for table in (usage, usage_days)
+            )
 
     def buckets(self, starts_at: datetime, ends_at: datetime) -> list[UsageRow]:
         """Usage of the buckets that begin in [`starts_at`, `ends_at`), as fine as it is kept, oldest first.

@@ -114,10 +114,13 @@ def head_of(values: Mapping[str, Any]) -> Head:
 
 @dataclass(frozen=True, slots=True)
 class HourRead:
-    """A changed hour. `buckets`: starts of the changed buckets, None if all may have changed."""
+    """An hour that has changed. `width` 1d: it is known only as a part of its day.
+
+    `buckets`: the starts of those of its buckets that have changed, None where all may have.
+    """
 
     hour: datetime
-    width: Width
+    width: Width | Literal["1d"]
     odd: bool
     buckets: frozenset[datetime] | None
 

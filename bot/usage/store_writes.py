@@ -28,7 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.clock import HOUR, MINUTE, floor_hour
+from bot.clock import BEFORE_EVERYTHING, DAY, HOUR, MINUTE, floor_day, floor_hour
+from bot.db.retention import BY_DAY
 from bot.db.schema import TOKENS, usage, usage_days, usage_hours
 from bot.usage.model import Read, SourceName, UsageReading, UsageRow
 
@@ -66,15 +67,18 @@ def change_days(connection: Connection, changes: DayChanges) -> None:
 
 
 def rebuild_days(connection: Connection) -> None:
-    """Rebuild all sums from the rows."""
-    connection.execute(delete(usage_days))
+    """Rebuild all sums from the rows, where there are rows."""
+    since = _first_by_hour(connection)
+    connection.execute(delete(usage_days).where(usage_days.c.day >= since.date()))
     columns = ["day", *DIMENSIONS, *COUNTS]
-    connection.execute(insert(usage_days).from_select(columns, _sums(connection)))
+    connection.execute(insert(usage_days).from_select(columns, _sums(connection, since)))
 
 
 def wrong_days(connection: Connection) -> list[date]:
     """UTC days on which a sum differs from its rows, oldest first; none on an intact database."""
-    rows, kept = _sums(connection).subquery("summed"), usage_days.alias("kept")
+    since = _first_by_hour(connection)
+    rows = _sums(connection, since).subquery("summed")
+    kept = select(usage_days).where(usage_days.c.day >= since.date()).subquery("kept")
     same = and_(rows.c.day == kept.c.day, *(rows.c[name] == kept.c[name] for name in DIMENSIONS))
     differ = or_(kept.c.day.is_(None), *(rows.c[name] != kept.c[name] for name in COUNTS))
     missing = select(rows.c.day).select_from(rows.outerjoin(kept, same)).where(differ)
@@ -90,11 +94,18 @@ def day_of_hour(connection: Connection, hour: ColumnElement[object]) -> ColumnEl
     return func.date(hour)
 
 
-def _sums(connection: Connection) -> Select[*tuple[Any, ...]]:
+def _first_by_hour(connection: Connection) -> datetime:
+    """The midnight from which on usage is kept by the hour, not by the day alone."""
+    query = select(func.max(usage_hours.c.hour)).where(usage_hours.c.width == BY_DAY)
+    last = connection.execute(query).scalar_one()
+    return BEFORE_EVERYTHING if last is None else floor_day(last) + DAY
+
+
+def _sums(connection: Connection, since: datetime) -> Select[*tuple[Any, ...]]:
     day = day_of_hour(connection, usage.c.hour).label("day")
     dimensions = [func.coalesce(usage.c[name], literal("")).label(name) for name in DIMENSIONS]
     counts = [func.sum(usage.c[name]).label(name) for name in COUNTS]
-    grouped = select(day, *dimensions, *counts).group_by(day, *dimensions)
+    grouped = select(day, *dimensions, *counts).where(usage.c.hour >= since).group_by(day, *dimensions)
     return grouped.having(or_(*(func.sum(usage.c[name]) != 0 for name in COUNTS)))
 
 
@@ -191,13 +202,20 @@ def replace_hours(
     """
     read = reading.read
     last = min(read.ends_at, floor_hour(now) + HOUR)
-    within = (usage_hours.c.hour >= read.starts_at, usage_hours.c.hour < read.ends_at)
+    within: tuple[ColumnElement[bool], ...] = (usage_hours.c.hour >= read.starts_at, usage_hours.c.hour < read.ends_at)
     columns = (usage_hours.c.hour, usage_hours.c.source, usage_hours.c.width, usage_hours.c.odd_rows)
     known = {hour: Owned(*rest) for hour, *rest in connection.execute(select(*columns).where(*within))}
-    hours = [read.starts_at + index * HOUR for index in range(max(0, (last - read.starts_at) // HOUR))]
+    # Of these only the sums by day are kept, which would count twice what is stored again.
+    by_day = {hour for hour in known if known[hour].width == BY_DAY}
+    known = {hour: owned for hour, owned in known.items() if hour not in by_day}
+    within = (*within, usage_hours.c.width != BY_DAY)
+    span = [read.starts_at + index * HOUR for index in range(max(0, (last - read.starts_at) // HOUR))]
+    hours = [hour for hour in span if hour not in by_day]
     kept = {hour for hour in hours if hour in known and known[hour][:2] == (source, read.width)}
     unchanged = {starts_at for starts_at in reading.unchanged if floor_hour(starts_at) in kept}
     rows = (row for row in reading.rows if read.starts_at <= row.starts_at < last and row.starts_at not in unchanged)
+    if by_day:
+        rows = (row for row in rows if floor_hour(row.starts_at) not in by_day)
     odd = {hour: reading.odd.rows_by_hour.get(hour, 0) for hour in hours}
     owned = {"source": source, "width": read.width, "read_at": now}
     added = [{"hour": hour, **owned, "odd_rows": odd[hour]} for hour in hours if hour not in known]

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, delete, func, select, update
 from bot.addresses import clickhouse_address
 from bot.cli.import_files import import_files
 from bot.clock import DAY, HOUR, MINUTE
+from bot.db.retention import Retention, prune_hours
 from bot.db.schema import ledger_days, ledger_dimensions, ledger_events, ledger_hours, ledger_minutes, state
 from bot.db.state import versions_of
 from bot.ledger import clickhouse_ledger
@@ -600,3 +601,15 @@ def test_no_sender_waits_while_another_client_connects(clickhouse: ClickHouseSer
         finally:
             answered.set()
         assert moving.result(30) == []
+
+
+def test_hours_whose_sums_are_gone_are_not_rebuilt_into_their_day_again(
+    ledger: ClickHouseLedger, clickhouse: ClickHouseServer, engine: Engine
+) -> None:
+    ledger.append([response(1), response(2)], NOON)
+    later = NOON + 5 * DAY
+    ledger.touch(later)
+    assert prune_hours(engine, later, Retention(ledger=DAY)) == 1
+    ledger.roll_up(later)
+    assert clickhouse.ids == {"msg_1", "msg_2"}
+    assert total(ledger) == 20

@@ -1,6 +1,6 @@
 """Refusals of what only admins may do, each with a button that asks them for it; one way for every command and button.
 
-Anybody who may read the bot's messages may ask; `AskStore` bounds how often.
+Anybody of the bot's own workspace may ask; `AskStore` bounds how often.
 """
 
 from collections.abc import Mapping
@@ -34,6 +34,7 @@ NOT_ASKED = {
     "many": tr_noop("Nothing was asked: you have asked often today, so talk to the admins yourself."),
     "over": tr_noop("Nothing was asked: this is closed by now."),
     "unknown": tr_noop("Nothing was asked: the bot does not know any more what this is about."),
+    "stranger": tr_noop("Nothing was asked: only members of the bot's own Slack workspace may ask the admins."),
 }
 AT_AN_ALERT = {
     "done": tr_noop("Asked: the admins are mentioned in the alert's thread."),
@@ -85,6 +86,8 @@ def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
 
 
 async def _asked(services: Services, person: Person, click: Click) -> Message:
+    if any(map(services.workspace.excludes, person.teams | person.enterprises)):
+        return said(tr(NOT_ASKED["stranger"]))
     ask = unpacked(click.value)
     if ask is None or not _is_ours(services, ask):
         return said(tr(NOT_ASKED["unknown"]))

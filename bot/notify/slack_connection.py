@@ -35,6 +35,7 @@ from bot.clock import Clock
 from bot.counting import Acknowledged, not_counted
 from bot.db.state import Person
 from bot.notify.model import Address, back_off
+from bot.notify.slack_shapes import UnreadablePayloadError, checked
 from bot.slack_api import (
     CREDENTIALS,
     CallError,
@@ -243,6 +244,9 @@ class SocketMode(AsyncBaseSocketModeHandler):
         self._seen: OrderedDict[str, None] = OrderedDict()
 
     async def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override]  # Bolt narrows it the same way
+        if not isinstance(req.envelope_id, str):
+            log.warning("Slack sent an envelope without an id, which is passed over")
+            return
         if req.envelope_id in self._seen:
             log.info("envelope %s came again; it was handled before", req.envelope_id)
             await client.send_socket_mode_response(SocketModeResponse(envelope_id=req.envelope_id))
@@ -250,6 +254,15 @@ class SocketMode(AsyncBaseSocketModeHandler):
         self._seen[req.envelope_id] = None
         if len(self._seen) > KEPT_ENVELOPES:
             self._seen.popitem(last=False)
+        try:
+            checked(req.payload, req.type)
+        except UnreadablePayloadError as error:
+            # Slack would only send the same again.
+            log.warning(
+                "Slack sent a request of a shape that this app does not accept (%s), which is passed over", error
+            )
+            await client.send_socket_mode_response(SocketModeResponse(envelope_id=req.envelope_id))
+            return
         begun_at = time.time()
 
         async def send(response: BoltResponse) -> None:

@@ -1,8 +1,4 @@
-"""`POST /slack/events`: Slack's requests in HTTP mode, verified and strictly parsed before any part is used.
-
-Source: https://docs.slack.dev/interactivity/ (payloads of commands,
-block_actions, view_submission, view_closed) and https://docs.slack.dev/apis/events-api/ (the wrapper of events).
-"""
+"""`POST /slack/events`: Slack's requests in HTTP mode, verified and strictly parsed before any part is used."""
 
 import hashlib
 import hmac
@@ -12,11 +8,11 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, TypeAdapter, ValidationError
+from pydantic import SecretStr
 from pydantic_core import from_json
 from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.async_app import AsyncApp
@@ -26,6 +22,7 @@ from slack_bolt.response import BoltResponse
 from bot.acknowledgement import dispatched
 from bot.clock import Clock
 from bot.counting import Acknowledged, not_counted
+from bot.notify.slack_shapes import Kind, UnreadablePayloadError, checked
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 MOST_FIELDS = 100
@@ -33,103 +30,6 @@ MOST_FIELDS = 100
 
 class UnreadableBodyError(Exception):
     """The body is not a Slack request; the text is one sentence."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-
-class _Named(_Part):
-    id: str
-
-
-class _Team(_Named):
-    enterprise_id: str | None = None
-
-
-class _User(_Named):
-    team_id: str | None = None
-    enterprise_id: str | None = None
-
-
-class _Action(_Part):
-    action_id: str
-    block_id: str | None = None
-    type: str | None = None
-    value: str | None = None
-
-
-class _State(_Part):
-    values: dict[str, dict[str, dict[str, JsonValue]]]
-
-
-class _View(_Named):
-    type: str | None = None
-    callback_id: str = ""
-    private_metadata: str = ""
-
-
-class _SubmittedView(_View):
-    # Bolt's matchers index it, and treat a `workflow_step` as a payload with a step.
-    type: Literal["modal"]
-    state: _State
-
-
-class _Interaction(_Part):
-    user: _User
-    team: _Team | None = None
-    enterprise: _Named | None = None
-    channel: _Named | None = None
-    trigger_id: str | None = None
-    response_url: str | None = None
-
-
-class _BlockActions(_Interaction):
-    type: Literal["block_actions"]
-    actions: Annotated[list[_Action], Field(min_length=1)]
-    view: _View | None = None
-
-
-class _Submission(_Interaction):
-    type: Literal["view_submission"]
-    view: _SubmittedView
-
-
-class _Closing(_Interaction):
-    type: Literal["view_closed"]
-    view: _View
-
-
-class _Event(_Part):
-    type: str
-
-
-class _EventCallback(_Part):
-    type: Literal["event_callback"]
-    event: _Event
-
-
-class _Verification(_Part):
-    type: Literal["url_verification"]
-    challenge: str
-
-
-class _Command(_Part):
-    command: str
-    text: str = ""
-    user_id: str
-    team_id: str | None = None
-    enterprise_id: str | None = None
-    channel_id: str | None = None
-    trigger_id: str | None = None
-    response_url: str | None = None
-
-
-_INTERACTIONS: TypeAdapter[_Part] = TypeAdapter(
-    Annotated[_BlockActions | _Submission | _Closing, Field(discriminator="type")]
-)
-_EVENTS: TypeAdapter[_Part] = TypeAdapter(Annotated[_EventCallback | _Verification, Field(discriminator="type")])
-_COMMANDS: TypeAdapter[_Part] = TypeAdapter(_Command)
 
 
 def read(body: bytes, content_type: str) -> dict[str, Any]:
@@ -142,14 +42,14 @@ def read(body: bytes, content_type: str) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise UnreadableBodyError("The body is not UTF-8 text.") from None
     if content_type == JSON:
-        return _checked(_object(text), _EVENTS)
+        return _checked(_object(text), "events_api")
     try:
         fields = dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS))
     except ValueError:
         raise UnreadableBodyError("The body is not a form.") from None
     if "payload" in fields:
-        return _checked(_object(fields["payload"]), _INTERACTIONS)
-    return _checked(fields, _COMMANDS)
+        return _checked(_object(fields["payload"]), "interactive")
+    return _checked(fields, "slash_commands")
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -163,14 +63,11 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
-def _checked(payload: dict[str, Any], shape: TypeAdapter[_Part]) -> dict[str, Any]:
+def _checked(payload: dict[str, Any], kind: Kind) -> dict[str, Any]:
     try:
-        return shape.validate_python(payload).model_dump(exclude_none=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise UnreadableBodyError(
-            f"The body is not a request that this app accepts from Slack ({first['type']})."
-        ) from None
+        return checked(payload, kind)
+    except UnreadablePayloadError as error:
+        raise UnreadableBodyError(f"The body is not a request that this app accepts from Slack ({error}).") from None
 
 
 TIMESTAMP_HEADER = "X-Slack-Request-Timestamp"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.messages import Block
+from bot.slack_api import as_object
 from handlers.render.parts import LABEL_LIMIT, cut, plain
 
 FIELD = "value"
@@ -26,9 +27,9 @@ def filled_fields(state: Mapping[str, Any]) -> dict[str, str]:
     """Values of a submitted form by field; empty fields are empty."""
     found = {}
     for key, elements in state["values"].items():
-        element = elements.get(FIELD) or {}
+        element = as_object(elements.get(FIELD))
         ticked = TICKED if element.get("selected_options") else ""
-        chosen = (element.get("selected_option") or {}).get("value")
+        chosen = as_object(element.get("selected_option")).get("value")
         value = chosen or element.get("selected_conversation") or element.get("value") or ticked
         found[key] = str(value).strip()
     return found

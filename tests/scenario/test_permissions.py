@@ -84,6 +84,7 @@ PEOPLE = {
 ADMINS = frozenset({"admin", "second admin"})
 OWNERS = ADMINS | {"owner"}
 EVERYBODY = frozenset(PEOPLE)
+MEMBERS = EVERYBODY - {"stranger", "owner's namesake"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ ROWS = (
     Row(DIGEST_FORM, ADMINS, "admin", view=digest_form),
     Row(STOP_DIGEST, ADMINS, "second admin", value=lambda bot: bot.services.digest_settings.in_force()[0].rule.key),
     Row(UNDO_DIGEST, ADMINS, "admin", value=newest("digest_changes")),
-    Row(ASK_ACTION, EVERYBODY, "guest", value="channel:0 command budget set search hard=120"),
+    Row(ASK_ACTION, MEMBERS, "guest", value="channel:0 command budget set search hard=120"),
     Row(COMMAND, EVERYBODY, "guest", words="estimate sonnet requests=1k in=1000 out=500 as=bot"),
     Row(COMMAND, EVERYBODY, "member", words="estimate drop bot"),
 )

@@ -262,6 +262,19 @@ async def test_the_estimate_form_is_submitted_over_http(simulated: World) -> Non
         await bot.in_flight.drain(10)
 
 
+async def test_a_mention_the_home_tab_and_a_shortcut_are_answered_over_http(simulated: World) -> None:
+    async with simulated.bot() as bot, port_of(bot) as origin:
+        posted_to(simulated, bot, origin)
+        question = await simulated.slack.ask("what do we spend?")
+        await simulated.slack.until(lambda: bool(simulated.replies(question)))
+        await simulated.slack.open_home()
+        await simulated.slack.until(lambda: ADMIN in simulated.slack.views.homes)
+        await simulated.slack.shortcut("estimate_prompt", message=question)
+        await simulated.slack.until(lambda: bool(simulated.slack.views.modals.get(ADMIN)))
+        assert "what do we spend?" in str(simulated.slack.views.modals[ADMIN][-1].content)
+        await bot.in_flight.drain(10)
+
+
 async def test_the_fallback_form_is_submitted_over_http(simulated: World, caplog: pytest.LogCaptureFixture) -> None:
     async with simulated.bot() as bot, port_of(bot) as origin:
         posted_to(simulated, bot, origin)

@@ -1,8 +1,10 @@
 """Each way in which Slack ends a Socket Mode connection, and frames that it never sends: the bot reconnects."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -13,6 +15,9 @@ from bot.notify.slack_connection import SocketMode
 from bot.sandbox.server import Fault
 from bot.sandbox.slack_dispatch import MOST_CONNECTIONS
 from bot.sandbox.slack_server import APP_TOKEN
+from bot.sandbox.slack_workspace import ADMIN, TEAM_ID
+from handlers.render.asking import ASK_ACTION
+from handlers.render.budget_form import BUDGET_FORM
 from tests.scenario.conftest import World
 
 OPEN = "apps.connections.open"
@@ -124,7 +129,80 @@ FRAMES = (
 )
 
 
-async def test_frames_that_slack_never_sends_end_nothing(simulated: World) -> None:
+CLICKED: dict[str, Any] = {
+    "type": "block_actions",
+    "user": {"id": ADMIN, "team_id": TEAM_ID},
+    "team": {"id": TEAM_ID},
+    "channel": {"id": "C0ALERTS"},
+    "message": {"ts": "1.0"},
+    "actions": [{"action_id": ASK_ACTION, "block_id": "b", "value": "channel:0 command budget set a"}],
+    "view": {"id": "V1", "private_metadata": "{}", "callback_id": "x"},
+    "response_url": "https://elsewhere.example/1",
+    "trigger_id": "1.2",
+}
+FORM: dict[str, Any] = {
+    "type": "view_submission",
+    "user": {"id": ADMIN, "team_id": TEAM_ID},
+    "view": {
+        "id": "V1",
+        "type": "modal",
+        "callback_id": BUDGET_FORM,
+        "private_metadata": "{}",
+        "hash": "h",
+        "state": {"values": {"name": {"value": {"value": "a"}}, "scope": {"value": {"selected_option": None}}}},
+    },
+}
+MENTIONED: dict[str, Any] = {
+    "type": "event_callback",
+    "event_id": "Ev1",
+    "team_id": TEAM_ID,
+    "event": {"type": "app_mention", "user": ADMIN, "text": "help", "ts": "1.0", "channel": "C0ALERTS"},
+    "authorizations": [{"user_id": "U0BOT", "is_bot": True}],
+}
+SHORT: dict[str, Any] = {
+    "type": "message_action",
+    "callback_id": "estimate_prompt",
+    "user": {"id": ADMIN},
+    "message": {"text": "x"},
+    "trigger_id": "1.2",
+}
+TYPED = {"command": "/claude-cost", "text": "help", "user_id": ADMIN, "team_id": TEAM_ID, "channel_id": "C0ALERTS"}
+RUBBISH: tuple[Any, ...] = (None, 1, "", "\ud800", [], [None], {}, {"id": {}}, {"type": []})
+
+
+def damaged(payload: Any) -> Iterator[Any]:
+    """The payload with each of its parts, however deep, left out and replaced by rubbish."""
+    if not isinstance(payload, dict | list):
+        return
+    for place, part in payload.items() if isinstance(payload, dict) else enumerate(payload):
+        others = [each for index, each in enumerate(RUBBISH) if (index + len(str(place))) % 3 == 0]
+        for other in (*others, *damaged(part)):
+            made = payload.copy()
+            made[place] = other
+            yield made
+        if isinstance(payload, dict):
+            yield {name: kept for name, kept in payload.items() if name != place}
+
+
+async def test_requests_of_any_other_shape_are_acknowledged_without_a_traceback(
+    simulated: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connected(simulated):
+        await simulated.slack.wait_connected()
+        (socket,) = simulated.slack.sockets._serving()
+        kinds = {"slash_commands": (TYPED,), "events_api": (MENTIONED,), "interactive": (CLICKED, FORM, SHORT)}
+        sent = [(kind, made) for kind, payloads in kinds.items() for payload in payloads for made in damaged(payload)]
+        for number, (kind, made) in enumerate(sent):
+            await socket.send_json({"type": kind, "envelope_id": f"e{number}", "payload": made})
+        assert await helps(simulated)
+    assert len(sent) > 200
+    assert caplog.text.count("of a shape that this app does not accept") > 100
+    assert "Traceback" not in caplog.text
+    errors = {record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR}
+    assert errors <= {"a reply was not sent: the response URL is not one of Slack's"}
+
+
+async def test_frames_that_slack_never_sends_end_nothing(simulated: World, caplog: pytest.LogCaptureFixture) -> None:
     async with connected(simulated):
         await simulated.slack.wait_connected()
         (socket,) = simulated.slack.sockets._serving()
@@ -133,3 +211,4 @@ async def test_frames_that_slack_never_sends_end_nothing(simulated: World) -> No
         await socket.send_bytes(b"\xff\xfe")
         assert await helps(simulated)
         assert opened(simulated) == 1
+    assert "Traceback" not in caplog.text

@@ -38,8 +38,28 @@ def test_a_click_loses_what_nobody_looks_at() -> None:
     read_back = read(interaction(CLICK), FORM)
     assert read_back["user"] == CLICK["user"]
     assert read_back["actions"] == CLICK["actions"]
-    assert "message" not in read_back
+    assert read_back["message"] == {"text": "anything"}
+    assert read_back["team"] == {"id": "T1"}
     assert "enterprise" not in read_back
+
+
+def test_an_event_keeps_who_wrote_what_and_where() -> None:
+    event = {"type": "app_mention", "user": "U1", "text": "status", "ts": "1.0", "channel": "C1", "user_team": "T1"}
+    bot = {"user_id": "U0BOT", "is_bot": True}
+    wrapper = {"type": "event_callback", "event_id": "Ev1", "team_id": "T1", "event": event, "authorizations": [bot]}
+    more = {"api_app_id": "A1", "event": event | {"blocks": [{}], "edited": None}}
+    assert read(json.dumps(wrapper | more).encode(), JSON) == wrapper
+
+
+def test_an_event_that_nobody_listens_to_keeps_its_name_alone() -> None:
+    event = {"type": "team_join", "user": {"id": "U1"}}
+    assert read(json.dumps({"type": "event_callback", "event": event}).encode(), JSON)["event"] == {"type": "team_join"}
+
+
+def test_a_shortcut_keeps_the_message_that_it_is_about() -> None:
+    asked = {"type": "message_action", "callback_id": "estimate_prompt", "message": {"text": "a prompt", "ts": "1.0"}}
+    read_back = read(interaction({"user": {"id": "U1"}, **asked}), FORM)
+    assert {name: read_back[name] for name in asked} == asked
 
 
 def test_an_event_and_the_check_of_the_address_come_as_json() -> None:
@@ -63,6 +83,9 @@ ODD_PAYLOADS = [
     json.dumps(CLICK | {"type": "view_submission"}),
     json.dumps(CLICK | {"type": "view_submission", "view": {"id": "V", "state": {"values": []}}}),
     json.dumps(CLICK | {"type": "shortcut"}),
+    json.dumps(CLICK | {"type": "block_suggestion"}),
+    json.dumps(CLICK | {"message": {"ts": 1.5}}),
+    json.dumps({"type": "message_action", "callback_id": "estimate_prompt", "user": {"id": "U1"}, "message": "x"}),
     json.dumps(CLICK | {"trigger_id": "\ud800"}),
     '{"type":"block_actions","user":{"id":' + "9" * 10_000 + "}}",
 ]
@@ -89,6 +112,8 @@ def test_a_payload_of_another_shape_is_one_sentence(payload: str) -> None:
         (json.dumps(COMMAND).encode(), FORM),
         (b'{"type": "event_callback", "event": []}', JSON),
         (b'{"type": "event_callback", "event": {"type": {}}}', JSON),
+        (b'{"type": "event_callback", "event": {"type": "message", "user": {"id": "U1"}}}', JSON),
+        (b'{"type": "event_callback", "event": {"type": "team_join"}, "authorizations": [1]}', JSON),
         (DEEP.encode(), JSON),
         (urlencode({"command": "/claude-cost"}).encode(), FORM),
     ],

@@ -167,7 +167,7 @@ SHORT: dict[str, Any] = {
     "trigger_id": "1.2",
 }
 TYPED = {"command": "/claude-cost", "text": "help", "user_id": ADMIN, "team_id": TEAM_ID, "channel_id": "C0ALERTS"}
-RUBBISH: tuple[Any, ...] = (None, 1, "", "\ud800", [], [None], {}, {"id": {}}, {"type": []})
+RUBBISH: tuple[Any, ...] = (None, 1, "", [], [None], {}, {"id": {}}, {"type": []})
 
 
 def damaged(payload: Any) -> Iterator[Any]:

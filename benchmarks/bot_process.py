@@ -48,6 +48,8 @@ class BotProcess:
         }
         self._most_files = most_files
         self._process: asyncio.subprocess.Process | None = None
+        self.pids: set[int] = set()
+        """Of every start."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -97,6 +99,7 @@ class BotProcess:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=log,
             )
+        self.pids.add(self.pid)
         if self._most_files is not None:
             resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (self._most_files, self._most_files))
 

@@ -1,6 +1,6 @@
 """Run several replicas on one PostgreSQL; kill, freeze, cut off or slow the owner while limits are crossed.
 
-    python benchmarks/replicas.py [MINUTES] [--replicas 3] [--seed 1] [--no-history] [--only freeze,black-hole]
+    python benchmarks/replicas.py [MINUTES] [--replicas 3] [--seed 1] [--no-history] [--only kill,kill,kill,freeze]
 
 Real processes (`python -m bot run`) use the local Slack and the local Anthropic. Each replica reaches PostgreSQL and
 Anthropic through its own TCP proxies; the replica that polled last is the owner. Slack sometimes fails on posts,
@@ -14,10 +14,12 @@ edits and reads. Faults of the owner, one at a time:
     cut          its connections to PostgreSQL are aborted every 0.2 s for 3 s
 
 Measures lost and duplicate alerts and thread replies (by the identity in their metadata), seconds from a fault to the
-next poll (of another replica, or of the owner once the fault is over), seconds from a crossing to its alert, the
-stand-bys' answers at /readyz during the fault, and acknowledged commands. Takes MINUTES and up to two more. Exit code 1
-if an alert or reply is lost, if one is duplicated although the bot may read the channel back, or if nobody polls for
-more than 30 s after a fault. --postgres or CLAUDE_COST_TEST_POSTGRES names a server on which databases may be created.
+next poll (of another replica, or of the owner once the fault is over), seconds from a crossing to its alert, what each
+replica delivered, the stand-bys' answers at /readyz during the fault, and the answers to commands, which are typed all
+the time: Slack gives each to one of the replicas. Takes MINUTES and up to two more. Exit code 1 if an alert or reply is
+lost, if one is duplicated although the bot may read the channel back, if nobody polls for more than 30 s after a fault,
+or if a command is not answered within 3 s although its replica had no fault. --postgres or CLAUDE_COST_TEST_POSTGRES
+names a server on which databases may be created; by default, one is started.
 """
 
 import argparse
@@ -30,7 +32,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -38,14 +40,17 @@ from statistics import median, quantiles
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url, select
 
 from benchmarks.bot_process import BotProcess, RandomFaults, cross, give_budgets, until, until_served
-from benchmarks.owner_faults import KINDS, Outage, OwnerFaults, Polls, Replica
+from benchmarks.owner_faults import KINDS, PATIENCE, Outage, OwnerFaults, Polls, Replica
 from benchmarks.tcp_proxy import TcpProxy
 from bot.clock import system_clock
+from bot.db.schema import notices
+from bot.notify.model import NoticeStatus
 from bot.sandbox.anthropic_usage import UsageEvent
 from bot.sandbox.slack_workspace import Message, NotDispatchedError
+from tests import postgres_server
 from tests.databases import postgres_database
 from tests.postgres_server import GIVEN
 from tests.scenario.conftest import World, world_at
@@ -57,7 +62,10 @@ LONG_GAP = 10.0
 NEVER = 999.0
 DRAIN = 90.0
 SETTLE = 6.0
-COMMANDS_EVERY = 2.0
+COMMANDS_EVERY = 0.5
+MOST_UNANSWERED = 3.0
+"""Seconds that a command may wait for its answer, and Slack for the acknowledgement."""
+
 SHARE_OF_FAULTS = 0.15
 
 Rows = list[tuple[str, object, object, bool]]
@@ -74,13 +82,45 @@ class Crossing:
 
 
 @dataclass(slots=True)
+class Command:
+    """Moments by the monotonic clock; None: never. `during`: the fault that was under way when it was typed."""
+
+    typed_at: float
+    during: str | None
+    acknowledged_at: float | None = None
+    answered_at: float | None = None
+    answers: int = 0
+
+    @property
+    def is_late(self) -> bool:
+        return self.answered_at is None or self.answered_at - self.typed_at > MOST_UNANSWERED
+
+    def was_hit_by(self, outage: Outage) -> bool:
+        """Whether Slack may have given it to that replica, and the answer did not come before the fault.
+
+        A killed replica gets no further commands once Slack has seen its connection end.
+        """
+        typed = self.typed_at - outage.begun_at
+        over = 0.3 if outage.kind in ("kill", "power") else outage.lasted
+        answered = self.answered_at is not None and self.answered_at < outage.begun_at
+        return -MOST_UNANSWERED < typed < over and not answered
+
+    def __str__(self) -> str:
+        moments = ((None if at is None else at - self.typed_at) for at in (self.acknowledged_at, self.answered_at))
+        return " and ".join(
+            f"{what} {'never' if after is None else f'after {after:.1f} s'}"
+            for what, after in zip(("acknowledged", "answered"), moments, strict=True)
+        )
+
+
+@dataclass(slots=True)
 class Story:
     """Crosses limits, and withdraws some of the usage once its alert is posted."""
 
     world: World
     random: Random
     crossings: list[Crossing] = field(default_factory=list)
-    commands: Counter[str] = field(default_factory=Counter)
+    commands: list[Command] = field(default_factory=list)
 
     async def cross(self, names: Iterator[str]) -> None:
         """Cross one budget after another."""
@@ -95,19 +135,22 @@ class Story:
                 taken.taken_back = True
 
     async def type(self, faults: OwnerFaults) -> None:
-        """Send a command every few seconds to any replica."""
+        """Type a command twice a second; Slack gives it to any replica."""
 
-        async def typed(when: str) -> None:
-            try:
-                await self.world.slack.command("status")
-            except NotDispatchedError:
-                self.commands[f"{when}, not acknowledged"] += 1
-            else:
-                self.commands[f"{when}, acknowledged"] += 1
+        async def typed(command: Command) -> None:
+            self.commands.append(command)
+            with suppress(NotDispatchedError, TimeoutError):
+                interaction = await self.world.slack.command("status")
+                command.acknowledged_at = time.monotonic()
+                await interaction.first_reply(PATIENCE)
+                command.answered_at = time.monotonic()
+                await asyncio.sleep(SETTLE)
+                command.answers = len(interaction.replies)
 
         async with asyncio.TaskGroup() as group:
             while True:
-                group.create_task(typed("during a fault" if faults.under_way else "in calm"))
+                during = faults.outages[-1].kind if faults.under_way else None
+                group.create_task(typed(Command(time.monotonic(), during)))
                 await asyncio.sleep(COMMANDS_EVERY)
 
     def posts(self) -> dict[str, list[Message]]:
@@ -160,7 +203,46 @@ def _twice(names: Sequence[str]) -> list[str]:
     return sorted((Counter(names) - Counter(set(names))).elements())
 
 
-def _report(story: Story, faults: OwnerFaults, slack: RandomFaults, *, readable: bool) -> bool:
+def _of_commands(commands: Sequence[Command], outages: Sequence[Outage]) -> Rows:
+    typed = [one for one in commands if one.typed_at < time.monotonic() - SETTLE - MOST_UNANSWERED]
+    acknowledged = [one.acknowledged_at - one.typed_at for one in typed if one.acknowledged_at is not None]
+    answered = [one.answered_at - one.typed_at for one in typed if one.answered_at is not None]
+    late = [one for one in typed if one.is_late]
+    hit = [one for one in late if any(one.was_hit_by(outage) for outage in outages)]
+    kinds = Counter(next(outage.kind for outage in reversed(outages) if one.was_hit_by(outage)) for one in hit)
+    of_kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
+    unexplained = len(late) - len(hit)
+    return [
+        ("commands typed", len(typed), "", True),
+        ("  acknowledged, p50 / p95 / max s", _spread(acknowledged, 2), "", True),
+        ("  answered, p50 / p95 / max s", _spread(answered, 2), "", True),
+        ("  unanswered for more than 3 s", len(late), "", True),
+        ("    given to a replica in a fault", f"{len(hit)} {of_kinds and f'({of_kinds})'}".strip(), "", True),
+        ("    others", unexplained, 0, not unexplained),
+        ("  answered twice", sum(one.answers > 1 for one in typed), 0, all(one.answers <= 1 for one in typed)),
+    ]
+
+
+def _unexplained(commands: Sequence[Command], outages: Sequence[Outage]) -> list[str]:
+    late = [one for one in commands if one.is_late and not any(one.was_hit_by(outage) for outage in outages)]
+    before = [[outage for outage in outages if outage.begun_at < one.typed_at] for one in late]
+    return [
+        f"{one}, {f'{one.typed_at - past[-1].begun_at:.1f} s after a {past[-1].kind}' if past else 'before any fault'}"
+        for one, past in zip(late, before, strict=True)
+    ]
+
+
+def _delivered_by(database: str, replicas: Sequence[Replica]) -> str:
+    """How many notices each replica has sent, by the process that its claim names."""
+    engine = create_engine(make_url(database).set(drivername="postgresql+psycopg"))
+    with engine.connect() as connection:
+        claims = connection.execute(select(notices.c.claim).where(notices.c.status == NoticeStatus.SENT)).scalars()
+        pids = Counter(int(str(claim).split("/")[1]) for claim in claims)
+    engine.dispose()
+    return " / ".join(str(sum(pids[pid] for pid in replica.process.pids)) for replica in replicas)
+
+
+def _report(story: Story, faults: OwnerFaults, slack: RandomFaults, database: str, *, readable: bool) -> bool:
     lost, lost_replies = story.lost_alerts(), story.lost_replies()
     twice, replies_twice = story.doubled_alerts(), story.doubled_replies()
     strange = story.strange()
@@ -175,11 +257,12 @@ def _report(story: Story, faults: OwnerFaults, slack: RandomFaults, *, readable:
         ("replies doubled", len(replies_twice), 0 if readable else "", not (readable and replies_twice)),
         ("other messages", len(strange), "", True),
         ("crossing to alert, p50 / p95 / max s", _spread(story.waits()), "", True),
-        _gaps("fault to the next poll, p50 / p95 / max s", faults.outages),
+        ("delivered by each replica", _delivered_by(database, faults.replicas), "", True),
+        _gaps("fault to the next poll, min / p50 / max s", faults.outages),
         *(_gaps(f"  {kind}", of_kind) for kind in KINDS if (of_kind := [o for o in faults.outages if o.kind == kind])),
         *_of_stand_bys(faults.outages),
         ("polls of two replicas within 3 s, both ways", faults.polls.interleaved(), "", True),
-        *((f"commands {what}", number, "", True) for what, number in sorted(story.commands.items())),
+        *_of_commands(story.commands, faults.outages),
         *((f"faults of {what}", number, "", True) for what, number in sorted(slack.met.items())),
         ("replicas that ended by themselves", ended, 0, not ended),
         ("tracebacks in the logs", sum(log.count(b"Traceback (most") for log in logs), "", True),
@@ -193,6 +276,7 @@ def _report(story: Story, faults: OwnerFaults, slack: RandomFaults, *, readable:
         ("reply doubled", replies_twice),
         ("other message", strange),
         ("a stand-by said", sorted(said)),
+        ("a command of no fault was", _unexplained(story.commands, faults.outages)),
     ):
         sys.stdout.writelines(f"  {title}: {one}\n" for one in found[:15])
     return all(well for *_, well in rows)
@@ -200,13 +284,9 @@ def _report(story: Story, faults: OwnerFaults, slack: RandomFaults, *, readable:
 
 def _gaps(what: str, outages: Sequence[Outage]) -> tuple[str, object, object, bool]:
     seconds = [NEVER if one.gap is None else one.gap for one in outages]
-    figure = f"{_spread(seconds)} ({len(outages)}, {sum(one.by_another for one in outages)} taken over)"
+    times = " / ".join(f"{one:.1f}" for one in (min(seconds), median(seconds), max(seconds))) if seconds else "-"
+    figure = f"{times} ({len(outages)}, {sum(one.by_another for one in outages)} taken over)"
     return what, figure, MOST_GAP, max(seconds, default=0) <= MOST_GAP
-
-
-def _by_kind(outages: Sequence[Outage]) -> Rows:
-    found = {kind: [one for one in outages if one.kind == kind] for kind in KINDS}
-    return [_gaps(f"  {kind}", of_kind) for kind, of_kind in found.items() if of_kind]
 
 
 def _of_stand_bys(outages: Sequence[Outage]) -> Rows:
@@ -230,11 +310,11 @@ def _readiness(status: int | None, problems: Sequence[str]) -> str:
     return {200: "ready", None: "no answer"}.get(status, f"status {status}")
 
 
-def _spread(seconds: Sequence[float]) -> str:
+def _spread(seconds: Sequence[float], digits: int = 1) -> str:
     if not seconds:
         return "-"
     high = quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else seconds[0]
-    return f"{median(seconds):.1f} / {high:.1f} / {max(seconds):.1f}"
+    return " / ".join(f"{one:.{digits}f}" for one in (median(seconds), high, max(seconds)))
 
 
 def _print(rows: Rows) -> None:
@@ -263,7 +343,7 @@ async def _play(arguments: argparse.Namespace, folder: Path, database: str) -> i
         if not await faults.calm():
             raise SystemExit("no replica polls, so nothing can be measured")
         await _cross(story, faults, slack, iter(names), arguments)
-        well = _report(story, faults, slack, readable=not arguments.no_history)
+        well = _report(story, faults, slack, database, readable=not arguments.no_history)
         if arguments.keep_logs is not None:
             arguments.keep_logs.mkdir(parents=True, exist_ok=True)
             for replica in replicas:
@@ -328,11 +408,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--shortest", type=float, default=5, help="minimum seconds of a fault with a duration")
     parser.add_argument("--longest", type=float, default=60, help="and at most")
     parser.add_argument("--slack-faults", type=float, default=SHARE_OF_FAULTS, metavar="SHARE", help="of Slack's calls")
-    parser.add_argument("--postgres", default=GIVEN, metavar="URL", help="by default CLAUDE_COST_TEST_POSTGRES")
+    parser.add_argument("--postgres", default=GIVEN, metavar="URL", help="by default one is started")
     parser.add_argument("--keep-logs", type=Path, metavar="FOLDER", help="copy the replicas' logs to this folder")
     arguments = parser.parse_args(words)
-    if not arguments.postgres:
-        parser.error("name a PostgreSQL server: --postgres postgresql://USER@HOST:PORT/NAME")
     logging.disable(logging.CRITICAL)
     scope = "without" if arguments.no_history else "with"
     sys.stdout.write(
@@ -340,8 +418,12 @@ def main(words: Sequence[str] | None = None) -> int:
         f"faults {', '.join(arguments.only)}\n"
     )
     sys.stdout.flush()
-    with tempfile.TemporaryDirectory() as folder, postgres_database(arguments.postgres) as database:
-        return asyncio.run(_play(arguments, Path(folder), database))
+    postgres_server.prepare()
+    try:
+        with tempfile.TemporaryDirectory() as folder, postgres_database(arguments.postgres) as database:
+            return asyncio.run(_play(arguments, Path(folder), database))
+    finally:
+        postgres_server.stop()
 
 
 if __name__ == "__main__":

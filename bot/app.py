@@ -46,6 +46,7 @@ from bot.db.engine import DamagedDatabaseError, open_database
 from bot.db.later import Later
 from bot.db.lease import Lease
 from bot.db.retention import prune
+from bot.db.sqlite import SqliteEngine
 from bot.db.state import StateStore
 from bot.digests.content import DigestSources
 from bot.digests.settings_store import DigestSettingsStore
@@ -72,7 +73,7 @@ from bot.mode import Mode, modes_from_chain
 from bot.modes.changes import period_end
 from bot.notify.background import BackgroundDelivery
 from bot.notify.languages import Languages
-from bot.notify.model import Destination
+from bot.notify.model import Destination, always
 from bot.notify.outbox import Outbox
 from bot.notify.results import FROM_ZERO, CountResult
 from bot.notify.slack import SlackDestination
@@ -193,6 +194,11 @@ class Base:
     in_flight: InFlight
     later: Later
 
+    @property
+    def all_deliver(self) -> bool:
+        """Whether every copy delivers. Beside an SQLite file only the leader does."""
+        return not isinstance(self.engine, SqliteEngine)
+
 
 @asynccontextmanager
 async def bot_from(
@@ -235,6 +241,7 @@ async def bot_from(
             outbox=outbox,
             destinations=destinations,
             leadership=base.leadership,
+            all_deliver=base.all_deliver,
             slack=slack,
             in_flight=base.in_flight,
             workspace=base.workspace,
@@ -490,8 +497,8 @@ def _outboxes(base: Base, alerts: AlertStore, rendering: handlers.Rendering) -> 
     outbox_of = partial(
         Outbox,
         clock=base.clock,
-        still_leads=base.leadership.held,
-        predecessor_alive=base.leadership.previous_may_live,
+        may_deliver=always if base.all_deliver else base.leadership.held,
+        others_alive=always if base.all_deliver else base.leadership.previous_may_live,
     )
     to_slack = SlackDestination(base.client, base.settings.channel)
     labels = destination_labels(alerts.destinations.names)

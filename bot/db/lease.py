@@ -26,7 +26,7 @@ from typing import Any
 
 from filelock import lock_descriptor
 from sqlalchemy import Connection, Engine, Row, func, insert, select, type_coerce, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bot.clock import seconds_since_boot
 from bot.db.engine import connect_again, database_problem
@@ -223,15 +223,24 @@ class Lease:
             owned, self._owns_row, self._renewed = self._owns_row, False, None
             try:
                 if owned:
-                    self._execute(
-                        update(lease).where(lease.c.owner == self._token).values(owner=None, renewals=NEXT, lock=None)
-                    )
+                    self._free_row()
             except SQLAlchemyError as error:
                 log.warning("the lease was not released; other copies wait for its term: %s", database_problem(error))
             finally:
                 self._disconnect()
                 if self._lock is not None:
                     self._lock.release()
+
+    def _free_row(self) -> None:
+        free = update(lease).where(lease.c.owner == self._token).values(owner=None, renewals=NEXT, lock=None)
+        try:
+            self._execute(free)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # The connection was cut while nothing was asked; the server may accept a new one.
+            self._disconnect()
+            self._execute(free)
 
     def _renew(self) -> bool:
         if not self._owns_row:

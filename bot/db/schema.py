@@ -166,9 +166,9 @@ state = Table(
     Column("value", JSON, nullable=False),
 )
 
-# The copy of the bot that polls and delivers, one row. owner: its token, None if there is none. renewals: rises with
-# every renewal. lock: the locked file beside an SQLite database. The other columns are for people; their times are of
-# the database's clock.
+# Which copy of the bot polls and decides: one row. owner: its token, None where none does. renewals: rises with every
+# renewal. lock: which file beside an SQLite database it has locked. The rest is for people; its times are by the
+# database's clock.
 lease = Table(
     "lease",
     metadata,
@@ -215,13 +215,14 @@ alerts = Table(
     Index(None, "status"),
 )
 
-# The outbox: one delivery of one message to one destination. facts: the payload to render, as decided. about: visible
-# id of what it reports. action: post | update | reply (in the message's thread) | broadcast (a reply also shown in the
-# channel). reposts: whether an edit becomes a new message if the old one cannot be edited. step: what a destination is
-# notified of once per alert, open | resolved | test; NULL in Slack. reached: hashes of the destination's recipients
-# that already have it. channel: own channel of a budget or digest; NULL is the main one. meant_for: the unreachable
-# channel instead of which it goes to the main one. mention: owners to mention. ts: of an alert's post in its own
-# channel, its message there.
+# The outbox: one delivery of one message to one destination. facts: the payload to render, as decided. about: the
+# visible id of what it reports. action: post | update | reply (in the thread of the message) |
+# broadcast (a reply that the channel shows too). reposts: whether an edit becomes a new message where the old one
+# cannot be edited. step: what a destination is notified of once for each alert, open | resolved | test; NULL in Slack.
+# reached: hashes of the destination's recipients that have it already. channel: of a budget or a digest that has one
+# of its own; NULL is the main one. meant_for: the channel that could not be reached, instead of which it goes to the
+# main one. mention: owners that it mentions. ts: of an alert's post in a channel of its own, its message there.
+# claim: of the copy of the bot that is sending it, or has sent it; claimed_at: when, by the database's clock.
 notices = Table(
     "notices",
     metadata,
@@ -250,6 +251,8 @@ notices = Table(
     Column("meant_for", String(64)),
     Column("mention", JSON, nullable=False, server_default="[]"),
     Column("ts", String(64)),
+    Column("claim", String(128)),
+    Column("claimed_at", UTCDateTime),
     UniqueConstraint("destination", "alert_id", "step"),
     Index(None, "status", "destination"),
     Index(None, "alert_id", "action"),

@@ -15,18 +15,18 @@ class DeliveryLog:
         self._name = destination
         self._log = log
 
-    def settled(self, notice: Notice, attempt: int) -> None:
-        """It has arrived; one that a search has found made no further attempt."""
-        outcome = "delivered" if attempt > notice.attempts else "found"
+    def settled(self, notice: Notice, *, found: bool) -> None:
+        """It has arrived. `found`: a search says so, without a further attempt."""
+        outcome = "found" if found else "delivered"
         text = "%s: notice %d, %s of %s, %s"
-        shown = self._shown(notice, outcome, attempt=attempt)
+        shown = self._shown(notice, outcome, attempt=notice.attempts + (not found))
         self._log.info(text, self._name, notice.id, notice.action, notice.about, outcome, extra=shown)
 
-    def waits(self, notice: Notice | None, notice_id: int, wait: timedelta, why: str) -> None:
-        """It is tried again. `notice`: None for one that cannot be read."""
+    def waits(self, notice: Notice, wait: timedelta, why: str) -> None:
+        """It is tried again."""
         seconds, reason = wait.total_seconds(), spoken(why)
-        shown = self._shown(notice, "waits", reason, notice_id) | fields(wait_seconds=seconds)
-        self._log.error("%s: notice %d waits %d s: %s", self._name, notice_id, seconds, reason, extra=shown)
+        shown = self._shown(notice, "waits", reason) | fields(wait_seconds=seconds)
+        self._log.error("%s: notice %d waits %d s: %s", self._name, notice.id, seconds, reason, extra=shown)
 
     def dropped(self, notice: Notice, why: str) -> None:
         """It is given up."""
@@ -66,14 +66,11 @@ class DeliveryLog:
 
     def _shown(
         self,
-        notice: Notice | None,
+        notice: Notice,
         outcome: str,
         reason: str | None = None,
-        notice_id: int | None = None,
         attempt: int | None = None,
     ) -> dict[str, object]:
         shown = fields(event=Event.DELIVERY, destination=self._name, outcome=outcome, reason=reason)
-        if notice is None:
-            return shown | fields(notice=notice_id)
         number = notice.attempts + 1 if attempt is None else attempt
         return shown | fields(notice=notice.id, incident=notice.about, action=notice.action, attempt=number)

@@ -1,6 +1,5 @@
-"""Notices, their destinations, the attempts to deliver them, and the waits between attempts."""
+"""Notices, their destinations, and the waits between attempts to deliver them."""
 
-import time
 from collections.abc import Callable, Hashable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -22,7 +21,10 @@ LONGEST_WAIT = timedelta(minutes=5)
 
 
 class NoticeStatus(StrEnum):
-    """`sending` is recorded before the call to the destination: after a crash, its outcome is unknown."""
+    """`sending` is recorded before the call to the destination: after a crash, its outcome is unknown.
+
+    While a copy may be at it, the notice has its claim; without one, nobody is.
+    """
 
     PENDING = "pending"
     SENDING = "sending"
@@ -35,16 +37,6 @@ UNDELIVERED = (NoticeStatus.PENDING, NoticeStatus.SENDING)
 
 class UnreadableContentError(Exception):
     """This version cannot read the content of a notice."""
-
-
-class UnreadableNoticeError(Exception):
-    """A stored notice that this version cannot read."""
-
-    def __init__(self, notice_id: int, attempts: int, outcome_unknown: bool) -> None:
-        super().__init__("this version of the bot cannot read its stored content")
-        self.notice_id = notice_id
-        self.attempts = attempts
-        self.outcome_unknown = outcome_unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +52,10 @@ class Notice:
     """One delivery. `about`: the visible id of what it reports, such as that of an incident.
 
     `content`: the renderer's input, opaque to delivery. `address`: the message to edit or to reply to.
-    `reposts`: an edit becomes a new message where the old one cannot be edited. `attempted_at`: when the last attempt
-    began. `reached`: hashes of the destination's recipients that have it already. `channel`: of its own in Slack; None
-    for the main one. `meant_for`: the channels that could not be reached, instead of which it goes to the main one.
-    `mention`: ids of the owners that a new message names.
+    `reposts`: an edit becomes a new message where the old one cannot be edited. `attempts`: the earlier ones;
+    `attempted_at`: when the last of them began. `reached`: hashes of the destination's recipients that have it already.
+    `channel`: of its own in Slack; None for the main one. `meant_for`: the channels that could not be reached, instead
+    of which it goes to the main one. `mention`: ids of the owners that a new message names. `claim`: this copy's.
     """
 
     id: int
@@ -80,19 +72,19 @@ class Notice:
     channel: str | None = None
     meant_for: tuple[str, ...] = ()
     mention: tuple[str, ...] = ()
+    claim: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A recorded attempt: the notice, its number, and when it began by the clock of the copy that made it."""
+class UnreadableNoticeError(Exception):
+    """A stored notice that this version cannot read. `notice`: as claimed, without its content."""
 
-    notice_id: int
-    number: int
-    at: datetime | None
+    def __init__(self, notice: Notice) -> None:
+        super().__init__("this version of the bot cannot read its stored content")
+        self.notice = notice
 
 
 CALL_SECONDS = 25
-"""Seconds after an attempt is recorded in which its call may begin; Slack's calls also end within that time."""
+"""Seconds after a notice is claimed in which its call may begin; Slack's calls also end within that time."""
 
 
 class Capability(StrEnum):
@@ -245,66 +237,6 @@ class Destination(Protocol):
         `resume`: where an earlier search stopped. `channel`: as of `post`.
         """
         return CouldNotLook(f"{self.name} cannot search messages.", for_good=True)
-
-
-COMMIT_SECONDS = 5
-"""Seconds for recording an attempt, besides the attempt itself."""
-
-ATTEMPT_SECONDS = CALL_SECONDS + COMMIT_SECONDS
-"""Seconds after which another copy's attempt is over, at a destination whose calls take no longer."""
-
-SURELY_OVER = timedelta(minutes=5)
-"""The same by the clocks of two machines, for a copy that does not live long enough to measure it."""
-
-
-class Attempts:
-    """`predecessor_alive`: whether the previous leader may still be at work. `monotonic`: in seconds.
-
-    Another copy's attempt counts as under way for `seconds` after this copy first saw it, whatever either machine's
-    clock says.
-    """
-
-    def __init__(
-        self,
-        clock: Clock,
-        predecessor_alive: Callable[[], bool],
-        monotonic: Callable[[], float] = time.monotonic,
-        seconds: float = ATTEMPT_SECONDS,
-    ) -> None:
-        self._clock = clock
-        self._predecessor_alive = predecessor_alive
-        self._monotonic = monotonic
-        self._seconds = seconds
-        self._ours: dict[int, int] = {}
-        self._seen: dict[int, tuple[int, float]] = {}
-
-    def begun(self, notice_id: int, number: int) -> None:
-        """This copy makes the attempt."""
-        self._ours[notice_id] = number
-
-    def over(self, notice_id: int) -> None:
-        """The notice is settled: no further attempt follows."""
-        self._ours.pop(notice_id, None)
-        self._seen.pop(notice_id, None)
-
-    def ours(self, attempt: Attempt) -> bool:
-        """Whether this copy made the attempt."""
-        return self._ours.get(attempt.notice_id) == attempt.number
-
-    def under_way(self, attempt: Attempt) -> bool:
-        """Whether another copy may still be making the attempt."""
-        if self.ours(attempt) or not self._predecessor_alive():
-            return False
-        now = self._monotonic()
-        number, seen_at = self._seen.get(attempt.notice_id, (None, now))
-        if number != attempt.number:
-            self._seen[attempt.notice_id] = attempt.number, now
-            seen_at = now
-        return now - seen_at < self._seconds and not _is_old(attempt.at, self._clock())
-
-
-def _is_old(at: datetime | None, now: datetime) -> bool:
-    return at is None or abs(now - at) >= SURELY_OVER
 
 
 FIRST_WAIT = timedelta(seconds=1)

@@ -1,26 +1,28 @@
-"""Delivers the notices of one destination, each chain in order. A notice that fails waits for a retry; none is lost."""
+"""Delivers the notices of one destination, each chain in order. A notice that fails waits for a retry; none is lost.
+
+On PostgreSQL every copy of the bot delivers: whoever claims a notice sends it.
+"""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.clock import Clock
+from bot.clock import Clock, seconds_since_boot
 from bot.counting import not_counted
 from bot.language import kept, restored, spoken, tr_lazy
+from bot.notify.claims import COMMIT_SECONDS, AskedToWaitError, Claims, nobody
 from bot.notify.delivery_log import DeliveryLog
 from bot.notify.model import (
     CALL_SECONDS,
-    COMMIT_SECONDS,
     LONGEST_WAIT,
     NEEDS,
     Address,
-    Attempts,
     Capability,
     CouldNotLook,
     Delivered,
@@ -88,7 +90,9 @@ class _Lookups:
 
 
 class Outbox:
-    """One per destination, with one run at a time, so that no notice is sent twice.
+    """One per destination and copy of the bot, with one run at a time.
+
+    A notice is claimed before it is tried, so that it is not sent twice.
 
     An edit of a deleted or closed message becomes a new message if the notice allows it; otherwise it is dropped.
 
@@ -101,12 +105,13 @@ class Outbox:
     If the destination can be searched, a message that may have arrived is searched for before it is sent again. A
     failed search settles nothing: it is repeated, and holds up only its own chain.
 
-    After a restart, only waits that a destination asked for still hold. The back-off ends with the process, since a
-    restart often follows a fix.
+    A wait that the destination asked for holds for all copies, and after a restart. The back-off is each copy's own,
+    since only that one may be cut off from the destination, and ends with the process, since a restart often follows a
+    fix.
 
-    `still_leads`: whether no other copy has taken over; called without I/O right before each send. `predecessor_alive`:
-    whether the previous leader may still be making a call. `monotonic`: seconds that no clock setting changes. `count`:
-    gets the result of each attempt.
+    `may_deliver`: whether this copy may send, where only one may; called without I/O right before each send.
+    `others_alive`: whether another copy may be making a call. `monotonic`: seconds that no clock setting changes.
+    `count`: gets the result of each attempt.
     """
 
     def __init__(
@@ -116,9 +121,9 @@ class Outbox:
         render: Render,
         clock: Clock,
         *,
-        still_leads: May = always,
-        predecessor_alive: Callable[[], bool] = lambda: False,
-        monotonic: Callable[[], float] = time.monotonic,
+        may_deliver: May = always,
+        others_alive: Callable[[], bool] = nobody,
+        monotonic: Callable[[], float] = seconds_since_boot,
         in_thread: InThread = asyncio.to_thread,
         count: CountResult = not_counted,
     ) -> None:
@@ -129,15 +134,18 @@ class Outbox:
         self._render = render
         self._clock = clock
         self._log = DeliveryLog(destination.name, log)
-        self._still_leads = still_leads
+        self._may_deliver = may_deliver
         self._monotonic = monotonic
-        self._attempts = Attempts(clock, predecessor_alive, monotonic, destination.call_seconds + COMMIT_SECONDS)
+        self._claims = Claims(others_alive, monotonic, destination.call_seconds + COMMIT_SECONDS)
         self._one_run = asyncio.Lock()
         self._all_wait: Waits[None] = Waits(clock)
         self._waits: Waits[int] = Waits(clock)
         self._lookups: dict[int, _Lookups] = {}
         self._suspects: set[int] = set()
         self._failed: set[int] = set()
+        self._failures = 0
+        """Of the whole destination, since this copy last got through."""
+
         self.refused: str | None = None
         """Why the destination refuses everything until somebody fixes the cause; None if the next notice may pass."""
         self.progress_at = 0.0
@@ -152,18 +160,18 @@ class Outbox:
         async with self._one_run:
             self._suspects.clear()
             self._failed.clear()
-            while (notice := await self._due(waits)) is not None:
+            while (claimed := await self._claim(waits)) is not None:
                 self.progress_at = time.monotonic()
+                notice = claimed.notice
                 try:
                     with span("delivery", destination=self.name, **_traced(notice)):
-                        wait = await self._send(notice)
+                        wait = await self._send(claimed)
                 except _TakenError as taken:
                     self._log.taken(notice, str(taken))
                     break
                 if wait is None:
                     self._waits.drop(notice.id)
                     self._lookups.pop(notice.id, None)
-                    self._attempts.over(notice.id)
                     delivered += 1
                 else:
                     waits.append(wait)
@@ -196,56 +204,42 @@ class Outbox:
             self._all_wait.put(None, max(self._waits.left(notice_id), self._all_wait.left(None)))
             self._waits.drop(notice_id)
 
-    async def _due(self, waits: list[timedelta]) -> Notice | None:
-        while not self._all_wait.left(None):
+    async def _claim(self, waits: list[timedelta]) -> "_Claimed | None":
+        while not self._all_wait.left(None) and self._may_deliver():
+            claimed_at = self._monotonic()
+            held = self._waits.waiting() | self._failed
             try:
-                return await self._in_thread(
-                    self._store.due,
-                    self._clock(),
-                    self._waits.waiting() | self._failed,
-                    ours=self._attempts.ours,
-                    under_way=self._attempts.under_way,
-                )
+                notice = await self._in_thread(self._store.claim, self._clock(), held, self._claims)
+            except AskedToWaitError as asked:
+                self._all_wait.put(None, asked.left)
             except UnreadableNoticeError as error:
-                unknown = error.outcome_unknown
-                waits.append(await self._hold(error.notice_id, error.attempts, str(error), outcome_unknown=unknown))
+                waits.append(await self._hold(error.notice, str(error)))
+            else:
+                return None if notice is None else _Claimed(notice, claimed_at)
         return None
 
-    async def _hold(
-        self, notice_id: int, attempts: int, why: str, *, outcome_unknown: bool, notice: Notice | None = None
-    ) -> timedelta:
-        """Delay a notice that was not tried because of a fault of our own. `notice`: None if it cannot be read."""
+    async def _hold(self, notice: Notice, why: str) -> timedelta:
+        """Delay a notice that this version cannot read or render."""
         self._count_result(UNREADABLE, timedelta())
-        wait = LONGEST_WAIT
-        return await self._wait_alone(notice_id, attempts, wait, why, outcome_unknown=outcome_unknown, notice=notice)
+        return await self._put_back(notice, LONGEST_WAIT, why)
 
-    async def _wait_alone(
-        self,
-        notice_id: int,
-        attempts: int,
-        wait: timedelta,
-        why: str,
-        *,
-        outcome_unknown: bool,
-        notice: Notice | None,
-    ) -> timedelta:
-        self._note_wait(notice, notice_id, wait, why)
-        self._waits.put(notice_id, wait)
-        now = self._clock()
-        await self._in_thread(
-            self._store.retry, notice_id, now, why, outcome_unknown=outcome_unknown, attempts=attempts
-        )
+    async def _put_back(self, notice: Notice, wait: timedelta, why: str) -> timedelta:
+        """Delay a notice that was not tried."""
+        self._note_wait(notice, wait, why)
+        self._waits.put(notice.id, wait)
+        await self._in_thread(self._store.put_back, notice, why)
         return wait
 
     def _what_waits(self) -> tuple[int, str | None]:
         error = self._store.last_error()
         return self._store.undelivered(), None if error is None else spoken(error)
 
-    async def _send(self, notice: Notice) -> timedelta | None:
+    async def _send(self, claimed: "_Claimed") -> timedelta | None:
         """None when the notice is settled, otherwise how long to wait."""
+        notice = claimed.notice
         if self._address(notice) is None and not _can_be_posted(notice):
             why = "there is no message to edit or to reply to"
-            await self._in_thread(self._store.give_up, notice.id, why, attempts=notice.attempts)
+            await self._in_thread(self._store.give_up, notice.id, why, claim=notice.claim)
             self._count(notice, NO_MESSAGE)
             self._log.dropped(notice, why)
             return None
@@ -253,45 +247,46 @@ class Outbox:
             message = self._render(notice, self._clock())
         except Exception as error:  # noqa: BLE001  # whatever a fault in drawing one raises, the others get out
             why = kept(tr_lazy("this version of the bot cannot render it ({error})", error=type(error).__name__))
-            unknown = notice.outcome_unknown
-            return await self._hold(notice.id, notice.attempts, why, outcome_unknown=unknown, notice=notice)
+            return await self._hold(notice, why)
         if notice.outcome_unknown and (notice.action != "update" or self._address(notice) is None):
             look = await self._look(notice)
             if isinstance(look, Found):
                 address = look.address if notice.action == "post" or self._address(notice) is None else None
-                await self._finish(notice, notice.attempts, address)
+                await self._finish(notice, address, found=True)
                 self._count(notice, result_of(look))
                 return None
             if isinstance(look, CouldNotLook):
                 return await self._look_again(notice, look)
-        attempt = await self._begin(notice)
-        outcome = await self._within_time(notice, message, attempt)
+            claimed = await self._claim_again(notice)
+            notice = claimed.notice
+        outcome = await self._within_time(claimed, message)
         if isinstance(outcome, Withheld):
             raise _TakenError("another copy of the bot may deliver it, so nothing was sent")
-        wait = await self._settle(notice, attempt.number, outcome)
+        wait = await self._settle(notice, outcome)
         self._count(notice, result_of(outcome))
         return wait
 
     def _count(self, notice: Notice, result: DeliveryResult) -> None:
         self._count_result(result, self._clock() - notice.created_at)
 
-    async def _begin(self, notice: Notice) -> "_Begun":
-        """Record the attempt. It may send only while this copy leads and the attempt is recent."""
-        began_at = self._monotonic()
-        number = notice.attempts + 1
-        if not self._still_leads() or not await self._in_thread(self._store.start_attempt, notice, self._clock()):
+    async def _claim_again(self, notice: Notice) -> "_Claimed":
+        """The search has taken a part of the time after which another copy takes the notice over."""
+        claimed_at = self._monotonic()
+        claim = self._claims.new()
+        if not self._may_deliver() or not await self._in_thread(self._store.claim_again, notice, claim):
             raise _TakenError("another copy of the bot delivers it")
-        self._attempts.begun(notice.id, number)
+        return _Claimed(replace(notice, claim=claim), claimed_at)
+
+    async def _within_time(self, claimed: "_Claimed", message: Any) -> SendResult:
+        """Send while this copy may deliver and its claim is recent."""
+        notice = claimed.notice
 
         def may_send() -> bool:
-            return self._still_leads() and self._monotonic() - began_at < CALL_SECONDS
+            return self._may_deliver() and self._monotonic() - claimed.at < CALL_SECONDS
 
-        return _Begun(number, may_send, began_at + self._destination.call_seconds - self._monotonic())
-
-    async def _within_time(self, notice: Notice, message: Any, attempt: "_Begun") -> SendResult:
         try:
-            async with asyncio.timeout(attempt.seconds_left):
-                return await self._call(notice, message, attempt.may_send)
+            async with asyncio.timeout(claimed.at + self._destination.call_seconds - self._monotonic()):
+                return await self._call(notice, message, may_send)
         except TimeoutError:
             seconds = self._destination.call_seconds
             return Failed(f"{self.name} did not respond within {seconds} s.", outcome_unknown=True)
@@ -305,19 +300,19 @@ class Outbox:
             return Failed(why, outcome_unknown=True, alone=True)
 
     async def _settle(
-        self, notice: Notice, number: int, outcome: Delivered | Failed | NotEditable | Unreachable
+        self, notice: Notice, outcome: Delivered | Failed | NotEditable | Unreachable
     ) -> timedelta | None:
         if isinstance(outcome, Delivered):
-            self.refused, self.blocked = None, False
+            self.refused, self.blocked, self._failures = None, False, 0
             self._all_wait.drop(None)
             self._suspects.clear()
-            await self._finish(notice, number, outcome.address, without_details=outcome.without_details)
+            await self._finish(notice, outcome.address, without_details=outcome.without_details)
             return None
         if isinstance(outcome, Unreachable):
             now = self._clock()
-            if await self._in_thread(self._store.divert, notice.id, now, outcome.sentence, attempts=number):
+            if await self._in_thread(self._store.divert, notice.id, now, outcome.sentence, claim=notice.claim):
                 self._log.diverted(notice, outcome.sentence)
-            elif await self._in_thread(self._store.give_up, notice.id, outcome.sentence, attempts=number):
+            elif await self._in_thread(self._store.give_up, notice.id, outcome.sentence, claim=notice.claim):
                 # The main channel was another one when its message was posted.
                 self._log.dropped(notice, outcome.sentence)
             return None
@@ -325,14 +320,17 @@ class Outbox:
             self._log.dropped(notice, outcome.sentence)
             # Slack would post a reply to a deleted message into the channel itself.
             await self._in_thread(
-                self._store.give_up, notice.id, outcome.sentence, forget_address=outcome.gone, attempts=number
+                self._store.give_up, notice.id, outcome.sentence, forget_address=outcome.gone, claim=notice.claim
             )
             return None
         self.blocked = not outcome.alone
         if outcome.for_good:
             self.refused = outcome.sentence
-        wait = min(outcome.retry_after or back_off(notice.attempts, LONGEST_WAIT), LONGEST_WAIT)
-        self._note_wait(notice, notice.id, wait, outcome.sentence)
+        # A copy that is cut off from the destination tries ever less often, and leaves new notices to the others.
+        failures = notice.attempts if outcome.alone else max(notice.attempts, self._failures)
+        self._failures += not outcome.alone
+        wait = min(outcome.retry_after or back_off(failures, LONGEST_WAIT), LONGEST_WAIT)
+        self._note_wait(notice, wait, outcome.sentence)
         if outcome.alone:
             self._waits.put(notice.id, wait)
         elif outcome.retry_after is None and notice.attempts > PATIENCE:
@@ -340,31 +338,31 @@ class Outbox:
             self._suspects.add(notice.id)
         else:
             self._all_wait.put(None, wait)
-        now = self._clock()
+        self._claims.heed(notice.id, notice.attempts + 1)
         await self._in_thread(
             self._store.retry,
             notice.id,
-            now if outcome.retry_after is None or outcome.alone else now + wait,
+            None if outcome.retry_after is None or outcome.alone else self._clock() + wait,
             outcome.sentence,
             # An unknown outcome stays unknown: this attempt's failure says nothing about the one before.
             outcome_unknown=outcome.outcome_unknown or notice.outcome_unknown,
-            attempts=number,
+            claim=notice.claim,
             reached=notice.reached | outcome.reached,
         )
         return wait
 
-    def _note_wait(self, notice: Notice | None, notice_id: int, wait: timedelta, why: str) -> None:
-        self._log.waits(notice, notice_id, wait, why)
-        self._failed.add(notice_id)
+    def _note_wait(self, notice: Notice, wait: timedelta, why: str) -> None:
+        self._log.waits(notice, wait, why)
+        self._failed.add(notice.id)
 
     async def _finish(
-        self, notice: Notice, attempts: int, address: Address | None, *, without_details: bool = False
+        self, notice: Notice, address: Address | None, *, found: bool = False, without_details: bool = False
     ) -> None:
         settled = await self._in_thread(
-            self._store.finish, notice.id, self._clock(), address, attempts=attempts, without_details=without_details
+            self._store.finish, notice.id, self._clock(), address, claim=notice.claim, without_details=without_details
         )
         if settled:
-            self._log.settled(notice, attempts)
+            self._log.settled(notice, found=found)
         else:
             self._log.taken_late(notice, address)
 
@@ -391,8 +389,7 @@ class Outbox:
         why = kept(
             tr_lazy("It may be in the channel already, and searching there fails: {why}", why=restored(look.why))
         )
-        wait = min(wait, LONGEST_WAIT)
-        return await self._wait_alone(notice.id, notice.attempts, wait, why, outcome_unknown=True, notice=notice)
+        return await self._put_back(notice, min(wait, LONGEST_WAIT), why)
 
     def _address(self, notice: Notice) -> Address | None:
         """The message to edit or to reply to; None too where the destination can do neither."""
@@ -440,12 +437,11 @@ class Outbox:
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
-    """An attempt of this copy. `may_send`: whether it may still send."""
+class _Claimed:
+    """A notice that this copy has claimed. `at`: a moment before that, by the monotonic clock."""
 
-    number: int
-    may_send: May
-    seconds_left: float
+    notice: Notice
+    at: float
 
 
 def _traced(notice: Notice) -> dict[str, Value]:

@@ -6,10 +6,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.db.schema import (
+    UTCDateTime,
     alerts,
     budget_changes,
     digest_changes,
@@ -19,13 +35,12 @@ from bot.db.schema import (
     raises,
     unreachable_channels,
 )
+from bot.notify.claims import AskedToWaitError, AskedWait, Claim, Claims
 from bot.notify.model import (
-    LONGEST_WAIT,
     SLACK,
     UNDELIVERED,
     Action,
     Address,
-    Attempt,
     Notice,
     NoticeStatus,
     UnreadableContentError,
@@ -77,15 +92,14 @@ class UnreachableChannel:
     error: str
 
 
-def _nobody(attempt: Attempt) -> bool:
-    return False
+_UNTRIED: Mapping[str, object] = {"attempts": 0, "error": None, "claim": None, "status": NoticeStatus.PENDING}
 
 
 class NoticeStore:
     """The notices of one destination.
 
-    The copy that made an attempt records its outcome, with the attempt's number as `attempts`. If another copy has
-    begun a later attempt since, or has settled the notice, these methods return False and change nothing.
+    A notice is claimed before it is tried, and only the copy that has its claim records the outcome. If another copy
+    has claimed or settled the notice since, these methods return False and change nothing.
     """
 
     def __init__(self, engine: Engine, read_content: ReadContent, destination: str = SLACK) -> None:
@@ -93,42 +107,77 @@ class NoticeStore:
         self._read_content = read_content
         self._undelivered = (notices.c.destination == destination, notices.c.status.in_(UNDELIVERED))
 
-    def due(
-        self,
-        now: datetime,
-        held: AbstractSet[int] = frozenset(),
-        *,
-        ours: Callable[[Attempt], bool] = _nobody,
-        under_way: Callable[[Attempt], bool] = _nobody,
-    ) -> Notice | None:
-        """The oldest undelivered notice that may be tried at `now`; None while the destination has asked to wait.
+    def claim(self, now: datetime, held: AbstractSet[int] = frozenset(), claims: Claims | None = None) -> Notice | None:
+        """Claim the oldest undelivered notice that may be tried, and record that the destination is about to be called.
 
         In order within one chain, which is an incident, a proposal, or all announcements of modes: no notice overtakes
-        one that waits, such as those in `held`, or with an attempt that may be `under_way` in another copy. `ours`:
-        whether this copy made an attempt, and so knows how long the destination asked to wait. Raises
-        `UnreadableNoticeError`.
+        one that waits, such as those in `held`, or that another copy may be sending. `claims`: what this copy knows of
+        the others. Raises `AskedToWaitError` where the destination has asked for that since the last look, and
+        `UnreadableNoticeError`; that notice is claimed too.
         """
+        claims = claims or Claims()
         # Without the content: many may wait, and each query reads all of them.
         columns = [column for column in notices.c if column.name != "facts"]
-        query = select(*columns).where(*self._undelivered).order_by(notices.c.id)
+        query: Select[Any] = select(*columns, type_coerce(func.now(), UTCDateTime).label("now"))
         with self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-            if any(row.attempts and _waits(row, now) and not ours(_attempt(row)) for row in rows):
+            rows = connection.execute(query.where(*self._undelivered).order_by(notices.c.id)).all()
+        if left := claims.asked(_asked_waits(rows)):
+            raise AskedToWaitError(left)
+        busy = held | claims.under_way(_claims(rows))
+        firsts: dict[tuple[str, int, str], Row[Any]] = {}
+        for row in rows:
+            firsts.setdefault(_chain(row), row)
+        for row in firsts.values():
+            if row.id not in busy and (notice := self._claimed(row, claims.new(), now)) is not None:
+                return notice
+        return None
+
+    def _claimed(self, row: Row[Any], claim: str, now: datetime) -> Notice | None:
+        """The notice, claimed; None where another copy has claimed or settled it since `row` was read."""
+        as_read = (
+            notices.c.id == row.id,
+            notices.c.status == row.status,
+            notices.c.attempts == row.attempts,
+            notices.c.claim.is_not_distinct_from(row.claim),
+        )
+        begun = {
+            "status": NoticeStatus.SENDING,
+            "attempts": row.attempts + 1,
+            "attempted_at": now,
+            "next_attempt_at": now,
+            "claim": claim,
+            "claimed_at": func.now(),
+        }
+        with self._engine.begin() as connection:
+            found = connection.execute(select(notices).where(*as_read).with_for_update(skip_locked=True)).one_or_none()
+            if found is None:
                 return None
-            firsts: dict[tuple[str, int, str], Row[Any]] = {}
-            for row in rows:
-                firsts.setdefault(_chain(row), row)
-            free = [row for row in firsts.values() if row.id not in held and not _is_under_way(row, under_way)]
-            if not free:
-                return None
-            row = min(free, key=lambda row: row.id)
+            connection.execute(update(notices).where(notices.c.id == row.id).values(**begun))
             try:
-                content = self._read_content(
-                    connection, connection.execute(select(notices).where(notices.c.id == row.id)).one()
-                )
+                content = self._read_content(connection, found)
             except UnreadableContentError as error:
-                raise UnreadableNoticeError(row.id, row.attempts, row.status == NoticeStatus.SENDING) from error
-            return _notice(row, content, _address(connection, row), _meant_for(connection, row))
+                unreadable = error
+            else:
+                return _notice(found, claim, content, _address(connection, found), _meant_for(connection, found))
+        raise UnreadableNoticeError(_notice(found, claim, None, None, ())) from unreadable
+
+    def claim_again(self, notice: Notice, claim: str) -> bool:
+        """Replace this copy's claim by a new one, which other copies let last anew. False if another one has it."""
+        with self._engine.begin() as connection:
+            return _set(connection, notice.id, notice.claim, {"claim": claim, "claimed_at": func.now()})
+
+    def put_back(self, notice: Notice, error: str) -> bool:
+        """Give a claimed notice back as it was before, since it was not tried."""
+        values = {
+            "status": NoticeStatus.SENDING if notice.outcome_unknown else NoticeStatus.PENDING,
+            "attempts": notice.attempts,
+            "attempted_at": notice.attempted_at,
+            "next_attempt_at": notice.attempted_at or notice.created_at,
+            "claim": None,
+            "error": error,
+        }
+        with self._engine.begin() as connection:
+            return _set(connection, notice.id, notice.claim, values)
 
     def undelivered(self) -> int:
         """How many notices wait for delivery, due or not."""
@@ -136,19 +185,13 @@ class NoticeStore:
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one()
 
-    def start_attempt(self, notice: Notice, now: datetime) -> bool:
-        """Record that the destination is about to be called. False if another copy has taken the notice."""
-        values = {"status": NoticeStatus.SENDING, "attempts": notice.attempts + 1, "attempted_at": now}
-        with self._engine.begin() as connection:
-            return _set(connection, notice.id, notice.attempts, values)
-
     def finish(
         self,
         notice_id: int,
         now: datetime,
         address: Address | None,
         *,
-        attempts: int | None = None,
+        claim: str | None = None,
         without_details: bool = False,
     ) -> bool:
         """Record the delivery and store the message's address with the notice's owner. None keeps the stored one.
@@ -157,7 +200,7 @@ class NoticeStore:
         """
         with self._engine.begin() as connection:
             values = {"status": NoticeStatus.SENT, "sent_at": now, "error": None}
-            if not _set(connection, notice_id, attempts, values):
+            if not _set(connection, notice_id, claim, values):
                 return False
             if address is not None:
                 _keep_address(connection, notice_id, address)
@@ -170,22 +213,29 @@ class NoticeStore:
     def retry(
         self,
         notice_id: int,
-        next_attempt_at: datetime,
+        next_attempt_at: datetime | None,
         error: str,
         *,
         outcome_unknown: bool,
-        attempts: int | None = None,
+        claim: str | None = None,
         reached: AbstractSet[str] | None = None,
     ) -> bool:
-        """Record a failed or unknown delivery, to be retried. `reached`: None keeps the stored recipients."""
+        """Record a failed or unknown delivery, to be retried, and give the notice back.
+
+        `next_attempt_at`: when the wait is over that the destination asked for; None where it did not, or concerns this
+        notice alone. `reached`: None keeps the stored recipients.
+        """
         status = NoticeStatus.SENDING if outcome_unknown else NoticeStatus.PENDING
-        values: dict[str, object] = {"status": status, "next_attempt_at": next_attempt_at, "error": error}
+        until = (
+            func.coalesce(notices.c.attempted_at, notices.c.created_at) if next_attempt_at is None else next_attempt_at
+        )
+        values: dict[str, object] = {"status": status, "next_attempt_at": until, "claim": None, "error": error}
         if reached is not None:
             values["reached"] = sorted(reached)
         with self._engine.begin() as connection:
-            return _set(connection, notice_id, attempts, values)
+            return _set(connection, notice_id, claim, values)
 
-    def divert(self, notice_id: int, now: datetime, error: str, *, attempts: int) -> bool:
+    def divert(self, notice_id: int, now: datetime, error: str, *, claim: str | None) -> bool:
         """Let the main channel have what one that cannot be reached does not take, with its edits and replies.
 
         Where the main channel has the same alert anyway, its message is edited instead: it says for whom it was meant.
@@ -194,7 +244,7 @@ class NoticeStore:
         with self._engine.begin() as connection:
             query = select(notices).where(notices.c.id == notice_id).with_for_update()
             row = connection.execute(query).one()
-            if row.attempts != attempts or row.status not in UNDELIVERED:
+            if row.claim != claim or row.status not in UNDELIVERED:
                 return False
             if row.channel is None:
                 return _move_to_main(connection, row, now, error)
@@ -204,7 +254,7 @@ class NoticeStore:
             if row.alert_id is not None and _has_main_post(connection, row):
                 _leave_to_main(connection, row, mine, now)
                 return True
-            free = {"attempts": 0, "error": None, "next_attempt_at": now, "status": NoticeStatus.PENDING}
+            free = {**_UNTRIED, "next_attempt_at": now}
             connection.execute(update(notices).where(mine, notices.c.status.in_(UNDELIVERED)).values(**free))
             connection.execute(update(notices).where(mine).values(channel=None, meant_for=row.channel, ts=None))
             return True
@@ -215,10 +265,10 @@ class NoticeStore:
             rows = connection.execute(select(unreachable_channels).order_by(unreachable_channels.c.channel)).all()
         return {row.channel: UnreachableChannel(row.channel, row.since, row.error) for row in rows}
 
-    def give_up(self, notice_id: int, error: str, *, forget_address: bool = False, attempts: int | None = None) -> bool:
+    def give_up(self, notice_id: int, error: str, *, forget_address: bool = False, claim: str | None = None) -> bool:
         """Drop an edit or a reply that can never be made. `forget_address`: its message is gone."""
         with self._engine.begin() as connection:
-            if not _set(connection, notice_id, attempts, {"status": NoticeStatus.OBSOLETE, "error": error}):
+            if not _set(connection, notice_id, claim, {"status": NoticeStatus.OBSOLETE, "error": error}):
                 return False
             if forget_address:
                 _keep_address(connection, notice_id, None)
@@ -366,31 +416,24 @@ def _enqueue_details(connection: Connection, notice_id: int, now: datetime) -> N
         insert_notice(connection, "details", row.about, row.facts, now, step=step, channel=row.channel, **owner)
 
 
-def _set(connection: Connection, notice_id: int, attempts: int | None, values: Mapping[str, object]) -> bool:
-    """Whether the notice is unsettled, and no other copy has taken it since it had so many attempts."""
+def _set(connection: Connection, notice_id: int, claim: str | None, values: Mapping[str, object]) -> bool:
+    """Whether the notice is unsettled, and this claim of it still holds."""
     undelivered = update(notices).where(notices.c.id == notice_id, notices.c.status.in_(UNDELIVERED)).values(**values)
-    if attempts is not None:
-        undelivered = undelivered.where(notices.c.attempts == attempts)
+    if claim is not None:
+        undelivered = undelivered.where(notices.c.claim == claim)
     return connection.execute(undelivered).rowcount == 1
 
 
-def _waits(row: Row[Any], now: datetime) -> bool:
-    """Whether the wait that the destination asked for is not over yet.
-
-    The clock was set since if now is before the attempt, or further from the wait's end than any wait is long. Such a
-    wait is over, so that no change of the clock prolongs one.
-    """
-    if row.attempted_at is not None and now < row.attempted_at:
-        return False
-    return bool(now < row.next_attempt_at <= now + LONGEST_WAIT)
+def _asked_waits(rows: Sequence[Row[Any]]) -> list[AskedWait]:
+    return [
+        AskedWait(row.id, row.attempts, row.next_attempt_at - row.attempted_at, row.now - row.claimed_at)
+        for row in rows
+        if row.claimed_at is not None and row.attempted_at is not None and row.attempted_at < row.next_attempt_at
+    ]
 
 
-def _attempt(row: Row[Any]) -> Attempt:
-    return Attempt(row.id, row.attempts, row.attempted_at)
-
-
-def _is_under_way(row: Row[Any], under_way: Callable[[Attempt], bool]) -> bool:
-    return row.status == NoticeStatus.SENDING and under_way(_attempt(row))
+def _claims(rows: Sequence[Row[Any]]) -> list[Claim]:
+    return [Claim(row.id, row.claim, row.now - row.claimed_at) for row in rows if row.claim is not None]
 
 
 def _chain(row: Row[Any]) -> tuple[str, int, str]:
@@ -466,7 +509,7 @@ def _move_to_main(connection: Connection, row: Row[Any], now: datetime, error: s
             connection.execute(update(table).where(table.c.id == owner[column]).values(channel=None, ts=None))
     shown = select(notices).where(*mine, notices.c.action.in_(("post", "update")), notices.c.id <= row.id)
     newest = connection.execute(shown.order_by(notices.c.id.desc()).limit(1)).one()
-    free = {"attempts": 0, "error": None, "next_attempt_at": now, "status": NoticeStatus.PENDING, "meant_for": channel}
+    free = {**_UNTRIED, "next_attempt_at": now, "meant_for": channel}
     connection.execute(update(notices).where(*mine, notices.c.status.in_(UNDELIVERED)).values(**free))
     again = {"action": "post", "about": newest.about, "facts": newest.facts, "step": newest.step}
     connection.execute(update(notices).where(notices.c.id == row.id).values(**again))
@@ -526,7 +569,7 @@ def address_of(owner: Row[Any]) -> Address | None:
     return None if owner.channel is None or owner.ts is None else Address(owner.channel, owner.ts)
 
 
-def _notice(row: Row[Any], content: Any, address: Address | None, meant_for: tuple[str, ...]) -> Notice:
+def _notice(row: Row[Any], claim: str, content: Any, address: Address | None, meant_for: tuple[str, ...]) -> Notice:
     return Notice(
         id=row.id,
         action=row.action,
@@ -542,4 +585,5 @@ def _notice(row: Row[Any], content: Any, address: Address | None, meant_for: tup
         channel=row.channel,
         meant_for=meant_for,
         mention=tuple(row.mention),
+        claim=claim,
     )

@@ -111,6 +111,9 @@ class Bot:
     outbox: Outbox
     destinations: BackgroundDelivery
     leadership: Leadership
+    all_deliver: bool
+    """Whether this copy delivers even while another one leads."""
+
     slack: AsyncApp
     in_flight: InFlight
     workspace: Workspace
@@ -208,11 +211,16 @@ class Bot:
         return cycle
 
     async def deliver(self) -> Delivery | None:
-        """Deliver what is due, if this copy leads: wait for Slack, and start the other destinations."""
-        if not self.leads():
+        """Deliver what is due, if this copy may: wait for Slack, and start the other destinations.
+
+        A copy that does not lead leaves that to the others until it has reached Slack, which shows that the database is
+        of its own workspace.
+        """
+        leads = self.leads()
+        if not leads and not (self.all_deliver and self.workspace.is_known):
             return None
-        delivery = await self._deliver()
-        if self._ledger_version != self._logged_version:
+        delivery = await self._deliver(leads=leads)
+        if leads and self._ledger_version != self._logged_version:
             # Another copy has stored what applications log.
             self.logged.set()
         return delivery
@@ -344,21 +352,25 @@ class Bot:
         failed_late = BACKUP in self.faults and took > BACKUP_QUICK
         self._back_up_after = began + BACKUP_PAUSES * took if failed_late else 0
 
-    async def _deliver(self) -> Delivery:
+    async def _deliver(self, *, leads: bool = True) -> Delivery:
+        """Besides sending, the leader does what time brings, and looks whether each destination takes its notices."""
         thread = self.services.threads.delivery
         looked = await self._try("the query for due notices", self._look_at_due, thread)
         # If that fails, run each part, which reports its own fault.
         due = looked or Due()
+        if not leads:
+            due = replace(due, life=False, reports=False)
         if due.life:
             await self._try(LIFE, self.lifecycle_timer.look, thread)
             due = replace(due, slack=True)
         if due.destinations:
             self.destinations.begin()
         delivery = await self._deliver_to_slack() if due.slack else Delivery(0, 0, None, None)
-        if due.watch:
+        watch = leads and due.watch
+        if watch:
             await self._try(DELIVERY_HEALTH, self._look_at_deliveries, thread)
             self.destinations.begin()
-        for part, was_due in ((LIFE, due.life), (TO_SLACK, due.slack), (DELIVERY_HEALTH, due.watch)):
+        for part, was_due in ((LIFE, due.life), (TO_SLACK, due.slack), (DELIVERY_HEALTH, watch)):
             if not was_due:
                 # A part with nothing due has no fault.
                 self.faults.pop(part, None)

@@ -20,7 +20,7 @@ AGAIN_SECONDS = 1
 """Seconds after a failed attempt."""
 
 
-NOT_IN_TIME = "the lease was not renewed in time: this copy stops polling and delivering until it holds the lease again"
+NOT_IN_TIME = "the lease was not renewed in time: this copy stops polling until it holds the lease again"
 
 
 class Leadership:

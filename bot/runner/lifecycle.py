@@ -24,6 +24,7 @@ from bot.notify.slack_connection import (
     SlackRefusedError,
     SlackUnreachableError,
     SocketMode,
+    Workspace,
     check_app_token,
     check_bot_token,
 )
@@ -207,8 +208,9 @@ class Lifecycle:
         client = self._bot.slack.client
         for failures in itertools.count():
             try:
-                self._bot.workspace.learn(await check_bot_token(client, settings.channel))
-                await self._claim()
+                workspace = await check_bot_token(client, settings.channel)
+                await self._claim(workspace)
+                self._bot.workspace.learn(workspace)
                 if settings.slack_app_token is not None:
                     app_token = settings.slack_app_token.get_secret_value()
                     await check_app_token(client, app_token, settings.channel)
@@ -227,10 +229,10 @@ class Lifecycle:
                 log.info("connected to Slack (%s)", "Socket Mode" if self.socket else "HTTP mode")
                 return
 
-    async def _claim(self) -> None:
+    async def _claim(self, workspace: Workspace) -> None:
         """A database that does not answer now is no reason not to connect."""
         try:
-            await self._bot.services.threads.commands(self._bot.claim, self._bot.workspace)
+            await self._bot.services.threads.commands(self._bot.claim, workspace)
         except SQLAlchemyError as error:
             log.warning("whose the database is cannot be checked: %s", database_problem(error))
 

@@ -101,7 +101,7 @@ toys = evaluator(AlertKind.TOY, engine, None, store, None, rules=rules)
 for _ in range(2):
     assert toys.look(now, "normal") == 1
     print(*map(in_utc, open_alert_lines(store.life.open_alerts())))
-notice = store.notices.due(now)
+notice = store.notices.claim(now)
 print(notice.action, notice.about, plain_message(notice.content.payload, now, now).title)
 print(store.notices.undelivered(), store.destinations.undelivered())
 """

@@ -518,23 +518,30 @@ def test_a_database_that_is_locked_for_long_is_no_sign_of_death(pair: OnSqlite, 
     assert pair.first.acquire()
 
 
-def test_on_postgresql_a_cut_connection_costs_one_attempt_and_not_the_lease() -> None:
+def cut_connections(engine: Engine) -> None:
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+    with engine.connect() as connection:
+        connection.execute(text(f"{cut} pg_backend_pid()"))
+
+
+def test_on_postgresql_a_cut_connection_costs_one_attempt_and_neither_the_lease_nor_its_release() -> None:
     with postgres_database() as url:
         engine = open_database(url)
         lease, standby = Lease(engine), Lease(engine)
         assert lease.acquire()
         assert not standby.acquire()
-        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
-        with engine.connect() as connection:
-            connection.execute(text(f"{cut} pg_backend_pid()"))
+        cut_connections(engine)
         assert lease.acquire()
         assert lease.problem is not None
         standby.acquire()
         assert lease.acquire()
         assert lease.problem is None
         assert not standby.acquire()
+        cut_connections(engine)
         lease.release()
+        standby.acquire()
         assert standby.acquire()
+        assert not standby.previous_may_live
         standby.release()
         engine.dispose()
 

@@ -231,7 +231,7 @@ async def test_status_shows_spend_end_movers_mode_and_age(polled: Services) -> N
 
 async def test_status_says_that_an_alert_waits_and_why(polled: Services) -> None:
     polled.fallback.switch(polled.fallback.modes["degraded"], ADMIN, "", (), None)
-    notice = polled.alerts.notices.due(NOW)
+    notice = polled.alerts.notices.claim(NOW)
     assert notice is not None
     polled.alerts.notices.retry(
         notice.id, NOW, "The bot is not in C1: type /invite <@claude> there.", outcome_unknown=False

@@ -163,9 +163,8 @@ async def test_a_bot_that_dies_between_sending_and_recording_loses_no_alert(
     if readable:
         slack.workspace.scopes.add("channels:history")
     record(store, crossed(LimitKind.SOFT))
-    notice = store.notices.due(clock())
+    notice = store.notices.claim(clock())
     assert notice is not None
-    assert store.notices.start_attempt(notice, clock())
     identity = {
         "what": "default/2026-11/soft/400",
         "notice": str(notice.id),

@@ -131,8 +131,7 @@ class Watched:
     def delivers(self) -> None:
         """Deliver everything in the outbox to Slack."""
         far = datetime(2030, 1, 1, tzinfo=UTC)
-        while (notice := self.alerts.notices.due(far)) is not None:
-            assert self.alerts.notices.start_attempt(notice, far)
+        while (notice := self.alerts.notices.claim(far)) is not None:
             self.alerts.notices.finish(
                 notice.id, far, Address("C1", f"{notice.id}.0") if notice.action == "post" else None
             )

@@ -17,6 +17,7 @@ from bot.db.engine import connect, open_database
 from bot.db.lease import Lease, Timing
 from bot.db.schema import lease as lease_table
 from bot.fallback.targets.env_file import EnvFile
+from bot.notify.slack_connection import Workspace, check_bot_token
 from bot.runner.cycle import Bot
 from bot.runner.leadership import Leadership
 from bot.runner.lifecycle import Lifecycle
@@ -83,6 +84,28 @@ async def test_a_copy_that_leaves_is_followed_by_the_next_poll_of_another(simula
         assert await standby.deliver() is not None
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_on_postgresql_a_copy_that_does_not_lead_delivers_too(simulated: World, database_url: str) -> None:
+    address = {"CLAUDE_COST_DATABASE_URL": database_url}
+    async with simulated.bot(**address) as leader, simulated.bot(**address) as other:
+        assert (leader.leads(), other.leads()) == (True, False)
+        other.services.fallback.switch(other.services.fallback.modes["degraded"], ADMIN, "too dear", (), None)
+        # The database may be of another workspace, until it has asked Slack.
+        other.workspace.learn(Workspace())
+        assert await other.deliver() is None
+        other.workspace.learn(await check_bot_token(other.slack.client, other.settings.channel))
+        delivery = await other.deliver()
+        assert delivery is not None
+        assert (delivery.delivered, delivery.waiting) == (1, 0)
+        assert len(simulated.posts()) == 1
+        # A notice that another one is sending is none of its own.
+        leader.services.fallback.switch(leader.services.fallback.modes["normal"], ADMIN, "", (), None)
+        assert leader.services.alerts.notices.claim(leader.services.clock()) is not None
+        delivery = await other.deliver()
+        assert delivery is not None
+        assert (delivery.delivered, delivery.waiting) == (0, 1)
+
+
 async def test_another_copy_is_said_once_and_a_standby_beside_it_is_ready(
     simulated: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -113,7 +136,7 @@ async def test_a_loop_that_is_stuck_loses_the_lease_and_gets_it_again(
         await until(lambda: leadership.held() and len(caplog.messages) == 3)
     assert caplog.messages == [
         "this copy of the bot polls and delivers",
-        "the lease was not renewed in time: this copy stops polling and delivering until it holds the lease again",
+        "the lease was not renewed in time: this copy stops polling until it holds the lease again",
         "this copy of the bot polls and delivers",
     ]
     engine.dispose()

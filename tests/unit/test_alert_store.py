@@ -18,6 +18,7 @@ from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.db.schema import alerts, notices
 from bot.fallback.store import ModeStore
+from bot.notify.claims import AskedToWaitError, Claims
 from bot.notify.model import Address, Notice, NoticeStatus
 from tests.databases import (
     BUDGET,
@@ -50,16 +51,16 @@ def record(store: AlertStore, *steps: LimitStep) -> None:
     store.record(reported(steps), NOW)
 
 
-def due(store: AlertStore) -> Notice:
-    notice = store.notices.due(NOW)
+def claimed(store: AlertStore) -> Notice:
+    """The oldest notice, as of a copy that takes over from one that is dead."""
+    notice = store.notices.claim(NOW)
     assert notice is not None
     return notice
 
 
 def send(store: AlertStore, ts: str | None = None) -> Notice:
     """Deliver the oldest notice."""
-    notice = due(store)
-    assert store.notices.start_attempt(notice, NOW)
+    notice = claimed(store)
     store.notices.finish(notice.id, NOW, None if ts is None else Address("C1", ts))
     return notice
 
@@ -74,7 +75,7 @@ def notified(engine: Engine) -> list[tuple[str, str]]:
 def test_an_incident_and_its_notice_are_recorded_together(store: AlertStore) -> None:
     record(store, crossed(LimitKind.SOFT))
     assert store.incidents(BUDGET, PERIOD) == [limit_incident(LimitKind.SOFT, SOFT, Status.OPEN)]
-    notice = due(store)
+    notice = claimed(store)
     assert notice.action == "post"
     assert notice.content.payload == facts_of()(crossed(LimitKind.SOFT))
     assert (notice.attempts, notice.outcome_unknown, notice.created_at) == (0, False, NOW)
@@ -125,10 +126,11 @@ def test_whatever_happens_no_limit_is_posted_twice(engine: Engine, course: list[
     for event in course:
         if isinstance(event, Step):
             record(store, event)
-        elif event == "send" and store.notices.due(NOW) is not None:
-            send(store, "1.0")
-        elif (notice := store.notices.due(NOW)) is not None:
-            store.notices.start_attempt(notice, NOW)
+        elif (notice := store.notices.claim(NOW)) is None:
+            continue
+        elif event == "send":
+            store.notices.finish(notice.id, NOW, Address("C1", "1.0"))
+        else:
             store.notices.retry(notice.id, NOW, "Slack cannot be reached.", outcome_unknown=True)
     with engine.connect() as connection:
         posted = connection.execute(select(notices.c.alert_id).where(notices.c.action == "post")).scalars().all()
@@ -177,17 +179,18 @@ def test_notices_come_in_the_order_in_which_they_were_recorded(store: AlertStore
         ("update", LimitKind.SOFT),
         ("reply", LimitKind.SOFT),
     ]
-    assert store.notices.due(NOW) is None
+    assert store.notices.claim(NOW) is None
 
 
 def test_nothing_overtakes_a_notice_that_waits(store: AlertStore) -> None:
     record(store, crossed(LimitKind.SOFT))
-    first = due(store)
+    first, claims = claimed(store), Claims()
     record(store, crossed(LimitKind.HARD))
-    store.notices.start_attempt(first, NOW)
     store.notices.retry(first.id, NOW + SECOND, "Slack asks to wait.", outcome_unknown=False)
-    assert store.notices.due(NOW) is None
-    waiting = store.notices.due(NOW + SECOND)
+    with pytest.raises(AskedToWaitError) as asked:
+        store.notices.claim(NOW, claims=claims)
+    assert timedelta(0) < asked.value.left <= SECOND
+    waiting = store.notices.claim(NOW + SECOND, claims=claims)
     assert waiting is not None
     assert waiting.id == first.id
     assert (store.notices.undelivered(), store.notices.last_error()) == (2, "Slack asks to wait.")
@@ -199,7 +202,7 @@ def test_an_update_knows_the_message_to_edit_and_the_one_to_link_to(store: Alert
     record(store, crossed(LimitKind.HARD), SOFT_SUPERSEDED)
     hard = send(store, "2.0")
     assert (hard.address, hard.content.related) == (None, Address("C1", "1.0"))
-    superseded = due(store)
+    superseded = claimed(store)
     assert (superseded.address, superseded.content.related) == (Address("C1", "1.0"), Address("C1", "2.0"))
 
 
@@ -211,7 +214,7 @@ def test_a_message_never_links_to_the_one_of_a_limit_that_was_edited_since(store
     send(store)
     raised = spend_facts(soft_usd=Decimal(500))
     store.record(reported([crossed(LimitKind.HARD)], spend=raised), NOW)
-    assert due(store).content.related is None
+    assert claimed(store).content.related is None
 
 
 def test_a_withdrawn_limit_edits_its_message_and_can_come_back_to_it(store: AlertStore) -> None:
@@ -222,7 +225,7 @@ def test_a_withdrawn_limit_edits_its_message_and_can_come_back_to_it(store: Aler
     assert send(store).address == Address("C1", "1.0")
     assert send(store).action == "reply"
     record(store, limit_step(LimitKind.SOFT, SOFT, Status.OPEN, LimitReason.CROSSED_AGAIN))
-    again = due(store)
+    again = claimed(store)
     assert (again.action, again.address) == ("update", Address("C1", "1.0"))
 
 
@@ -249,7 +252,7 @@ def test_an_edit_that_is_under_way_is_never_taken_back(store: AlertStore, engine
     record(store, crossed(LimitKind.SOFT))
     send(store, "1.0")
     record(store, SOFT_RESOLVED)
-    store.notices.start_attempt(due(store), NOW)
+    claimed(store)
     record(store, SOFT_AGAIN)
     assert notified(engine) == [
         ("post", "sent"),
@@ -262,24 +265,14 @@ def test_an_edit_that_is_under_way_is_never_taken_back(store: AlertStore, engine
 
 def test_a_crash_between_sending_and_recording_leaves_a_notice_of_unknown_outcome(store: AlertStore) -> None:
     record(store, crossed(LimitKind.SOFT))
-    assert store.notices.start_attempt(due(store), NOW)
-    left = due(store)
+    claimed(store)
+    left = claimed(store)
     assert (left.outcome_unknown, left.attempts) == (True, 1)
-
-
-def test_of_two_copies_that_hold_the_same_notice_one_may_send_it(store: AlertStore) -> None:
-    record(store, crossed(LimitKind.SOFT))
-    mine, theirs = due(store), due(store)
-    assert store.notices.start_attempt(mine, NOW)
-    assert not store.notices.start_attempt(theirs, NOW)
-    store.notices.finish(mine.id, NOW, Address("C1", "1.0"))
-    assert not store.notices.start_attempt(theirs, NOW)
 
 
 def test_a_delivered_notice_carries_no_error_any_more(store: AlertStore, engine: Engine) -> None:
     record(store, crossed(LimitKind.SOFT))
-    notice = due(store)
-    store.notices.start_attempt(notice, NOW)
+    notice = claimed(store)
     store.notices.retry(notice.id, NOW, "Slack cannot be reached.", outcome_unknown=True)
     send(store, "1.0")
     assert (store.notices.undelivered(), store.notices.last_error()) == (0, None)
@@ -295,7 +288,7 @@ def test_an_answer_below_a_message_leaves_the_incidents_message_where_it_is(stor
     send(store, None)
     send(store, None)
     record(store, SOFT_AGAIN)
-    assert due(store).address == Address("C1", "1.0")
+    assert claimed(store).address == Address("C1", "1.0")
 
 
 def test_an_announcement_shows_how_far_the_target_has_followed_by_now(store: AlertStore, engine: Engine) -> None:
@@ -303,9 +296,9 @@ def test_an_announcement_shows_how_far_the_target_has_followed_by_now(store: Ale
     change = modes.change({"CLAUDE_FALLBACK_MODE": "degraded"}, mode_facts())
     assert change is not None
     modes.not_written(change, "the file cannot be written")
-    assert due(store).content.write_error == "the file cannot be written"
+    assert claimed(store).content.write_error == "the file cannot be written"
     modes.written(change, NOW + SECOND)
-    announcement = due(store)
+    announcement = claimed(store)
     assert (announcement.content.written_at, announcement.content.write_error) == (NOW + SECOND, None)
     assert announcement.content.payload == mode_facts()
 

@@ -14,7 +14,8 @@ from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.messages import PlainMessage
 from bot.notify.background import BackgroundDelivery
-from bot.notify.model import ATTEMPT_SECONDS, Address, Delivered, Destination, May, Notice, SendResult, always
+from bot.notify.claims import ATTEMPT_SECONDS
+from bot.notify.model import Address, Delivered, Destination, May, Notice, SendResult, always
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
 from bot.threads import InFlight
@@ -78,8 +79,8 @@ class Copies:
             self.pager,
             render,
             HandClock(NOW),
-            still_leads=leads,
-            predecessor_alive=lambda: predecessor,
+            may_deliver=leads,
+            others_alive=lambda: predecessor,
             monotonic=lambda: self.seconds,
         )
         return BackgroundDelivery([outbox], InFlight())
@@ -112,10 +113,7 @@ async def test_a_message_of_a_copy_that_is_gone_is_taken_over(engine: Engine, pr
     pager = Pager()
     copies = Copies(engine, pager)
     record(copies.store, crossed(LimitKind.SOFT))
-    pending = ContentStore(engine, "pager")
-    notice = pending.due(NOW)
-    assert notice is not None
-    assert pending.start_attempt(notice, NOW)
+    assert ContentStore(engine, "pager").claim(NOW) is not None
     second = copies.copy(predecessor=predecessor)
     await run(second)
     assert len(pager.titles) == (0 if predecessor else 1)

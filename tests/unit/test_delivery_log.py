@@ -51,9 +51,3 @@ def test_an_outcome_is_one_line_with_its_fields(
     assert record.levelno == level
     assert {name: record.__dict__[name] for name in NAMES if name in record.__dict__} == ABOUT | found
     assert "secret" not in caplog.text
-
-
-def test_a_notice_that_cannot_be_read_is_known_by_its_number(caplog: pytest.LogCaptureFixture) -> None:
-    DeliveryLog("Slack", logging.getLogger("bot.notify.outbox")).waits(None, 7, timedelta(minutes=5), "unreadable")
-    (record,) = caplog.records
-    assert (record.__dict__["notice"], "incident" in record.__dict__) == (7, False)

@@ -33,8 +33,7 @@ def due_store(engine: Engine, store: AlertStore, rules: AlertRules = RULES) -> D
 
 
 def deliver_all(store: AlertStore) -> None:
-    while (notice := store.notices.due(NOW)) is not None:
-        assert store.notices.start_attempt(notice, NOW)
+    while (notice := store.notices.claim(NOW)) is not None:
         store.notices.finish(notice.id, NOW, Address("C1", "1.0"))
 
 
@@ -47,7 +46,7 @@ def test_what_waits_is_due_until_it_is_delivered(engine: Engine) -> None:
     deliver_all(store)
     assert due.look(NOW) == Due(slack=False, destinations=True, life=False, reports=False)
     mail = ContentStore(engine, "mail")
-    notice = mail.due(NOW)
+    notice = mail.claim(NOW)
     assert notice is not None
     mail.finish(notice.id, NOW, None)
     assert due.look(NOW) == NOTHING
@@ -56,9 +55,7 @@ def test_what_waits_is_due_until_it_is_delivered(engine: Engine) -> None:
 def test_a_notice_whose_outcome_is_unknown_is_due(engine: Engine) -> None:
     store = AlertStore(engine)
     store.enqueue_test(SyntheticAlert(by="U1", requested_at=NOW))
-    notice = store.notices.due(NOW)
-    assert notice is not None
-    assert store.notices.start_attempt(notice, NOW)
+    assert store.notices.claim(NOW) is not None
     assert due_store(engine, store).look(NOW).slack
 
 

@@ -181,7 +181,7 @@ def test_a_file_that_cannot_be_written_is_shown_tried_again_and_announced_when_i
     assert state.write_error is not None
     assert "CLAUDE_COST_FALLBACK_FILE" in state.write_error
     service.reconcile()
-    announced = AlertStore(engine).notices.due(NOW)
+    announced = AlertStore(engine).notices.claim(NOW)
     assert announced is not None
     assert announced.content.write_error == state.write_error
 

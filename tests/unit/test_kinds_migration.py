@@ -157,7 +157,7 @@ def test_a_button_of_a_posted_message_acts_on_its_alert(old: Engine) -> None:
     assert [alert.identity for alert in store.life.open_alerts() if alert.life.acknowledged_by] == [
         Identity(AlertKind.LIMIT, "default", "2026-11", Limit(LimitKind.HARD, Decimal("600.5")))
     ]
-    waiting = store.notices.due(NOW + SECOND)
+    waiting = store.notices.claim(NOW + SECOND)
     assert waiting is not None
     assert isinstance(waiting.content.payload, LifecycleEvent)
     assert (waiting.about, waiting.address) == ("default/2026-11/hard/600.50", Address("C1", "600.5.hard"))

@@ -55,9 +55,8 @@ def crossed_is(kind: LimitKind, usd: Decimal) -> Identity:
 
 
 def sent(store: AlertStore) -> Notice:
-    notice = store.notices.due(NOW)
+    notice = store.notices.claim(NOW)
     assert notice is not None
-    assert store.notices.start_attempt(notice, NOW)
     store.notices.finish(notice.id, NOW, Address("C1", "1.0") if notice.action == "post" else None)
     return notice
 

@@ -103,9 +103,9 @@ def test_an_alert_that_opens_resolves_and_opens_again_has_taken_these_steps(tmp_
     store = AlertStore(engine, count=lambda level, step: steps.append((level, step)))
     for step in (crossed(LimitKind.SOFT), SOFT_RESOLVED, SOFT_AGAIN, SOFT_AGAIN):
         store.record(reported([step]), NOW)
-    notice = store.notices.due(NOW)
+    notice = store.notices.claim(NOW)
     assert notice is not None
-    store.notices.finish(notice.id, NOW, Address("C1", "1.0"))
+    store.notices.finish(notice.id, NOW, Address("C1", "1.0"), claim=notice.claim)
     (seen,) = store.life.seen()
     assert [store.life.acknowledge(seen.alert_id, "U1", NOW).outcome for _ in range(2)] == ["done", "already"]
     assert steps == [("soft", each) for each in ("opened", "resolved", "reopened", "updated", "acknowledged")]

@@ -58,7 +58,7 @@ def test_a_change_keeps_who_why_when_and_the_variables_in_order(store: ModeStore
 
 def test_a_change_and_its_announcement_are_one(store: ModeStore, engine: Engine) -> None:
     change_id = store.change(VARIABLES, mode_facts())
-    notice = AlertStore(engine).notices.due(NOW)
+    notice = AlertStore(engine).notices.claim(NOW)
     assert notice is not None
     assert (notice.action, notice.content.payload) == ("post", mode_facts())
     with engine.connect() as connection:

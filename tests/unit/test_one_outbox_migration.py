@@ -89,8 +89,8 @@ def old(empty_database_url: str) -> Engine:
     return engine
 
 
-def due(store: ContentStore, held: frozenset[int] = frozenset()) -> Notice:
-    notice = store.due(NOW + SECOND, held)
+def claimed(store: ContentStore, held: frozenset[int] = frozenset()) -> Notice:
+    notice = store.claim(NOW + SECOND, held)
     assert notice is not None
     return notice
 
@@ -121,10 +121,10 @@ def test_every_notice_is_kept_with_its_state(old: Engine) -> None:
 def test_slacks_notices_go_on_where_they_were(old: Engine) -> None:
     migrate(old)
     store = AlertStore(old).notices
-    uncertain = due(store)
+    uncertain = claimed(store)
     assert (uncertain.id, uncertain.outcome_unknown, uncertain.about) == (2, True, HARD.incident)
     assert (uncertain.attempts, uncertain.attempted_at) == (3, NOW + 2 * SECOND)
-    edit = due(store, frozenset({2}))
+    edit = claimed(store, frozenset({2}))
     assert (edit.id, edit.address, edit.content.payload, edit.reposts) == (3, Address("C1", "1.0"), SOFT, True)
     old.dispose()
 
@@ -135,9 +135,9 @@ def test_further_destinations_get_what_waited_and_only_those_who_lack_it(old: En
     assert waiting.destinations.undelivered() == {"mail": 1, "hook": 2}
     (failing,) = waiting.destinations.waiting()
     assert (failing.destination, failing.since, failing.error) == ("mail", NOW, "it fails")
-    resolved = due(ContentStore(old, "mail"))
+    resolved = claimed(ContentStore(old, "mail"))
     assert (resolved.content.payload, resolved.reached) == (RESOLVED, frozenset({"a1", "b2"}))
-    uncertain = due(ContentStore(old, "hook"))
+    uncertain = claimed(ContentStore(old, "hook"))
     assert (uncertain.content.payload, uncertain.outcome_unknown) == (HARD, True)
     waiting.record(reported([crossed(LimitKind.SOFT), SOFT_RESOLVED], budget="default", period="2026-11"), NOW)
     assert waiting.destinations.undelivered() == {"mail": 1, "hook": 4}, "mail is not notified of the same steps again"

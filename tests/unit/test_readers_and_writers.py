@@ -67,8 +67,8 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     AskStore: {},
     LifecycleStore: {"alert_at": (Address("C1", "1.0"),), "seen": (), "open_alerts": (), "subject": (1,)},
     ModeStore: {"auto": (), "changes": (5,), "current": (), "history": (5,), "in_force": ()},
-    ContentStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": (), "unreachable": ()},
-    NoticeStore: {"due": (NOW,), "failing": (), "last_error": (), "undelivered": (), "unreachable": ()},
+    ContentStore: {"failing": (), "last_error": (), "undelivered": (), "unreachable": ()},
+    NoticeStore: {"failing": (), "last_error": (), "undelivered": (), "unreachable": ()},
     BacklogStore: {"stranded": (), "undelivered": (), "waiting": ()},
     OtlpStore: {"senders": (["digest"],), "series": (["digest"],)},
     VerificationStore: {"is_dismissed": ([1],), "reports": ([1],)},
@@ -105,8 +105,8 @@ WRITES = {
     ModeStore: {"change", "not_written", "refused", "set_auto", "warn", "written"},
     AttributedStore: {"save"},
     DigestStore: {"post"},
-    ContentStore: {"divert", "finish", "give_up", "retry", "start_attempt"},
-    NoticeStore: {"divert", "finish", "give_up", "retry", "start_attempt"},
+    ContentStore: {"claim", "claim_again", "divert", "finish", "give_up", "put_back", "retry"},
+    NoticeStore: {"claim", "claim_again", "divert", "finish", "give_up", "put_back", "retry"},
     BacklogStore: set(),
     OtlpStore: {"keep_senders", "keep_series", "prune"},
     VerificationStore: {"dismiss", "report"},
@@ -238,11 +238,11 @@ def test_nothing_is_written_into_a_file_that_nobody_will_see_again(
     spoil: Callable[[Path], None], impatient: Engine, path: Path
 ) -> None:
     notices = ContentStore(impatient)
-    notice = notices.due(NOW)
+    notice = notices.claim(NOW)
     assert notice is not None
     spoil(path)
     with pytest.raises(OperationalError) as refusal:
-        notices.start_attempt(notice, NOW)
+        notices.put_back(notice, "it cannot be rendered")
     sentence = database_problem(refusal.value)
     assert sentence.startswith(f"The database file {path} was ")
     assert sentence.endswith("put it back, then restart the bot.")

@@ -9,6 +9,7 @@ from bot.alerts.notice_contents import ContentStore, parsed
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.db.schema import notices
+from bot.notify.claims import AskedToWaitError
 from bot.notify.model import LONGEST_WAIT, Notice
 from bot.notify.store import NoticeStore
 from tests.databases import (
@@ -34,8 +35,8 @@ def pager(engine: Engine) -> ContentStore:
     return ContentStore(engine, "pager")
 
 
-def due(store: NoticeStore) -> Notice:
-    notice = store.due(NOW)
+def claimed(store: NoticeStore) -> Notice:
+    notice = store.claim(NOW)
     assert notice is not None
     return notice
 
@@ -86,9 +87,7 @@ def test_a_limit_that_was_lifted_is_slacks_to_show(store: AlertStore, engine: En
 
 def test_what_a_destination_has_taken_waits_no_more(store: AlertStore, pager: ContentStore) -> None:
     record(store, crossed(LimitKind.HARD))
-    notice = due(pager)
-    assert pager.start_attempt(notice, NOW)
-    assert not pager.start_attempt(notice, NOW)
+    notice = claimed(pager)
     pager.finish(notice.id, NOW, None)
     assert store.destinations.undelivered() == {"mail": 1}
     assert store.destinations.waiting() == []
@@ -97,8 +96,8 @@ def test_what_a_destination_has_taken_waits_no_more(store: AlertStore, pager: Co
 def test_a_failure_is_kept_with_those_who_were_reached(store: AlertStore, engine: Engine) -> None:
     mail = ContentStore(engine, "mail")
     record(store, crossed(LimitKind.SOFT))
-    mail.retry(due(mail).id, NOW, "it refuses the message", outcome_unknown=False, reached={"a1"})
-    assert due(mail).reached == {"a1"}
+    mail.retry(claimed(mail).id, NOW, "it refuses the message", outcome_unknown=False, reached={"a1"})
+    assert claimed(mail).reached == {"a1"}
     (waiting,) = store.destinations.waiting()
     assert (waiting.destination, waiting.count, waiting.since) == ("mail", 1, NOW)
     assert waiting.error == "it refuses the message"
@@ -115,24 +114,25 @@ def test_what_waits_for_a_destination_that_is_gone_is_stranded_and_blocks_nothin
 
 def test_only_the_latest_attempt_settles_a_notice(store: AlertStore, pager: ContentStore) -> None:
     record(store, crossed(LimitKind.HARD))
-    notice = due(pager)
-    assert pager.start_attempt(notice, NOW)
-    under_way = due(pager)
-    assert under_way.attempted_at == NOW
-    assert pager.start_attempt(under_way, NOW)
-    assert not pager.retry(notice.id, NOW, "it refuses the message", outcome_unknown=False, attempts=1)
-    assert not pager.finish(notice.id, NOW, None, attempts=1)
-    assert pager.retry(notice.id, NOW, "it refuses the message", outcome_unknown=False, attempts=2)
-    assert not due(pager).outcome_unknown
-    assert pager.finish(notice.id, NOW, None, attempts=2)
+    first = claimed(pager)
+    second = claimed(pager)
+    assert (second.id, second.attempted_at) == (first.id, NOW)
+    assert not pager.retry(first.id, None, "it refuses the message", outcome_unknown=False, claim=first.claim)
+    assert not pager.finish(first.id, NOW, None, claim=first.claim)
+    assert not pager.put_back(first, "it cannot be rendered")
+    assert not pager.claim_again(first, "mine")
+    assert pager.retry(first.id, None, "it refuses the message", outcome_unknown=False, claim=second.claim)
+    third = claimed(pager)
+    assert not third.outcome_unknown
+    assert pager.finish(first.id, NOW, None, claim=third.claim)
 
 
 def test_each_destination_has_an_order_and_a_pace_of_its_own(store: AlertStore, pager: ContentStore) -> None:
     record(store, crossed(LimitKind.HARD))
-    in_slack = due(store.notices)
-    store.notices.start_attempt(in_slack, NOW)
+    in_slack = claimed(store.notices)
     store.notices.retry(in_slack.id, NOW + LONGEST_WAIT, "Slack asks to wait.", outcome_unknown=False)
-    assert store.notices.due(NOW) is None
-    assert due(pager).action == "post"
+    with pytest.raises(AskedToWaitError):
+        store.notices.claim(NOW)
+    assert claimed(pager).action == "post"
     assert (store.notices.undelivered(), pager.undelivered()) == (1, 1)
     assert (store.notices.last_error(), pager.last_error()) == ("Slack asks to wait.", None)

@@ -16,7 +16,7 @@ from bot.notify.model import LONGEST_WAIT, Failed, Waits, back_off
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
 from tests.databases import NOW, crossed, open_migrated
-from tests.unit.test_outbox import Channel, record, render
+from tests.unit.test_outbox import Channel, later, record, render
 
 SECOND, TICK = timedelta(seconds=1), timedelta(seconds=2)
 JUMPS = st.lists(
@@ -50,7 +50,7 @@ def test_no_wait_outlasts_itself_by_more_than_a_tick_for_each_time_the_clock_is_
         assert passed >= timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("jump", [-timedelta(days=40), -timedelta(minutes=2), timedelta(0), timedelta(days=40)])
+@pytest.mark.parametrize("jump", [-timedelta(days=40), timedelta(0), timedelta(days=40)])
 async def test_what_slack_asked_for_holds_no_longer_after_a_restart_whatever_the_clock_says(
     engine: Engine, jump: timedelta
 ) -> None:
@@ -58,11 +58,11 @@ async def test_what_slack_asked_for_holds_no_longer_after_a_restart_whatever_the
     record(store, crossed(LimitKind.SOFT))
     limited = Channel(Failed("Slack asks to wait.", retry_after=timedelta(minutes=3)))
     await Outbox(store.notices, limited, render, clock).deliver()
-    clock.advance(SECOND)
     clock.now += jump
+    later(engine, jump)
     sender = Outbox(store.notices, Channel(), render, clock)
     delivered_at_once = (await sender.deliver()).delivered == 1
-    assert delivered_at_once == (jump != timedelta(0))
+    assert delivered_at_once == (jump > timedelta(0))
     clock.advance(timedelta(minutes=3))
     assert delivered_at_once or (await sender.deliver()).delivered == 1
 
@@ -73,8 +73,10 @@ async def test_a_wait_that_was_written_while_the_clock_was_far_ahead_is_over_onc
     await Outbox(store.notices, Channel(Failed("Slack asks to wait.", retry_after=SECOND)), render, clock).deliver()
     with engine.begin() as connection:
         connection.execute(update(notices).values(next_attempt_at=NOW + timedelta(days=365)))
+    sender = Outbox(store.notices, Channel(), render, clock)
+    assert (await sender.deliver()).delivered == 0
     clock.advance(LONGEST_WAIT)
-    assert (await Outbox(store.notices, Channel(), render, clock).deliver()).delivered == 1
+    assert (await sender.deliver()).delivered == 1
 
 
 async def test_a_clock_set_back_holds_a_delivery_no_longer_than_its_back_off(engine: Engine) -> None:

@@ -1,0 +1,200 @@
+"""Several copies drain one outbox: each notice is sent once, each chain in order, and what Slack asks holds for all."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+from sqlalchemy import Engine, select
+
+from bot.alerts.notice_contents import ContentStore
+from bot.alerts.store import AlertStore
+from bot.budgets.budget import LimitKind
+from bot.clock import seconds_since_boot
+from bot.db.engine import connect
+from bot.db.schema import notices
+from bot.notify.claims import ATTEMPT_SECONDS, AskedWait, Claim, Claims
+from bot.notify.model import LONGEST_WAIT, Failed
+from bot.notify.outbox import Outbox
+from bot.sandbox.clock import HandClock
+from tests.databases import NOW, SOFT_AGAIN, SOFT_RESOLVED, crossed, open_migrated, reported
+from tests.unit.test_outbox import UNKNOWN, Channel, record, render
+
+SECOND = timedelta(seconds=1)
+CUT_OFF = Failed("Slack cannot be reached.")
+BUDGETS = [f"b{number}" for number in range(4)]
+
+
+class Slow(Channel):
+    """Each call takes a while, so that the copies overlap. `now`: the chains in which one is under way."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self._random = random
+        self.now: list[str] = []
+        self.overlaps: list[str] = []
+
+    async def _call(self, text: str) -> None:
+        chain = text.split()[0]
+        self.overlaps += [chain] if chain in self.now else []
+        self.now.append(chain)
+        await asyncio.sleep(self._random.uniform(0, 0.01))
+        self.now.remove(chain)
+
+    async def post(self, *message: object, **options: object) -> object:  # type: ignore[override]
+        await self._call(message[0].text)  # type: ignore[attr-defined]
+        return await super().post(*message, **options)  # type: ignore[arg-type]
+
+    async def update(self, *message: object, **options: object) -> object:  # type: ignore[override]
+        await self._call(message[1].text)  # type: ignore[attr-defined]
+        return await super().update(*message, **options)  # type: ignore[arg-type]
+
+
+def copy_on(
+    engine: Engine,
+    channel: Channel,
+    clock: HandClock | None = None,
+    monotonic: Callable[[], float] = seconds_since_boot,
+) -> Outbox:
+    """A copy of the bot beside others, with a clock of its own."""
+    clock = clock or HandClock(NOW)
+    return Outbox(ContentStore(engine), channel, render, clock, others_alive=lambda: True, monotonic=monotonic)
+
+
+@pytest.fixture
+def file_engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_migrated(f"sqlite:///{tmp_path / 'claude-cost.db'}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_copies_that_race_send_each_notice_once_and_each_chain_in_order(engine: Engine, seed: int) -> None:
+    channel, store = Slow(Random(seed)), AlertStore(engine)
+    for step in (crossed(LimitKind.SOFT), SOFT_RESOLVED, SOFT_AGAIN):
+        for budget in BUDGETS:
+            store.record(reported([step], budget=budget), NOW)
+    engines = [connect(engine.url.render_as_string(hide_password=False)) for _ in range(3)]
+    deliveries = await asyncio.gather(*(copy_on(each, channel).deliver() for each in engines))
+    for each in engines:
+        each.dispose()
+    assert channel.overlaps == []
+    for budget in BUDGETS:
+        told = [(action.split()[0], text.split()[1]) for action, text in channel.sent if text.startswith(f"{budget}/")]
+        # The edit to resolved gave way to the next one.
+        assert told == [("post", "open"), ("below", "resolved"), ("edit", "open"), ("below", "open")]
+    assert sum(delivery.delivered for delivery in deliveries) == len(channel.sent)
+    # How many each sends is up to them; on SQLite a writer may get the lock again and again.
+    assert engine.dialect.name == "sqlite" or all(delivery.delivered for delivery in deliveries)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_notice_that_another_copy_claims_at_this_moment_is_passed_over(engine: Engine) -> None:
+    store = AlertStore(engine)
+    record(store, crossed(LimitKind.SOFT))
+    record(store, crossed(LimitKind.HARD))
+    with engine.begin() as other:
+        first = other.execute(select(notices.c.id).order_by(notices.c.id).limit(1).with_for_update()).scalar_one()
+        claimed = store.notices.claim(NOW)
+        assert claimed is not None
+        assert claimed.id != first
+        assert store.notices.claim(NOW, frozenset({claimed.id})) is None
+
+
+@pytest.mark.parametrize("skew", [timedelta(0), timedelta(hours=1), -timedelta(hours=1)])
+async def test_what_slack_asks_of_one_copy_holds_for_all_whatever_their_clocks_say(
+    engine: Engine, skew: timedelta
+) -> None:
+    store, theirs = AlertStore(engine), HandClock(NOW + skew)
+    record(store, crossed(LimitKind.SOFT))
+    channel = Channel(Failed("Slack asks to wait.", retry_after=30 * SECOND))
+    other = copy_on(engine, channel, theirs)
+    await copy_on(engine, channel).deliver()
+    record(store, crossed(LimitKind.HARD))
+    assert (await other.deliver()).delivered == 0
+    theirs.advance(20 * SECOND)
+    assert (await other.deliver()).delivered == 0
+    theirs.advance(10 * SECOND)
+    assert (await other.deliver()).delivered == 2
+    assert len(channel.sent) == 3
+
+
+@pytest.mark.parametrize("skew", [timedelta(0), timedelta(hours=1), -timedelta(hours=1)])
+async def test_a_claim_of_a_dead_copy_is_taken_over_after_its_time_whatever_the_clocks_say(
+    engine: Engine, skew: timedelta
+) -> None:
+    seconds = 0.0
+    channel = Channel(readable=True)
+    record(AlertStore(engine), crossed(LimitKind.SOFT))
+    assert ContentStore(engine).claim(NOW + skew) is not None
+    survivor = copy_on(engine, channel, monotonic=lambda: seconds)
+    assert (await survivor.deliver()).delivered == 0
+    seconds = ATTEMPT_SECONDS - 0.1
+    assert (await survivor.deliver()).delivered == 0
+    seconds = ATTEMPT_SECONDS
+    assert (await survivor.deliver()).delivered == 1
+    assert channel.searches == 1
+
+
+async def test_what_one_copy_gave_back_another_may_try_at_once(file_engine: Engine) -> None:
+    channel = Channel(UNKNOWN, readable=True)
+    record(AlertStore(file_engine), crossed(LimitKind.SOFT))
+    assert (await copy_on(file_engine, channel).deliver()).delivered == 0
+    assert (await copy_on(file_engine, channel).deliver()).delivered == 1
+    assert channel.actions == ["post"]
+
+
+async def test_a_copy_that_is_cut_off_from_slack_holds_up_no_other_and_tries_ever_less_often(
+    file_engine: Engine,
+) -> None:
+    engine = file_engine
+    store, clock, good = AlertStore(engine), HandClock(NOW), Channel()
+    cut_off = copy_on(engine, Channel(*[CUT_OFF] * 20), clock)
+    waits = []
+    for number in range(5):
+        store.record(reported([crossed(LimitKind.SOFT)], budget=f"b{number}"), NOW)
+        waits.append((await cut_off.deliver()).retry_in)
+        assert (await copy_on(engine, good).deliver()).delivered == 1
+        clock.advance(waits[-1] or timedelta(0))
+    assert waits == [min(SECOND * 2**number, LONGEST_WAIT) for number in range(5)]
+    assert good.actions == ["post"] * 5
+
+
+@pytest.mark.parametrize(
+    ("looks", "waits"),
+    [
+        ([[AskedWait(1, 1, 30 * SECOND, 2 * SECOND)]], [28 * SECOND]),
+        ([[AskedWait(1, 1, 30 * SECOND, 2 * SECOND)]] * 2, [28 * SECOND, timedelta(0)]),
+        ([[AskedWait(1, 1, 30 * SECOND, -90 * SECOND)]], [30 * SECOND]),
+        ([[AskedWait(1, 1, 30 * SECOND, 90 * SECOND)]], [timedelta(0)]),
+        ([[AskedWait(1, 1, timedelta(days=9), timedelta(0))]], [LONGEST_WAIT]),
+        (
+            [[AskedWait(1, 1, SECOND, timedelta(0))], [AskedWait(1, 2, SECOND, timedelta(0))], []],
+            [SECOND, SECOND, timedelta(0)],
+        ),
+    ],
+)
+def test_a_wait_counts_once_by_the_age_of_its_attempt(
+    looks: Sequence[Sequence[AskedWait]], waits: Sequence[timedelta]
+) -> None:
+    claims = Claims()
+    assert [claims.asked(look) for look in looks] == waits
+
+
+def test_a_copy_knows_its_own_claims_and_forgets_those_that_are_settled() -> None:
+    seconds = 0.0
+    mine, theirs = Claims(lambda: True, lambda: seconds), Claims(lambda: True, lambda: seconds)
+    first, second = (Claim(number, theirs.new(), timedelta(0)) for number in (1, 2))
+    own = Claim(3, mine.new(), timedelta(0))
+
+    def under_way(*claims: Claim) -> AbstractSet[int]:
+        return mine.under_way([*claims, own])
+
+    assert under_way(first, second) == {1, 2}
+    seconds = ATTEMPT_SECONDS
+    again = Claim(1, theirs.new(), timedelta(0))
+    assert under_way(again, second) == {1}
+    assert mine._seen.keys() == {again.id, second.id}

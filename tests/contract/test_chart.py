@@ -178,6 +178,8 @@ def test_sqlite_has_one_copy_and_a_volume_that_stays(chart: Chart) -> None:
 def test_with_postgresql_there_are_copies_and_no_volume(chart: Chart) -> None:
     objects = chart.render(WAYS["replicas"])
     assert one(objects, "Deployment")["spec"]["replicas"] == 3
+    # An older copy beside a newer one would write rows that the newer one does not know.
+    assert one(objects, "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
     assert "PersistentVolumeClaim" not in kinds(objects)
     assert pod(objects)["containers"][0]["image"] == "claude-cost:9.9"
     ports = [port["port"] for rule in one(objects, "NetworkPolicy")["spec"]["egress"] for port in rule["ports"]]

@@ -18,10 +18,10 @@ ABOUT = {"event": "delivery", "incident": NOTICE.about, "destination": "Slack", 
 @pytest.mark.parametrize(
     ("tell", "level", "found"),
     [
-        (lambda log: log.settled(NOTICE, 2), logging.INFO, {"outcome": "delivered", "attempt": 2}),
-        (lambda log: log.settled(NOTICE, 1), logging.INFO, {"outcome": "found", "attempt": 1}),
+        (lambda log: log.settled(NOTICE, found=False), logging.INFO, {"outcome": "delivered", "attempt": 2}),
+        (lambda log: log.settled(NOTICE, found=True), logging.INFO, {"outcome": "found", "attempt": 1}),
         (
-            lambda log: log.waits(NOTICE, 7, timedelta(seconds=4), "away"),
+            lambda log: log.waits(NOTICE, timedelta(seconds=4), "away"),
             logging.ERROR,
             {"outcome": "waits", "attempt": 2, "reason": "away", "wait_seconds": 4.0},
         ),

@@ -23,7 +23,7 @@ insecure:  ## known ways to write insecure Python, by bandit; it needs no networ
 	$(BIN)/bandit -q -r -c pyproject.toml bot handlers client/src
 
 audit: insecure  ## and known weaknesses of the locked packages, which a service on the network knows
-	for locked in requirements.txt requirements-postgres.txt requirements-clickhouse.txt; do \
+	for locked in requirements.txt requirements-postgres.txt requirements-clickhouse.txt requirements-traces.txt; do \
 		$(BIN)/pip-audit --strict --disable-pip --require-hashes -r $$locked || exit 1; done
 
 parts:  ## parts.json: every locked package with its hashes, for CycloneDX

@@ -43,6 +43,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sqlalchemy import create_engine, make_url, select
 
 from benchmarks.bot_process import BotProcess, RandomFaults, cross, give_budgets, until, until_served
+from benchmarks.figures import Figure, emit
 from benchmarks.owner_faults import KINDS, PATIENCE, Outage, OwnerFaults, Polls, Replica
 from benchmarks.tcp_proxy import TcpProxy
 from bot.clock import system_clock
@@ -279,6 +280,17 @@ def _report(story: Story, faults: OwnerFaults, slack: RandomFaults, database: st
         ("a command of no fault was", _unexplained(story.commands, faults.outages)),
     ):
         sys.stdout.writelines(f"  {title}: {one}\n" for one in found[:15])
+    kinds = ", ".join(f"{number} × {kind}" for kind, number in Counter(one.kind for one in faults.outages).items())
+    note = f"{len(story.crossings)} crossings, faults of the owner: {kinds}"
+    emit(Figure(f"{len(faults.replicas)} replicas: alerts lost", len(lost), "", goal=0, note=note))
+    emit(Figure(f"{len(faults.replicas)} replicas: alerts doubled", len(twice), "", goal=0 if readable else None))
+    gaps = [NEVER if one.gap is None else one.gap for one in faults.outages]
+    if gaps:
+        note = f"median {median(gaps):.1f} s"
+        longest = Figure(
+            f"{len(faults.replicas)} replicas: longest take-over", max(gaps), "s", goal=MOST_GAP, note=note
+        )
+        emit(longest)
     return all(well for *_, well in rows)
 
 

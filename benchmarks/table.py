@@ -3,10 +3,13 @@
     python benchmarks/table.py [PATH] [--quick] [--only decisions,answers] [--jsonl PATH]
 
 Without a path the table goes to standard output, progress to standard error. `--quick`: small sizes, as a smoke test;
-its figures mean little. Benchmarks that print no JSON lines are not in the table.
+its figures mean little. `--jsonl`: make the table of the lines that earlier runs have printed, and run nothing, as for
+docs/benchmarks.md. Benchmarks that print no JSON lines are not in the table.
 """
 
 import argparse
+import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -36,6 +39,9 @@ BENCHMARKS = (
     "soak",
 )
 HOURS = 4 * 3600
+WRITTEN = (
+    "`benchmarks/table.py` writes this page: run it instead of editing. [performance.md](performance.md) explains it."
+)
 HEAD = ("what", "measured", "floor", "ratio", "goal", "met?")
 
 
@@ -67,6 +73,16 @@ def markdown(figures: Iterable[Figure]) -> str:
     """The table."""
     lines = [row(HEAD), row(["---"] * len(HEAD)), *(row(cells(figure)) for figure in figures)]
     return "\n".join(lines) + "\n"
+
+
+def page(figures: Iterable[Figure], *, quick: bool = False) -> str:
+    """The table below a title, with when and where it was made."""
+    kind = " with small sizes" if quick else ""
+    where = f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    return (
+        f"# Benchmarks\n\n{WRITTEN} Measured{kind} until {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on {where}.\n\n"
+        f"{markdown(figures)}"
+    )
 
 
 def cells(figure: Figure) -> list[str]:
@@ -119,8 +135,7 @@ def main() -> int:
             continue
         say(f"{name} …")
         figures += figures_from(name, quick=chosen.quick)
-    kind = " with small sizes" if chosen.quick else ""
-    text = f"Measured{kind} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.\n\n{markdown(figures)}"
+    text = page(figures, quick=chosen.quick)
     if chosen.path is None:
         sys.stdout.write(text)
     else:

@@ -27,6 +27,7 @@ from bot.budgets.greeting_store import Greeter
 from bot.budgets.store import BudgetStore
 from bot.clock import HOUR
 from bot.db.engine import connect
+from bot.db.state import audited
 from bot.usage.model import DataState
 
 NOW = datetime.fromisoformat("2026-11-20T12:00:00+00:00")
@@ -46,12 +47,12 @@ def _greet(engine: Engine) -> None:
 
 
 def _expect(engine: Engine) -> None:
-    with engine.begin() as connection:
+    with audited(engine) as connection:
         expect(connection, "team", None, OTHER, NOW + HOUR, NOW)
 
 
 def _take_back(engine: Engine) -> None:
-    with engine.begin() as connection:
+    with audited(engine) as connection:
         take_back(connection, 1, ADMIN, NOW)
 
 

@@ -95,11 +95,11 @@ async def test_refusals_are_answered_and_kept_in_the_audit_trail_later(simulated
     async with simulated.connected_bot() as bot:
         # The button is for admins; anybody else is refused.
         await (await simulated.slack.command("budget set search hard=10", user=DEVELOPER)).first_reply()
-        before = refusals(simulated)
         with locked(simulated.folder):
             typed = [await simulated.slack.command(words, user=DEVELOPER) for words in REFUSED]
             for each in typed:
                 assert (await answer(each)).startswith("Nothing was changed: only the people named in")
-            assert refusals(simulated) == before
+            # At most that of the one before, which may have been kept in time.
+            assert len(refusals(simulated)) <= 1
         assert await bot.in_flight.drain(20)
-        assert [actor for actor, _ in refusals(simulated)] == [DEVELOPER] * len(typed)
+        assert [actor for actor, _ in refusals(simulated)] == [DEVELOPER] * (1 + len(typed))

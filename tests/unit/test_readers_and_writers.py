@@ -21,7 +21,7 @@ from bot.alerts.lifecycle_store import LifecycleStore
 from bot.alerts.notice_contents import ContentStore, read_content
 from bot.alerts.rules import AlertRules
 from bot.alerts.store import AlertStore, IncidentStore, SpikeStore
-from bot.budgets.budget import LimitKind
+from bot.budgets.budget import LimitKind, PeriodKind
 from bot.budgets.calendar_store import CalendarStore
 from bot.budgets.change_store import HistoryStore
 from bot.budgets.raise_store import RaiseStore
@@ -32,6 +32,8 @@ from bot.db.lease import lease_state
 from bot.db.schema import state
 from bot.db.state import StateStore
 from bot.db.timeouts import Limits
+from bot.digests.schedule import DigestRule
+from bot.digests.settings_store import DigestSettingsStore
 from bot.digests.store import DigestStore
 from bot.fallback.approvals import ProposalStore
 from bot.fallback.store import ModeStore, TargetStore, VerificationStore
@@ -47,6 +49,8 @@ from tests.databases import BUDGET, NOW, PERIOD, crossed, migrate_by_copy, open_
 
 TODAY = NOW.replace(hour=0)
 
+DAILY = DigestRule(PeriodKind.DAY)
+
 READS: dict[type, dict[str, tuple[object, ...]]] = {
     AlertStore: {
         "incidents": (BUDGET, PERIOD),
@@ -60,6 +64,16 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     RaiseStore: {"find": (1,), "limits": (NOW,), "recent": (NOW,)},
     AttributedStore: {"head": (), "names": (), "reading": (), "states": (), "usd": (AttributedBy.PRODUCT, "any")},
     DigestStore: {"is_posted": ("any", "2026-11")},
+    DigestSettingsStore: {
+        "change": (1,),
+        "find": ("any",),
+        "in_force": (),
+        "is_configured": (DAILY,),
+        "keys": (DAILY,),
+        "next_due": (DAILY,),
+        "placed": (DAILY,),
+        "same_as": (DAILY,),
+    },
     CycleStateStore: {"latest": (), "read": ()},
     DueStore: {"look": (NOW,)},
     EstimateStore: {"all": (), "find": ("any",), "last_words": ("U1",)},
@@ -69,7 +83,7 @@ READS: dict[type, dict[str, tuple[object, ...]]] = {
     ModeStore: {"auto": (), "changes": (5,), "current": (), "history": (5,), "in_force": ()},
     ContentStore: {"failing": (), "last_error": (), "undelivered": (), "unreachable": ()},
     NoticeStore: {"failing": (), "last_error": (), "undelivered": (), "unreachable": ()},
-    BacklogStore: {"stranded": (), "undelivered": (), "waiting": ()},
+    BacklogStore: {"backlog": (), "stranded": (), "undelivered": (), "waiting": ()},
     OtlpStore: {"senders": (["digest"],), "series": (["digest"],)},
     VerificationStore: {"is_dismissed": ([1],), "reports": ([1],)},
     ProposalStore: {"close_outdated": (NOW, {}), "find": (1,)},
@@ -105,6 +119,7 @@ WRITES = {
     ModeStore: {"change", "not_written", "refused", "set_auto", "warn", "written"},
     AttributedStore: {"save"},
     DigestStore: {"post"},
+    DigestSettingsStore: {"remove", "set", "undo"},
     ContentStore: {"claim", "claim_again", "divert", "finish", "give_up", "put_back", "retry"},
     NoticeStore: {"claim", "claim_again", "divert", "finish", "give_up", "put_back", "retry"},
     BacklogStore: set(),
@@ -120,6 +135,7 @@ WRITES = {
 
 MADE: dict[type, Callable[[Engine], object]] = {
     BacklogStore: lambda engine: BacklogStore(engine, ["mail"]),
+    DigestSettingsStore: lambda engine: DigestSettingsStore((), engine, lambda: NOW),
     DueStore: lambda engine: DueStore(engine, ["mail"], AlertRules()),
     NoticeStore: lambda engine: NoticeStore(engine, read_content),
 }

@@ -25,8 +25,8 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many tests wait for processes and servers."""
-    return (os.cpu_count() or 1) + 1
+    """Twice as many as there are cores: many tests wait for processes and servers."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:

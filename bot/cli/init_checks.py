@@ -14,6 +14,7 @@ from bot.doctor.anthropic import judge_usage_apis, try_usage_apis
 from bot.doctor.check import Check, State
 from bot.doctor.slack import Met, check_channel, judge_scopes, scopes_in
 from bot.fallback.admins import Admins
+from bot.language import in_language, tr
 from bot.notify.slack_connection import (
     SlackRefusedError,
     SlackUnreachableError,
@@ -21,7 +22,7 @@ from bot.notify.slack_connection import (
     check_app_token,
     refusal_of,
 )
-from bot.slack_api import CallError, RefusedCallError, as_object, call, new_session
+from bot.slack_api import CallError, RefusedCallError, as_object, call, new_session, sentence_of
 from bot.usage.anthropic.client import Transport, new_http
 from bot.usage.model import UnavailableError
 
@@ -29,11 +30,12 @@ UNKNOWN_USERS = frozenset({"user_not_found", "user_not_visible", "users_not_foun
 
 
 class Outcome(Enum):
-    """`UNKNOWN`: nothing could be asked, so the answer may be right."""
+    """`UNKNOWN`: nothing could be asked, so the answer may be right. `UNPROVEN`: the same, but a test would show it."""
 
     ACCEPTED = auto()
     REFUSED = auto()
     UNKNOWN = auto()
+    UNPROVEN = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,20 @@ class Checks:
         async with new_session() as session:
             [check] = await check_channel(slack_client(settings, session), settings.channel, self._met)
         if check.state is State.SKIPPED:
-            return _accepted(f"{check.text} Invite the bot: /invite @claude-cost.")
+            return Finding(Outcome.UNPROVEN, f"{check.text} Invite the bot: /invite @claude-cost.")
         return _finding(check)
+
+    async def test_line(self, settings: Settings) -> Finding:
+        """`chat.postMessage` of one line in the channel."""
+        async with new_session() as session:
+            with in_language(settings.spoken.in_channel(settings.channel)):
+                text = tr("claude-cost init: this is where alerts will come.")
+            try:
+                await call(slack_client(settings, session).chat_postMessage(channel=settings.channel, text=text))
+            except CallError as error:
+                outcome = Outcome.REFUSED if isinstance(error, RefusedCallError) else Outcome.UNKNOWN
+                return Finding(outcome, str(sentence_of(error, settings.channel)))
+        return _accepted(f"The line is in {settings.channel}: the bot may post there.")
 
     async def anthropic_key(self, settings: Settings) -> Finding:
         """One small read of each report that the key may allow."""

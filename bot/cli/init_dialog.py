@@ -25,6 +25,10 @@ LIMITS = "5/5  Limits of a calendar month in USD, and who may change the mode an
 NONE = "none"
 """The answer that removes a value of the file."""
 
+TEST = "Post one line there now, as a test?"
+
+Check = Callable[[Settings], Coroutine[Any, Any, Finding]]
+
 _CHANNEL_IN_LINK = re.compile(r"(?:https://[\w.-]+/archives/|<#)([A-Z][A-Z0-9]+)(?:[/|?>].*)?")
 
 
@@ -40,7 +44,7 @@ class Question:
     prompt: str
     where: str
     need: Need | None
-    check: Callable[[Settings], Coroutine[Any, Any, Finding]]
+    check: Check
 
 
 def questions(checks: Checks) -> list[Question]:
@@ -124,7 +128,7 @@ class Dialog:
         given = self.given.get(name)
         if given is not None or self._is_set(name, self.environ) or not self.terminal.asks:
             self._require(question)
-            if self._takes(name, given, self._checked(question, given)):
+            if self._takes(question, given):
                 return
         self._ask(question, given)
 
@@ -147,29 +151,33 @@ class Dialog:
                 except SettingsError as error:
                     self.terminal.say(str(error))
                     continue
-            if self._takes(name, last, self._checked(question, last)):
+            if self._takes(question, last):
                 return
 
-    def _takes(self, name: str, answer: str | None, finding: Finding) -> bool:
+    def _takes(self, question: Question, answer: str | None) -> bool:
         """Show the finding about an answer, and store the answer if accepted; None for the existing value."""
-        if finding.outcome is not Outcome.ACCEPTED and not self.terminal.asks:
+        finding = self._checked(question, answer, question.check)
+        if finding.outcome in (Outcome.REFUSED, Outcome.UNKNOWN) and not self.terminal.asks:
             raise NotAcceptedError(finding.sentence)
         self.terminal.say(finding.sentence)
+        if finding.outcome is Outcome.UNPROVEN and self.terminal.asks and self.terminal.agrees(TEST, enter=True):
+            finding = self._checked(question, answer, self.checks.test_line)
+            self.terminal.say(finding.sentence)
         if finding.outcome is Outcome.REFUSED:
             return False
         if finding.outcome is Outcome.UNKNOWN and not self.terminal.agrees("Keep it unchecked?"):
             return False
         if answer is not None:
-            self.answers[name] = answer
+            self.answers[question.variable] = answer
         return True
 
-    def _checked(self, question: Question, answer: str | None) -> Finding:
+    def _checked(self, question: Question, answer: str | None, check: Check) -> Finding:
         changes = {} if answer is None else {question.variable: answer}
         try:
             settings = load_settings(self.effective(changes), Need(0))
         except SettingsError as error:
             return Finding(Outcome.REFUSED, str(error))
-        finding = asyncio.run(question.check(settings))
+        finding = asyncio.run(check(settings))
         return Finding(finding.outcome, one_line(masked(finding.sentence)))
 
     def _require(self, question: Question) -> None:

@@ -47,9 +47,10 @@ class Terminal:
         except EOFError:
             raise EndOfInputError(f"The input ended before the answer to “{one_line(prompt)}”.") from None
 
-    def agrees(self, prompt: str) -> bool:
-        """Whether the answer is yes; anything else is no. Raises like `ask`."""
-        return self.ask(f"{prompt} [y/N] ").lower() in ("y", "yes")
+    def agrees(self, prompt: str, *, enter: bool = False) -> bool:
+        """Whether the answer is yes. `enter`: what an empty answer means; anything else is no. Raises like `ask`."""
+        answer = self.ask(f"{prompt} {'[Y/n]' if enter else '[y/N]'} ").lower()
+        return answer in ("y", "yes") or (enter and not answer)
 
     def _from_input(self, prompt: str) -> str:
         show(prompt.rstrip())

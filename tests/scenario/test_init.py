@@ -146,6 +146,33 @@ async def test_each_refusal_is_one_sentence_and_asks_again(office: Office) -> No
     assert office.values == WRITTEN
 
 
+async def test_where_no_scope_shows_the_channel_a_line_that_somebody_agrees_to_does(office: Office) -> None:
+    slack = office.world.slack.workspace
+    slack.scopes -= {"channels:read", "groups:read"}
+    slack.channels[ALERTS].has_bot = False
+    # No consent, no message: the wrong channel is kept.
+    typed = [BOT_TOKEN, APP_TOKEN, "C0NOPE", "n", *ANSWERS[3:]]
+    assert await office.init(typed=typed) == 0, office.err
+    assert office.values["CLAUDE_COST_CHANNEL"] == "C0NOPE"
+    assert office.world.posts() == []
+    # Enter means yes.
+    office.file.unlink()
+    typed = [BOT_TOKEN, APP_TOKEN, "C0NOPE", "", ALERTS, "y"]
+    assert await office.init(typed=typed) == 2  # the lines run out
+    for said in (
+        "Whether the bot may post in C0NOPE is not known without the optional scope channels:read.",
+        "Post one line there now, as a test? [Y/n]",
+        "The bot can see no channel C0NOPE: correct CLAUDE_COST_CHANNEL",
+        f"The bot is not in {ALERTS}: type /invite @claude-cost there.",
+    ):
+        assert said in office.out
+    slack.channels[ALERTS].has_bot = True
+    assert await office.init(typed=[*ANSWERS[:3], "", *ANSWERS[3:]]) == 0, office.err
+    assert f"The line is in {ALERTS}: the bot may post there." in office.out
+    assert [post.text for post in office.world.posts()] == ["claude-cost init: this is where alerts will come."]
+    assert office.values == WRITTEN
+
+
 async def test_what_is_there_is_named_kept_and_replaced_only_when_somebody_agrees(office: Office) -> None:
     office.file.write_text(
         f"# ours\nHTTPS_PROXY_PASSWORD=hunter2\nSLACK_BOT_TOKEN={BOT_TOKEN}\nexport CLAUDE_COST_SOFT_USD=100\n"

@@ -136,7 +136,10 @@ class Checks:
         if unread:
             return Finding(Outcome.UNKNOWN, f"Members of some groups would be refused: {'; '.join(unread)}.")
         if not settings.admins:
-            return _accepted("Nobody may change the fallback mode and budgets until CLAUDE_COST_ADMINS names somebody.")
+            return _accepted(
+                "Nobody may change the fallback mode and budgets, or send a test alert, until CLAUDE_COST_ADMINS names "
+                "somebody."
+            )
         return _accepted(f"Admins: {', '.join([*names, *sorted(i for i in settings.admins if i.startswith('S'))])}.")
 
 

@@ -60,7 +60,9 @@ OPTIONAL_SCOPES = {
 """The consequence of lacking each optional scope."""
 
 SEE_TOKEN = tr_noop("Not checked: see slack_token.")
-TEST_ALERT = tr_noop("Only a test alert proves it: type /claude-cost test-alert in Slack.")
+TEST_ALERT = tr_noop(
+    "Only a test alert proves it: type /claude-cost test-alert in Slack, which only those in CLAUDE_COST_ADMINS may."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +218,8 @@ async def check_admins(client: AsyncWebClient, settings: Settings, met: Met) -> 
     """Check whether anybody may change the mode, and whether the members of named groups can be read."""
     name = "admins"
     if not settings.admins:
-        text = tr("Nobody may change the fallback mode: CLAUDE_COST_ADMINS is empty.")
-        return [Check(name, State.WARN, text, tr("Put the Slack ids of those who may into it."))]
+        text = tr("Nobody may change the fallback mode or send a test alert: CLAUDE_COST_ADMINS is empty.")
+        return [Check(name, State.WARN, text, tr("Put the Slack ids of those who may into it and restart the bot."))]
     number = len(settings.admins)
     if not met.known:
         return [Check(name, State.OK, tr("Ids in CLAUDE_COST_ADMINS: {number}.", number=number))]

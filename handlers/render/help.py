@@ -14,10 +14,12 @@ from handlers.render.parts import code, escape, fold, lead, paragraph, said, sho
 
 COMMAND = "/claude-cost"
 
+OF_ADMINS = ("fallback on for 2h", tr_noop("a cheaper model for two hours; for admins"))
+
 EXAMPLES = (
     ("status", tr_noop("what is spent against every budget, and where it will end")),
     ("estimate sonnet requests=100k in=2000 out=500", tr_noop("what a workload would cost before you build it")),
-    ("fallback on for 2h", tr_noop("a cheaper model for two hours; for admins")),
+    OF_ADMINS,
 )
 """Commands to try first, and what they do."""
 
@@ -25,9 +27,10 @@ Rows = Sequence[tuple[str, str]]
 """Words after the command, and what they do."""
 
 
-def examples() -> list[str]:
-    """A line for each of `EXAMPLES`."""
-    return [f"• `{COMMAND} {words}`: {tr(meaning)}" for words, meaning in EXAMPLES]
+def examples(*, for_admins: bool = True) -> list[str]:
+    """A line for each of `EXAMPLES`. `for_admins`: with what only admins may."""
+    offered = [example for example in EXAMPLES if for_admins or example is not OF_ADMINS]
+    return [f"• `{COMMAND} {words}`: {tr(meaning)}" for words, meaning in offered]
 
 
 def help_message(rows: Rows) -> Message:
@@ -123,7 +126,7 @@ def greeting_message(greeting: Greeting) -> Message:
             lead(first),
             *([paragraph(*budgets)] if budgets else []),
             paragraph(_who(greeting.admins)),
-            paragraph(tr("Three things to try:"), *examples()),
+            paragraph(tr("To try:"), *examples(for_admins=bool(greeting.admins))),
         ]
     )
 

@@ -54,8 +54,12 @@ def test_it_says_at_which_amounts_it_reports(budgets: list[WatchedBudget], lines
     assert "hard limit" not in text
 
 
-def test_without_admins_it_says_what_to_set() -> None:
-    assert "put Slack ids into `CLAUDE_COST_ADMINS`" in greeting_message(greeting(admins=())).text
+def test_without_admins_it_says_what_to_set_and_suggests_nothing_that_only_they_may() -> None:
+    text = greeting_message(greeting(admins=())).text
+    assert "put Slack ids into `CLAUDE_COST_ADMINS`" in text
+    assert "/claude-cost status" in text
+    assert "fallback on" not in text
+    assert "fallback on for 2h" in greeting_message(greeting()).text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -102,7 +102,7 @@ import handlers  # isort: skip  # the one place where bot/ knows of the user int
 
 log = logging.getLogger(__name__)
 
-BOLTS_OWN = ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET")
+BOLTS_OWN = ("SLACK_BOT_TOKEN", "SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET")
 CLOSE_SECONDS = 0.5
 """For each step of the clean-up at the end."""
 
@@ -160,7 +160,8 @@ def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWeb
 
 
 def _slack_app(client: AsyncWebClient) -> AsyncApp:
-    # With both of these in the environment, Bolt would ignore our token and take us for an app of many workspaces.
+    # With client id and secret in the environment, Bolt would ignore our token and take us for an app of many
+    # workspaces; with the bot token, it would warn that the client has one already.
     of_bolt = {name: os.environ.pop(name) for name in BOLTS_OWN if name in os.environ}
     try:
         # The HTTP port verifies signatures, before anything of a request is parsed.

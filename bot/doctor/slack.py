@@ -54,7 +54,10 @@ OPTIONAL_SCOPES = {
     "channels:history": tr_noop(
         "without {scope}, after a broken connection it cannot check whether a message has arrived, and posts it again"
     ),
+    "app_mentions:read": tr_noop("without {scope}, mentions of the bot are not answered"),
+    "im:history": tr_noop("without {scope}, direct messages are not answered"),
     "channels:read": tr_noop("without {scope}, only a test alert shows whether it may post in the channel"),
+    "users:read": tr_noop("without {scope}, everybody is answered in the language of CLAUDE_COST_LANGUAGE"),
     "usergroups:read": tr_noop("without {scope}, members of user groups in CLAUDE_COST_ADMINS are refused"),
 }
 """The consequence of lacking each optional scope."""

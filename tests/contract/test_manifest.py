@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
+from bot.doctor.slack import OPTIONAL_SCOPES
 from handlers.commands import SUBCOMMANDS
 from handlers.estimate import FORM_SHORTCUT, PROMPT_SHORTCUT
 from handlers.render.help import COMMAND
@@ -113,6 +114,11 @@ def test_it_asks_for_exactly_the_scopes_that_are_needed(manifest: dict[str, Any]
 
 def test_buttons_need_interactivity(manifest: dict[str, Any]) -> None:
     assert manifest["settings"]["interactivity"]["is_enabled"] is True
+
+
+def test_doctor_names_every_optional_scope(manifest: dict[str, Any]) -> None:
+    in_private_channels = set(SCOPES_OF_PRIVATE_CHANNELS.values())
+    assert set(OPTIONAL_SCOPES) == set(manifest["oauth_config"]["scopes"]["bot_optional"]) - in_private_channels
 
 
 def test_every_optional_scope_is_explained(manifest: dict[str, Any]) -> None:

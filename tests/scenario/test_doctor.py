@@ -22,6 +22,7 @@ from bot.doctor.anthropic import judge_console_limit
 from bot.doctor.check import Check, State, doctor_json, doctor_text, run_checks, title, without_secrets
 from bot.doctor.configuration import read_configuration
 from bot.doctor.examination import ORDER, judge_clock, judge_rate_card
+from bot.doctor.slack import OPTIONAL_SCOPES
 from bot.fallback.targets.env_file import BEGIN
 from bot.pricing.card import load_rate_card
 from bot.sandbox.anthropic_limits import SPEND_LIMITS, SpendLimit
@@ -42,7 +43,7 @@ from tests.databases import postgres_database
 from tests.scenario.conftest import World, world_at
 from tests.scenario.forked import ForkServer
 
-OPTIONAL = {"channels:history", "channels:read", "usergroups:read"}
+OPTIONAL = {*OPTIONAL_SCOPES}
 NOWHERE = "http://127.0.0.1:9"
 
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bot.cli.init_checks import Checks
@@ -98,15 +98,15 @@ def _existing(environ: Mapping[str, str]) -> EnvFile:
 
 
 def _write(dialog: Dialog, *, replaces: bool) -> None:
-    """Write the changes. Raises `NotAcceptedError` if the user declines, or writing fails."""
+    """Write the changes. Raises `NotAcceptedError` if the user declines all of them, or writing fails."""
     file, changes = dialog.file, _changes(dialog)
     replaced = [name for name in changes if file.values.get(name)]
     if replaced and not replaces:
         listed = ", ".join(replaced)
         if not dialog.terminal.asks:
             raise NotAcceptedError(f"{file.path} has other values of {listed}: add --replace.")
-        if not dialog.terminal.agrees(f"\nReplace {listed} in {file.path}?"):
-            raise NotAcceptedError(f"{file.path} is as it was.")
+        if not dialog.terminal.agrees(f"\nReplace {listed} in {file.path}? No keeps what it has and writes the rest."):
+            changes = _without(replaced, changes, dialog)
     if not changes and not is_open_to_others(file.path, dialog.environ):
         return
     try:
@@ -116,6 +116,24 @@ def _write(dialog: Dialog, *, replaces: bool) -> None:
         raise NotAcceptedError(f"{file.path} cannot be written ({reason}): correct that, or use --file.") from None
     except ValueError as error:
         raise NotAcceptedError(f"{file.path} cannot be written: {error}.") from None
+
+
+def _without(kept: Sequence[str], changes: dict[str, str | None], dialog: Dialog) -> dict[str, str | None]:
+    """The changes without those of `kept`, whose old values count again. Raises `NotAcceptedError` if none is left, or
+    the old values do not fit the new ones.
+    """
+    names = {name.removesuffix("_FILE") for name in kept}
+    rest = {name: value for name, value in changes.items() if name.removesuffix("_FILE") not in names}
+    if not rest:
+        raise NotAcceptedError(f"{dialog.file.path} is as it was.")
+    for name in names:
+        dialog.answers.pop(name, None)
+    try:
+        load_settings(dialog.effective(), Need.RUN)
+    except SettingsError as error:
+        raise NotAcceptedError(f"The rest does not fit what {dialog.file.path} has: {error}") from None
+    dialog.terminal.say(f"Kept: {', '.join(kept)}.")
+    return rest
 
 
 def _changes(dialog: Dialog) -> dict[str, str | None]:

@@ -187,27 +187,49 @@ class Dialog:
             load_settings(self.effective({} if given is None else {question.variable: given}), question.need)
 
     def _settle_limits(self) -> None:
-        """Ask for both at once, since each is checked against the other."""
-        limits = {name: self.given[name] for name in (SOFT, HARD) if name in self.given}
+        """Check each answer alone at once, then both together; if they do not fit, ask for both with Enter for each."""
+        given = {name: self.given[name] for name in (SOFT, HARD) if name in self.given}
+        limits = {name: "" if limit == NONE else limit for name, limit in given.items()}
+        asked = [name for name in (SOFT, HARD) if name not in limits]
         while True:
             if self.terminal.asks:
-                limits |= {name: typed for name in (SOFT, HARD) if name not in limits if (typed := self._limit(name))}
-            limits = {name: "" if limit == NONE else limit for name, limit in limits.items()}
+                for name in asked:
+                    self._ask_limit(name, limits)
             try:
                 load_settings(self.effective(limits), Need.LIMIT)
             except SettingsError as error:
                 if not self.terminal.asks:
                     raise
                 self.terminal.say(str(error))
-                limits = {}
+                limits = {name: limit for name, limit in limits.items() if not self._wrong_limit(name, limit)}
+                asked = [SOFT, HARD]
                 continue
             self.answers |= limits
             return
 
-    def _limit(self, name: str) -> str:
+    def _ask_limit(self, name: str, limits: dict[str, str]) -> None:
+        """Ask for one limit until it is an amount, and put it into `limits`; Enter changes nothing there."""
         level = "Soft" if name == SOFT else "Hard"
-        enter = "as it is" if self._is_set(name, self.file.values) else NONE
-        return self.terminal.ask(f"{level} limit [Enter: {enter}]: ").removeprefix("$")
+        is_kept = name not in limits and self._is_set(name, self.file.values)
+        enter = "as it is" if is_kept else limits.get(name) or NONE
+        while True:
+            typed = self.terminal.ask(f"{level} limit [Enter: {enter}]: ").removeprefix("$")
+            if not typed:
+                return
+            limit = "" if typed == NONE else typed
+            wrong = self._wrong_limit(name, limit)
+            if not wrong:
+                limits[name] = limit
+                return
+            self.terminal.say(wrong)
+
+    def _wrong_limit(self, name: str, limit: str) -> str:
+        """Why it can be no limit, whatever the other one is; empty if it can."""
+        try:
+            load_settings(self.effective({SOFT: "", HARD: "", name: limit}), Need(0))
+        except SettingsError as error:
+            return str(error)
+        return ""
 
     @staticmethod
     def _is_set(name: str, values: Mapping[str, str]) -> bool:

@@ -9,7 +9,7 @@ import warnings
 from contextlib import suppress
 
 from bot.cli.output import show
-from bot.secret_shapes import one_line
+from bot.secret_shapes import looks_secret, one_line
 
 NARROWEST = 40
 """Narrowest width in columns: a narrower terminal breaks the lines itself."""
@@ -41,11 +41,13 @@ class Terminal:
         if not self.asks:
             raise EndOfInputError(f"There is no answer to “{one_line(prompt)}”, and nobody may be asked.")
         try:
-            return (
-                self._from_person(_drawn(prompt), is_secret) if self._is_person else self._from_input(prompt)
-            ).strip()
+            answer = self._from_person(_drawn(prompt), is_secret) if self._is_person else self._from_input(prompt)
         except EOFError:
             raise EndOfInputError(f"The input ended before the answer to “{one_line(prompt)}”.") from None
+        answer = answer.strip()
+        if self._is_person and not is_secret and looks_secret(answer):
+            self.say("That looks like a secret, and it was shown on this screen: clear it, or revoke the secret.")
+        return answer
 
     def agrees(self, prompt: str, *, enter: bool = False) -> bool:
         """Whether the answer is yes. `enter`: what an empty answer means; anything else is no. Raises like `ask`."""

@@ -112,7 +112,7 @@ async def test_each_refusal_is_one_sentence_and_asks_again(office: Office) -> No
         "sk-ant-api03-ordinary",
         ADMIN_KEY,
         *("", ""),  # no limit at all
-        *("700", "500"),  # the wrong way round
+        *("five", "700", "much", "500"),  # no amounts, and the wrong way round
         *("$500", "700"),
         "@anna",
         "U0NOBODY",
@@ -138,7 +138,10 @@ async def test_each_refusal_is_one_sentence_and_asks_again(office: Office) -> No
     for said in (
         "Anthropic refuses ANTHROPIC_ADMIN_KEY",
         "are both missing",
-        "CLAUDE_COST_SOFT_USD",
+        "CLAUDE_COST_SOFT_USD is",
+        "CLAUDE_COST_HARD_USD is",
+        "Soft limit [Enter: 700]:",
+        "Hard limit [Enter: 500]:",
         "use Slack user ids (U…)",
         "Slack knows no person U0NOBODY",
     ):
@@ -180,10 +183,15 @@ async def test_what_is_there_is_named_kept_and_replaced_only_when_somebody_agree
     office.file.chmod(0o644)
     before = office.file.read_bytes()
     typed = ["", *ANSWERS[1:]]
-    assert await office.init(typed=[*typed, "n"]) == 1
+    assert await office.init(typed=["", *ANSWERS[1:], "n"]) == 0, office.err
     assert "has CLAUDE_COST_SOFT_USD, HTTPS_PROXY_PASSWORD, SLACK_BOT_TOKEN. Enter keeps what it has." in office.out
     assert "hunter2" not in office.out
     assert "Replace CLAUDE_COST_SOFT_USD in" in office.out
+    assert "Kept: CLAUDE_COST_SOFT_USD." in office.out
+    assert office.values == {**WRITTEN, "CLAUDE_COST_SOFT_USD": "100", "HTTPS_PROXY_PASSWORD": "hunter2"}
+    # Nothing else would change.
+    before = office.file.read_bytes()
+    assert await office.init(typed=[*typed, "n"]) == 1
     assert office.err == f"{office.file} is as it was. Nothing was written.\n"
     assert office.file.read_bytes() == before
     assert await office.init(typed=[*typed, "y"]) == 0

@@ -13,6 +13,7 @@ from bot.budgets.raises import EXAMPLE as RAISE_EXAMPLE
 from bot.db.state import Person
 from bot.digests.words import EXAMPLE as DIGEST_EXAMPLE
 from bot.language import tr, tr_noop
+from bot.listed import comma_list
 from bot.messages import Message
 from bot.pricing.words import EXAMPLES
 from bot.services import Services
@@ -36,6 +37,7 @@ from handlers.render.parts import button, buttons, code, context, said
 from handlers.report import cache_command, forecast_command, limits_command, report_command, top_command
 from handlers.requests import Request, answering, dated, person_of, reply
 from handlers.status import doctor_command, status_command
+from handlers.subjects import About, asked_about, command_about
 
 OWN_NAMES = ("claude-cost", "claudecost")
 SPELLINGS = {"testalert": TEST_ALERT, "test-alerts": TEST_ALERT}
@@ -44,6 +46,7 @@ NEARLY = 0.8
 """Similarity to a command from which a single word counts as a typo rather than a question."""
 WORDS_LIMIT = 400
 """Longest shown command, in characters."""
+MENTION = re.compile(r"<@[A-Z0-9]+(?:\|[^>]*)?>[\s,:、]*")
 ASKS_FOR_HELP = ("help", "h", "")
 """Requests for help after a command, without dashes and question marks."""
 
@@ -185,7 +188,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
     ),
     Subcommand(
         "digest",
-        "[today | yesterday | week | month | last week | last month | settings | list | "
+        "[today | yesterday | week | month | last week | last month [for=SCOPE] | settings | list | "
         "on [daily | weekly | month] [at=TIME] [on=DAY] [zone=ZONE] [for=team:NAME] | off]",
         tr_noop(
             "what was spent, what changed and why, the budgets, and what would save money; only you see it. "
@@ -194,6 +197,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         digest_command,
         (
             "digest last week",
+            "digest today for=workspace:Search",
             "digest settings",
             f"digest on {DIGEST_EXAMPLE}",
             "digest on month at=10:00 lang=ja",
@@ -235,7 +239,11 @@ async def answer(services: Services, person: Person, text: str, channel: str = "
 
 async def answer_question(services: Services, person: Person, words: str, asked: str, channel: str = "") -> Message:
     """The answer to a sentence that stands for a command. `words`: that command; `asked`: the sentence."""
-    message = await answer(services, person, words, channel)
+    about = About(None)
+    if not is_command(split_command(MENTION.sub(" ", asked))[0]):
+        people = await services.user_spend.refusal(person) is None
+        words, about = await asked_about(services, words, asked, people=people)
+    message = _with_subject(await answer(services, person, words, channel), words, about)
     if not words.startswith(("estimate ", "help estimate")) or asked.strip().lower().startswith("estimate "):
         return message
     if words.endswith(SIZES) and SIZES not in asked:
@@ -245,6 +253,27 @@ async def answer_question(services: Services, person: Person, words: str, asked:
         )
         message = message.below_first_line(context(said_so))
     return Message([*message.parts, buttons([button(tr("Estimate a workload"), ESTIMATE_ACTION, "question")])])
+
+
+def _with_subject(message: Message, words: str, about: About) -> Message:
+    """The answer with the words that it ignores, and with what else may be meant."""
+    lines = []
+    if about.ignored:
+        ignored = comma_list([code(word) for word in about.ignored])
+        lines.append(
+            tr(
+                "No workspace, key, feature, team, product or budget that I may show is called {word}: this is the "
+                "whole organization.",
+                word=ignored,
+            )
+            if about.subject is None
+            else tr("Nothing that I may show is called {word}, so it is left out.", word=ignored)
+        )
+    if about.others and words.startswith("digest "):
+        period = words.removeprefix("digest ").partition(" for=")[0]
+        others = [code(f"{COMMAND} {command_about(period, each)}", WORDS_LIMIT) for each in about.others]
+        lines.append(tr("Also named like that: {commands}", commands=comma_list(others)))
+    return message.below_first_line(context(*lines)) if lines else message
 
 
 def _meant(name: str, text: str) -> str | None:
@@ -286,7 +315,7 @@ def _row(name: str) -> Subcommand | None:
 
 def _not_known(name: str) -> Message:
     near = nearest(name, [row.name for row in SUBCOMMANDS])
-    return not_known_message([_usage(row) for row in SUBCOMMANDS], name, near)
+    return not_known_message(name, near)
 
 
 def _help_about(row: Subcommand) -> Message:

@@ -15,7 +15,7 @@ from bot.db.state import Person
 from bot.digests.schedule import DEFAULT_EVERY, DigestRule
 from bot.digests.settings_store import ACTION, Changed
 from bot.digests.words import DigestWordsError, Wish, about, digest_wish, of_wish
-from bot.fallback.admins import Admins, Permission
+from bot.fallback.admins import Admins, Permission, UserSpend
 from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.services import Services
@@ -103,7 +103,7 @@ def _asked(services: Services, wish: Wish, channel: str) -> DigestRule:
     Raises `DigestWordsError`.
     """
     digests = services.digest_settings
-    rule = _about(services, digests.placed(DigestRule(wish.every or DEFAULT_EVERY, channel)), wish.about or "")
+    rule = about_words(services, digests.placed(DigestRule(wish.every or DEFAULT_EVERY, channel)), wish.about or "")
     here = [
         each.rule
         for each in digests.in_force()
@@ -112,7 +112,7 @@ def _asked(services: Services, wish: Wish, channel: str) -> DigestRule:
     return replace(rule, every=here[0].every) if wish.every is None and len(here) == 1 else rule
 
 
-def _about(services: Services, rule: DigestRule, typed: str) -> DigestRule:
+def about_words(services: Services, rule: DigestRule, typed: str) -> DigestRule:
     """The rule with the typed subject. Raises `DigestWordsError`."""
     names = [budget.name for budget in services.budgets.in_force()]
     return about(rule, typed, names, services.budgets.teams)
@@ -126,7 +126,7 @@ async def _off(services: Services, request: Request, wish: Wish) -> Message:
     named = None
     if wish.about is not None:
         asked = DigestRule(wish.every or DEFAULT_EVERY)
-        named = await services.threads.commands(_about, services, asked, wish.about)
+        named = await services.threads.commands(about_words, services, asked, wish.about)
     place = None if channel == digests.main else channel
     found = [
         each
@@ -161,7 +161,9 @@ async def wanted(services: Services, person: Person, rule: DigestRule, instead_o
             return said(why)
     if before is not None and before.since is None:
         return changed_answer(Changed("configured", before.rule), digests.main, None)
-    why_not = await _hides(services, person, rule) or await services.threads.commands(_counts_nothing, services, rule)
+    why_not = await hides(services, person, rule, services.user_spend.in_public) or await services.threads.commands(
+        _counts_nothing, services, rule
+    )
     if why_not is not None:
         return said(tr("Nothing was changed. {why}", why=sentence(why_not)))
     changed = await services.threads.commands(digests.set, rule, person.id, instead_of)
@@ -207,8 +209,8 @@ def _owners(services: Services, rule: DigestRule) -> tuple[str, ...]:
     return () if team is None else team.owners
 
 
-async def _hides(services: Services, person: Person, rule: DigestRule) -> str | None:
-    """Why a channel may not see it: it would show what a single user spends."""
+async def hides(services: Services, person: Person, rule: DigestRule, readers: UserSpend) -> str | None:
+    """Why its readers may not see it: it would show what a single user spends."""
     scope = rule.scope
     if rule.budget is not None:
         budget = await services.threads.commands(services.budgets.effective, rule.budget)
@@ -218,7 +220,7 @@ async def _hides(services: Services, person: Person, rule: DigestRule) -> str | 
     counted = services.budgets.teams.scope(scope)
     if not any(map(is_of_user, (counted, *counted.parts))):
         return None
-    return await services.user_spend.in_public.refusal(person)
+    return await readers.refusal(person)
 
 
 def _counts_nothing(services: Services, rule: DigestRule) -> str | None:

@@ -33,6 +33,7 @@ TOPICS = {
     "forecast": r"forecast|expect\w*|end up|end of (?:the )?month|going to (?:spend|cost|pay)|見込み|予測|着地|月末",
     "cache": r"cach\w+|キャッシュ",
     "fallback status": r"fallback|mode|フォールバック|モード",
+    "digest": r"why|what (?:has )?(?:happened|changed)|なぜ|何故|なんで|どうして|何があった|何が変わ|原因|理由",
     "digest week": r"less|sav(?:e|es|ing|ings)|cheaper|reduc\w+|cut (?:costs?|spend\w*)|節約|減ら|削減|安く|抑え",
     "rates": r"rates?|prices?|単価|料金表|価格",
     "estimate": r"(?:would|will|does|do) \S.* cost|estimate|見積",
@@ -116,6 +117,8 @@ def meant(sentence: str) -> str | None:
         return "status"
     if topic == "cache":
         return f"cache {period}" if period else "cache"
+    if topic == "digest":
+        return f"digest {period or 'today'}"
     return topic
 
 

@@ -213,8 +213,8 @@ def _cheaper(found: Sequence[Cheaper]) -> list[Part]:
         context(
             tr(
                 "Each saving is by itself, for the same tokens at list prices: batches where answers can wait up to a "
-                "day, a cache where half of the uncached input repeats, a smaller model where its answers are good "
-                "enough."
+                "day, a cache where half of the uncached input repeats and 90% of that is found in it, a smaller model "
+                "where its answers are good enough."
             )
         ),
     ]

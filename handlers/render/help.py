@@ -42,14 +42,14 @@ def help_message(rows: Rows) -> Message:
     return Message([paragraph(tr("For example:"), *examples(), more), _all(rows)])
 
 
-def not_known_message(rows: Rows, unknown: str, nearest: str | None) -> Message:
-    """The same below one sentence about an unknown command. `nearest`: the command that may be meant."""
+def not_known_message(unknown: str, nearest: str | None) -> Message:
+    """What to type instead of an unknown command. `nearest`: the command that may be meant."""
     if nearest is None:
         first = tr("{word} is not a command of mine.", word=code(unknown))
     else:
         meant = f"`{COMMAND} {nearest}`"
         first = tr("{word} is not a command of mine: did you mean {meant}?", word=code(unknown), meant=meant)
-    return Message([paragraph(first), *help_message(rows).parts])
+    return said(f"{first} {tr('`{command} help` lists everything.', command=COMMAND)}")
 
 
 def command_help(row: tuple[str, str], examples: Sequence[str]) -> Message:

@@ -203,13 +203,9 @@ async def test_help_is_in_japanese_where_the_reader_is(services: Services) -> No
         ("x" * 2000, f"`{'x' * 59}…` is not a command of mine."),
     ],
 )
-async def test_an_unknown_word_gets_help_and_the_nearest_match(services: Services, typed: str, first: str) -> None:
+async def test_an_unknown_word_gets_the_nearest_match_in_one_line(services: Services, typed: str, first: str) -> None:
     message = await ask(services, typed)
-    lines = message.text.splitlines()
-    assert lines[0] == first
-    assert len([line for line in lines if line.startswith(f"• `{COMMAND} ")]) == 3
-    assert message.blocks[-1]["type"] == "container"
-    assert len([line for line in lines if line.startswith(f"`{COMMAND} ")]) == len(SUBCOMMANDS)
+    assert message.text == f"{first} `{COMMAND} help` lists everything."
 
 
 # ---- status

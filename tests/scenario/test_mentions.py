@@ -48,6 +48,21 @@ async def test_a_direct_message_is_answered_below_it_and_only_there(simulated: W
     assert "$42.00" in answer.text
 
 
+async def test_a_question_that_names_a_workspace_is_about_it_alone(simulated: World, bot: Bot) -> None:
+    simulated.spend(42)
+    simulated.spend("3.50", key="apikey_2", workspace=None)
+    await bot.cycle()
+    question = await simulated.slack.ask_directly("what did the search workspace cost today?", DEVELOPER)
+    [answer] = await answers_to(simulated, question)
+    assert "$42.00 spent" in answer.text
+    assert "This is about workspace:Search alone." in answer.text
+    assert "$45.50" not in answer.text
+    question = await simulated.slack.ask_directly("what did foo cost today?", DEVELOPER)
+    [answer] = await answers_to(simulated, question)
+    assert "$45.50" in answer.text
+    assert "is called `foo`: this is the whole organization." in answer.text
+
+
 async def test_a_mention_within_a_thread_is_answered_in_that_thread(simulated: World, bot: Bot) -> None:
     first = simulated.slack.say("look at this")
     await simulated.slack.ask("help", thread_ts=first.ts)

@@ -18,8 +18,8 @@ SECRETS = frozenset(variable.name for variable in VARIABLES if variable.secret)
 SOFT, HARD, ADMINS = "CLAUDE_COST_SOFT_USD", "CLAUDE_COST_HARD_USD", "CLAUDE_COST_ADMINS"
 
 GREETING = (
-    "Five questions. Slack and Anthropic check each answer at once; Ctrl-C ends this, and nothing is written before "
-    "the end."
+    "Seven questions in five steps. Slack and Anthropic check each answer at once; Ctrl-C ends this, and nothing is "
+    "written before the end."
 )
 LIMITS = "5/5  Limits of a calendar month in USD, and who may change the mode and budgets."
 NONE = "none"

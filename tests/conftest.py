@@ -30,9 +30,18 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One PostgreSQL server for all workers of a run."""
-    if not hasattr(config, "workerinput"):
+    """One PostgreSQL server for all workers of a run, and one core for each worker."""
+    if hasattr(config, "workerinput"):
+        _stay_on_one_core(int(config.workerinput["workerid"].removeprefix("gw")))
+    else:
         postgres_server.prepare()
+
+
+def _stay_on_one_core(worker: int) -> None:
+    """A bot hands work to a thread and waits for it: across cores, that takes a fifth more time."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[worker % len(cores)]})
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

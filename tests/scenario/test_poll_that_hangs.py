@@ -50,9 +50,9 @@ async def test_a_poll_without_a_whole_answer_is_given_up_with_a_sentence(simulat
 
 
 async def test_a_poll_of_many_answers_may_take_longer_than_one_may(simulated: World, clock: HandClock) -> None:
-    simulated.anthropic.faults.add(ANALYTICS_USAGE, Fault("slow", seconds=0.6), times=4)
+    simulated.anthropic.faults.add(ANALYTICS_USAGE, Fault("slow", seconds=1), times=4)
     async with simulated.bot(CLAUDE_COST_USAGE_API="analytics") as bot:
-        bot.poller.stuck_after = timedelta(seconds=1.5)
+        bot.poller.stuck_after = timedelta(seconds=3.5)
         assert (await bot.poller.poll(clock().replace(day=1, hour=0))).ok
 
 

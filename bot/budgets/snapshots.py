@@ -82,6 +82,7 @@ class Reader(Protocol):
     def head(self) -> Head: ...
     def changed(self, since: int, until: int) -> list[HourRead]: ...
     def hours(self, starts_at: datetime, ends_at: datetime) -> list[HourRead]: ...
+    def used_hours(self, starts_at: datetime, ends_at: datetime) -> frozenset[datetime]: ...
     def hour_rows(self, hour: datetime) -> Iterator[Sequence[Any]]: ...
     def bucket_rows(self, hour: datetime, buckets: frozenset[datetime] | None) -> Iterator[Sequence[Any]]: ...
     def day_rows(self, first: date, last: date) -> dict[date, list[Any]]: ...
@@ -215,10 +216,11 @@ class Snapshots:
         if as_of is not None:
             first = as_of.date() - DAYS_HELD * DAY
             self._index.add_callers(reader.callers_before(first), first - DAY)
-            hours = reader.hours(_midnight(first), _midnight(date.max - DAY))
-            for hour in hours:
+            within = _midnight(first), _midnight(date.max - DAY)
+            used = reader.used_hours(*within)
+            for hour in reader.hours(*within):
                 day = days.get(hour.hour.date()) or self._builder.empty_day(by_hour=True)
-                day, table = self._with_hour(reader, day, hour, self._empty, self._builder)
+                day, table = self._with_hour(reader, day, hour, self._empty, self._builder, used=used)
                 days[hour.hour.date()] = day
                 if hour.hour >= floor_hour(as_of) - ROWS_HELD:
                     tables[hour.hour] = table
@@ -300,14 +302,18 @@ class Snapshots:
         had: Table,
         builder: TableBuilder,
         touched: set[int] | None = None,
+        used: frozenset[datetime] | None = None,
     ) -> tuple[Day, Table]:
         """The day with the current rows of the hour; `had`: the rows that its sums include now.
 
-        `touched`: collects the numbers of the scopes whose sums may have changed.
+        `touched`: collects the numbers of the scopes whose sums may have changed. `used`: the hours with rows; None if
+        that is not known.
         """
         of_day = hour.hour.date()
         gone, left = had, self._empty
-        if hour.width == "1m":
+        if used is not None and hour.hour not in used:
+            new = self._empty
+        elif hour.width == "1m":
             new = _by_minute(reader, hour.hour, hour.buckets, builder)
             if hour.buckets is not None and len(had):
                 replaced = [_minute(bucket, hour.hour) for bucket in hour.buckets]
@@ -322,12 +328,13 @@ class Snapshots:
         return replace(made, known=made.known | bit, odd=made.odd | bit if hour.odd else made.odd & ~bit), table
 
     def _read_day(self, reader: Reader, day: date, builder: TableBuilder) -> Day:
-        hours = reader.hours(_midnight(day), _midnight(day) + DAY)
+        within = _midnight(day), _midnight(day) + DAY
+        hours = reader.hours(*within)
         if any(hour.width == "1d" for hour in hours):
             return _rolled_up(reader, day, day, builder)[day]
-        made = builder.empty_day(by_hour=True)
+        made, used = builder.empty_day(by_hour=True), reader.used_hours(*within)
         for hour in hours:
-            made, _ = self._with_hour(reader, made, hour, self._empty, builder)
+            made, _ = self._with_hour(reader, made, hour, self._empty, builder, used=used)
         return made
 
     def _load(self, day: date, by_hour: bool) -> Day:

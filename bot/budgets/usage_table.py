@@ -128,7 +128,8 @@ def places_of(card: RateCard) -> int:
         for count in range(len(surcharges) + 1)
         for chosen in combinations(surcharges, count)
     ]
-    prices = {price * factor / MTOK for rates in _rates_of(card) for price in _prices_in(rates) for factor in factors}
+    listed = {price for rates in _rates_of(card) for price in _prices_in(rates)}
+    prices = {price * factor / MTOK for price in listed for factor in factors}
     return max(LEAST_PLACES, *(-int(price.normalize().as_tuple().exponent) for price in prices))
 
 
@@ -259,7 +260,9 @@ class TableBuilder:
         return replace(made, hidden=hidden, assumed=(assumed,))
 
     def with_hour(self, day_of: date, day: Day, hour: int, before: Table, gone: Table, new: Table) -> tuple[Day, Table]:
-        """The day and the hour's table after rows were removed and added. `before` contains `gone`."""
+        """The day and the hour's table after rows were removed and added. `before`: the rows that stay."""
+        if not len(gone) and not len(new):
+            return day, before
         made = self._copied(day)
         self._add(gone, -1, made, hour)
         self._add(new, 1, made, hour)

@@ -140,6 +140,11 @@ class LedgerReader:
             for hour in self._connection.execute(query).scalars()
         ]
 
+    def used_hours(self, starts_at: datetime, ends_at: datetime) -> frozenset[datetime]:
+        hour = ledger_hours.c.hour
+        query = select(hour).where(hour >= starts_at, hour < ends_at).distinct()
+        return frozenset(self._connection.execute(query).scalars())
+
     def hour_rows(self, hour: datetime) -> Iterator[Sequence[Any]]:
         rows = self._rows(ledger_hours, ledger_hours.c.hour == hour)
         return _parts([*dimensions, *counts] for _, dimensions, counts in rows)

@@ -114,6 +114,9 @@ class AttributedReader:
             hour += HOUR
         return found
 
+    def used_hours(self, starts_at: datetime, ends_at: datetime) -> frozenset[datetime]:
+        return frozenset()
+
     def hour_rows(self, hour: datetime) -> Iterator[Sequence[Any]]:
         return iter(())
 

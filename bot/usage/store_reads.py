@@ -158,6 +158,11 @@ class UsageReader:
         rows = self._connection.execute(query.where(*within).order_by(usage_hours.c.hour))
         return [HourRead(hour, width, odd_rows > 0, None) for hour, width, odd_rows in rows]
 
+    def used_hours(self, starts_at: datetime, ends_at: datetime) -> frozenset[datetime]:
+        """Those hours of [`starts_at`, `ends_at`) that have rows."""
+        query = select(usage.c.hour).where(usage.c.hour >= starts_at, usage.c.hour < ends_at).distinct()
+        return frozenset(self._connection.execute(query).scalars())
+
     def hour_rows(self, hour: datetime) -> Iterator[Sequence[Any]]:
         """Dimensions and counts of every row of an hour, some at a time."""
         return self._connection.execute(HOUR_ROWS, {"hour": hour}).partitions(ROWS_AT_ONCE)

@@ -10,13 +10,14 @@ import certifi
 import pytest
 import responses
 
-from tests import postgres_server
+from tests import compiled_once, postgres_server
 from tests.databases import database_url, empty_database_url, engine, kept_postgres
 from tests.examples import register_profiles
 
 __all__ = ["database_url", "empty_database_url", "engine", "kept_postgres"]
 
 register_profiles()
+compiled_once.register()
 
 # Until all is collected: what is imported stays, and to scan it again and again takes longer than many a test.
 gc.disable()

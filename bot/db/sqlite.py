@@ -103,7 +103,7 @@ def connect_sqlite(url: str, limits: Limits, file: DatabaseFile | None = None) -
         pool_size=KEPT_CONNECTIONS,
         max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
     )
-    engine = SqliteEngine(made.pool, made.dialect, made.url)
+    engine = SqliteEngine(made.pool, made.dialect, made.url, execution_options=made.get_execution_options())
     engine.file = file or DatabaseFile(Path(str(parsed.database)))
 
     def refuse_another_file(*_: Any) -> None:

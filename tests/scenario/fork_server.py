@@ -30,6 +30,7 @@ from bot.runner.cycle import Bot
 from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_workspace import ADMIN, TEAM_ID
 from handlers.commands import answer
+from tests import compiled_once
 from tests.scenario.conftest import member
 
 LONGEST_MESSAGE = 65_536
@@ -135,6 +136,7 @@ def _heard(world: socket.socket) -> dict[str, Any]:
 
 def main(fd: int) -> None:
     """Fork a process for every life that is asked for, until the other end is closed."""
+    compiled_once.register()
     with socket.socket(fileno=fd) as world:
         while heard := _heard(world):
             if "deeds" not in heard:

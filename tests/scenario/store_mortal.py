@@ -29,6 +29,7 @@ from bot.clock import HOUR
 from bot.db.engine import connect
 from bot.db.state import audited
 from bot.usage.model import DataState
+from tests import compiled_once
 
 NOW = datetime.fromisoformat("2026-11-20T12:00:00+00:00")
 ADMIN, OTHER = "U0ADMIN", "U0OTHER"
@@ -117,6 +118,7 @@ def _live(life: dict[str, object], tells: int) -> None:
 
 def main(warm: str) -> None:
     """Fork a process for every line. `warm`: the address of a migrated database, for everything that is done once."""
+    compiled_once.register()
     engine = connect(warm)
     for deed in DEEDS.values():
         deed(engine)

@@ -233,8 +233,7 @@ class Bot:
             now = self.services.clock()
             version = await self._try(LEDGER, self.services.ledger.version)
             mode = await self._mode_in_force()
-            for detector in self.reacting:
-                await self._try(detector.name, partial(detector.look, now, mode))
+            await self._try_each([(each.name, partial(each.look, now, mode)) for each in self.reacting])
             self._logged_version = self._logged_version if version is None else version
         await self._deliver()
 
@@ -401,12 +400,13 @@ class Bot:
     async def _decide_alone(self, *, judges_age: bool) -> None:
         now = self.services.clock()
         mode = await self._mode_in_force()
-        await self._try(LEDGER, partial(self.services.ledger.touch, now))
-        for each in self.looks:
-            if isinstance(each, Evaluator) and each.kind is AlertKind.NO_DATA and not judges_age:
-                continue
-            await self._try(each.name, partial(each.look, now, mode))
-        await self._try("the fallback mode in alerts", self._show_mode)
+        looks = [
+            (each.name, partial(each.look, now, mode))
+            for each in self.looks
+            if judges_age or not (isinstance(each, Evaluator) and each.kind is AlertKind.NO_DATA)
+        ]
+        ledger = (LEDGER, partial(self.services.ledger.touch, now))
+        await self._try_each([ledger, *looks, ("the fallback mode in alerts", self._show_mode)])
 
     async def _mode_in_force(self) -> str:
         """The fallback mode, or the one last read where it cannot be."""
@@ -437,6 +437,34 @@ class Bot:
             return None
         self.faults.pop(what, None)
         return result
+
+    async def _try_each(self, parts: Sequence[tuple[str, Callable[[], object]]]) -> None:
+        """Like `_try` for each part, one after the other in one thread: to change threads takes longer than most.
+
+        Where this is cancelled, the part that runs is the last one.
+        """
+        ended: list[tuple[str, Exception | None]] = []
+        go_on = True
+
+        def run() -> None:
+            for what, work in parts:
+                if not go_on:
+                    return
+                try:
+                    work()
+                    ended.append((what, None))
+                except Exception as error:  # noqa: BLE001  # as in `_try`
+                    ended.append((what, error))
+
+        try:
+            await self.services.threads.cycle(run)
+        finally:
+            go_on = False
+        for what, error in ended:
+            if error is None:
+                self.faults.pop(what, None)
+            else:
+                self._failed(what, error)
 
     def _failed(self, what: str, error: Exception) -> str:
         """Record a fault, log a new one with its traceback, and return the sentence about it."""

@@ -104,9 +104,8 @@ class AdminSource:
         if found.unchanged and self._directory.generation != generation:
             raise AgainError
         generation = self._directory.generation
-        await self._transport.work(set_workspaces, found.rows, self._workspace_of)
         seen = found.seen
-        open_buckets = await self._transport.work(_without_workspace, found.rows)
+        open_buckets = await self._transport.work(self._with_workspaces, found.rows)
         if asked := asked_apart(found, open_buckets):
             apart = await self._buckets(read, WORKSPACE_GROUPS, [SPEED_BETA], stored=asked, wanted=asked.keys())
             apart.odd()
@@ -114,8 +113,10 @@ class AdminSource:
             await self._directory.know(keys, workspaces)
             await self._transport.work(_locate, found.rows, open_buckets, apart.rows)
             seen = seen_with(found, apart, asked, open_buckets)
-        seen = await self._transport.work(settled, seen, found.rows, self._directory, _decided_by(generation))
-        rows = await self._transport.work(as_stored, found.rows)
+        decided_by = _decided_by(generation)
+        rows, seen = await self._transport.work(
+            lambda: (as_stored(found.rows), settled(seen, found.rows, self._directory, decided_by))
+        )
         return UsageReading(read, rows, None, odd, frozenset(found.unchanged), seen)
 
     async def _without_speed(self, read: Read, most_rows: int | None, stored: Seen) -> UsageReading:
@@ -123,9 +124,13 @@ class AdminSource:
         odd = found.odd()
         keys, workspaces = await self._transport.work(ids_in, found.rows)
         await self._directory.know(keys, workspaces)
-        await self._transport.work(_without_known_speed, found.rows)
-        rows = await self._transport.work(as_stored, found.rows)
+        rows = await self._transport.work(lambda: as_stored(_without_known_speed(found.rows)))
         return UsageReading(read, rows, None, odd, frozenset(found.unchanged), found.seen)
+
+    def _with_workspaces(self, rows: ReportRows) -> set[datetime]:
+        """Set the workspaces as far as the lists know them; returns the buckets with one that they do not."""
+        set_workspaces(rows, self._workspace_of)
+        return _without_workspace(rows)
 
     def _workspace_of(self, row: ReportRow) -> str:
         if row.workspace_id:
@@ -262,7 +267,7 @@ def set_workspaces(rows: ReportRows, workspace_of: Callable[[ReportRow], str]) -
             row.workspace_id = workspace_of(row)
 
 
-def _without_known_speed(rows: ReportRows) -> None:
+def _without_known_speed(rows: ReportRows) -> ReportRows:
     terms: dict[Terms, Terms] = {}
     for each in rows.values():
         for row in each:
@@ -270,6 +275,7 @@ def _without_known_speed(rows: ReportRows) -> None:
             if known is None:
                 known = terms[row.terms] = row.terms._replace(speed=UNKNOWN_TERM)
             row.terms = known
+    return rows
 
 
 def _without_workspace(rows: ReportRows) -> set[datetime]:

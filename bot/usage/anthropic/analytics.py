@@ -6,7 +6,7 @@ gives the age; money is a decimal string in cents.
 """
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import UTC, date, datetime, time
 from functools import partial
 from typing import Any
@@ -18,7 +18,17 @@ from bot.usage.anthropic.client import Query, Transport
 from bot.usage.anthropic.pages import ReportRows, Values, all_pages, as_stored
 from bot.usage.anthropic.responses import AnalyticsCostRow, AnalyticsRow, OddFields, parsed, usd_from_cents
 from bot.usage.directory import UNKNOWN_WORKSPACE, Directory
-from bot.usage.model import NOTHING_STORED, BilledReading, BilledRow, Read, Seen, SourceName, UsageReading
+from bot.usage.model import (
+    NOTHING_STORED,
+    BilledReading,
+    BilledRow,
+    Read,
+    Seen,
+    SeenBucket,
+    SourceName,
+    UsageReading,
+    UsageRow,
+)
 
 USAGE_PATH = "/v1/organizations/analytics/usage"
 COST_PATH = "/v1/organizations/analytics/cost"
@@ -68,17 +78,23 @@ class AnalyticsSource:
             obeyed: bool = await work(_is_without_key, answered, keyless, with_key)
             if needed and obeyed:
                 keyless = answered
-        keys, _ = await work(ids_in, with_key)
-        _, workspaces = await work(ids_in, keyless)
+        (keys, _), (_, workspaces) = await work(lambda: (ids_in(with_key), ids_in(keyless)))
         await directory.know(keys, workspaces)
         if found.unchanged and directory.generation != generation:
             raise AgainError
-        await work(set_workspaces, with_key, lambda row: directory.workspace_of_key(str(row.api_key_id)))
-        await work(set_workspaces, keyless, lambda row: self._workspace(row.workspace_id))
-        all_rows = {start: [*with_key.get(start, ()), *keyless.get(start, ())] for start in found.rows}
-        seen = await work(settled, seen, all_rows, directory, str(directory.generation))
-        rows = await work(as_stored, all_rows)
+        made = partial(self._with_workspaces, found.rows.keys(), with_key, keyless, seen, str(directory.generation))
+        rows, seen = await work(made)
         return UsageReading(read, rows, _oldest(refreshed), odd, frozenset(found.unchanged), seen)
+
+    def _with_workspaces(
+        self, starts: Iterable[datetime], with_key: ReportRows, keyless: ReportRows, seen: Seen, decided_by: str
+    ) -> tuple[Sequence[UsageRow], dict[datetime, SeenBucket]]:
+        """The rows of these buckets in the form of the store, and `seen` as `settled`."""
+        directory = self._directory
+        set_workspaces(with_key, lambda row: directory.workspace_of_key(str(row.api_key_id)))
+        set_workspaces(keyless, lambda row: self._workspace(row.workspace_id))
+        rows = {start: [*with_key.get(start, ()), *keyless.get(start, ())] for start in starts}
+        return as_stored(rows), settled(seen, rows, directory, decided_by)
 
     async def billed(self, first: date, last: date) -> BilledReading:
         """The cost report, day by day; after discounts, before credits."""

@@ -205,8 +205,8 @@ class Team:
     """One application in all its manners of asking; each returns the text and the model that answered."""
 
     def __init__(self, api: MessagesApi, wrap: Callable[..., Any] = with_fallback, **options: Any) -> None:
-        self.raw = Anthropic(api_key="key", base_url=api.url, timeout=1)
-        self.raw_async = AsyncAnthropic(api_key="key", base_url=api.url, timeout=1)
+        self.raw = Anthropic(api_key="key", base_url=api.url, timeout=30)
+        self.raw_async = AsyncAnthropic(api_key="key", base_url=api.url, timeout=30)
         self.sync: Anthropic = wrap(self.raw, **options)
         self.asynchronous: AsyncAnthropic = wrap(self.raw_async, **options)
 

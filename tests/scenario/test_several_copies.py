@@ -27,7 +27,7 @@ from tests.databases import open_migrated, postgres_database
 from tests.scenario.conftest import World
 
 MINUTE = timedelta(minutes=1)
-QUICK = Timing(renew=0.05, look=0.05, hold=0.6, term=1)
+QUICK = Timing(renew=0.05, look=0.05, hold=1.5, term=2)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:

@@ -64,7 +64,7 @@ async def test_whatever_slack_answers_when_a_connection_is_made_anew_it_is_tried
 
 
 async def test_a_connection_lives_on_after_the_deadline_for_making_it(simulated: World) -> None:
-    async with simulated.connected_bot(0.5) as bot:
-        await asyncio.sleep(0.8)
+    async with simulated.connected_bot(2) as bot:
+        await asyncio.sleep(2.3)
         await bot.cycle()
         await simulated.slack.command("help")

@@ -106,7 +106,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 def urls(session: aiohttp.ClientSession, server: TestServer) -> ResponseUrls:
     client = AsyncWebClient("xoxb-1", base_url=str(server.make_url("/api/")))
-    return ResponseUrls(session, client, InFlight(), attempt_seconds=0.5)
+    return ResponseUrls(session, client, InFlight(), attempt_seconds=10)
 
 
 @pytest.mark.parametrize("first", [(500, {}), (503, {}), (429, {"Retry-After": "1"}), (429, {"Retry-After": "soon"})])
@@ -194,14 +194,14 @@ async def test_a_wait_beyond_the_bound_is_not_begun(urls: ResponseUrls, server: 
     hooks.answers = [(429, {"Retry-After": "86400"})]
     began = monotonic()
     assert not await urls.post(str(server.make_url("/x")), {"text": "hello"})
-    assert monotonic() - began < 2
+    assert monotonic() - began < 8
 
 
 async def test_a_body_that_never_ends_does_not_matter(urls: ResponseUrls, server: TestServer, hooks: Hooks) -> None:
     hooks.hangs = True
     began = monotonic()
     assert await urls.post(str(server.make_url("/x")), {"text": "hello"})
-    assert monotonic() - began < 2
+    assert monotonic() - began < 8
 
 
 async def test_nobody_there_is_tried_a_few_times_and_said_without_the_address(

@@ -29,7 +29,7 @@ from handlers.estimate import estimate_command, open_form
 from handlers.expected import calendar_command
 from handlers.fallback import fallback_command
 from handlers.prices import plan_command, rates_command
-from handlers.questions import ACTIONS, COMMANDS, SIZES, meant
+from handlers.questions import ACTIONS, COMMANDS, HELP_ESTIMATE, SIZES, meant, other_days
 from handlers.render.help import COMMAND as COMMAND
 from handlers.render.help import command_help, help_message, not_known_message
 from handlers.render.home import ESTIMATE_ACTION
@@ -47,6 +47,9 @@ NEARLY = 0.8
 WORDS_LIMIT = 400
 """Longest shown command, in characters."""
 MENTION = re.compile(r"<@[A-Z0-9]+(?:\|[^>]*)?>[\s,:、]*")
+OF_A_PERIOD = ("report", "status", "digest", "cache", "top")
+"""Commands whose answer is about the days of a question."""
+REPORT_OF_DAYS = "report 2026-11-01..2026-11-15"
 ASKS_FOR_HELP = ("help", "h", "")
 """Requests for help after a command, without dashes and question marks."""
 
@@ -106,7 +109,7 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
         "[by model | workspace | key | feature | user | tag:NAME | product | group | agent | actor | organization]",
         tr_noop("what was spent and on what, against the same stretch before; the month by model when left out"),
         report_command,
-        ("report yesterday by key", "report last month by product", "report 2026-11-01..2026-11-15"),
+        ("report yesterday by key", "report last month by product", REPORT_OF_DAYS),
         says_age=True,
     ),
     Subcommand(
@@ -239,12 +242,13 @@ async def answer(services: Services, person: Person, text: str, channel: str = "
 
 async def answer_question(services: Services, person: Person, words: str, asked: str, channel: str = "") -> Message:
     """The answer to a sentence that stands for a command. `words`: that command; `asked`: the sentence."""
-    about = About(None)
+    about, days = About(None), None
     if not is_command(split_command(MENTION.sub(" ", asked))[0]):
         people = await services.user_spend.refusal(person) is None
         words, about = await asked_about(services, words, asked, people=people)
-    message = _with_subject(await answer(services, person, words, channel), words, about)
-    if not words.startswith(("estimate ", "help estimate")) or asked.strip().lower().startswith("estimate "):
+        days = other_days(asked, services.clock().date())
+    message = _with_subject(await answer(services, person, words, channel), words, about, days)
+    if not words.startswith(("estimate ", HELP_ESTIMATE)) or asked.strip().lower().startswith("estimate "):
         return message
     if words.endswith(SIZES) and SIZES not in asked:
         said_so = tr(
@@ -255,9 +259,17 @@ async def answer_question(services: Services, person: Person, words: str, asked:
     return Message([*message.parts, buttons([button(tr("Estimate a workload"), ESTIMATE_ACTION, "question")])])
 
 
-def _with_subject(message: Message, words: str, about: About) -> Message:
-    """The answer with the words that it ignores, and with what else may be meant."""
+def _with_subject(message: Message, words: str, about: About, days: str | None) -> Message:
+    """The answer with the words and days that it ignores, and with what else may be meant."""
     lines = []
+    if days is not None and words.startswith(OF_A_PERIOD):
+        lines.append(
+            tr(
+                "I do not know {days} as a period, so this is about another one: {command} takes any days.",
+                days=code(days),
+                command=code(f"{COMMAND} {REPORT_OF_DAYS}"),
+            )
+        )
     if about.ignored:
         ignored = comma_list([code(word) for word in about.ignored])
         lines.append(
@@ -269,10 +281,10 @@ def _with_subject(message: Message, words: str, about: About) -> Message:
             if about.subject is None
             else tr("Nothing that I may show is called {word}, so it is left out.", word=ignored)
         )
-    if about.others and words.startswith("digest "):
-        period = words.removeprefix("digest ").partition(" for=")[0]
+    if about.others and words.startswith(OF_A_PERIOD):
+        period = re.sub(r"^\S+ ?| (?:for=|by ).*", "", words) or "month"
         others = [code(f"{COMMAND} {command_about(period, each)}", WORDS_LIMIT) for each in about.others]
-        lines.append(tr("Also named like that: {commands}", commands=comma_list(others)))
+        lines.append(tr("The question may also mean {commands}", commands=comma_list(others)))
     return message.below_first_line(context(*lines)) if lines else message
 
 

@@ -2,18 +2,49 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 
 from bot.typed_text import cleaned
 
 PERIODS = {
     "yesterday": r"yesterday|昨日|きのう",
-    "today": r"today|so far|本日|今日|きょう",
+    "today": r"today|本日|今日|きょう",
     "last week": r"(?:last|past|previous) week|先週",
     "week": r"(?:this )?week|今週",
     "last month": r"(?:last|past|previous) month|先月",
     "month": r"(?:this )?month|今月",
 }
 """Periods of a report by the words people use, longer ones first."""
+
+RUNNING = {"yesterday": "today", "last week": "week", "last month": "month"}
+"""The running period that people compare with an ended one: "more than yesterday" is about today."""
+
+_ANY_PERIOD = "|".join(PERIODS.values())
+_COMPARED = (
+    rf"(?:than|compared? (?:to|with)|versus|vs\.?|against|as) (?:{_ANY_PERIOD})"
+    rf"|(?:{_ANY_PERIOD})(?:より|(?:と|に)?比べ|に対し|比で)"
+)
+_SO_FAR = "so far"
+
+_SOME = r"(?:\d+|an?|one|two|three|four|five|six|seven|ten|few|couple of|several)"
+_UNIT = r"(?:minute|hour|day|week|weekend|month|quarter|year)s?"
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july"),
+    *("august", "september", "october", "november", "december"),
+)
+# "May" is a verb, too.
+_MONTH = rf"(?:{'|'.join(_MONTHS[:4] + _MONTHS[5:])}|(?<=in )may|(?<=of )may|(?<=for )may|(?<=last )may|may(?= \d))"
+OTHER_DAYS = (
+    r"(?:the )?day before yesterday|(?:the )?(?:week|month) before last|tomorrow|tonight"
+    rf"|(?:last|past|previous|next) {_SOME} {_UNIT}|{_SOME} {_UNIT} ago|next {_UNIT}"
+    r"|(?:this|last|past|previous) (?:hour|weekend|quarter|year|morning|afternoon|evening|night)"
+    r"|(?:last |this |next )?(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+    rf"|(?:last |this |next )?{_MONTH}(?: \d{{1,2}}(?:st|nd|rd|th)?(?! ?%))?"
+    r"|(?<![\w.-])\d{4}-\d{1,2}(?:-\d{1,2})?(?![\w-])|(?<![\w/])\d{1,2}/\d{1,2}(?:/\d{2,4})?(?![\w/])"
+    r"|一昨日|おととい|明日|先々週|先々月|来週|来月|来年|今年|昨年|去年|週末|[月火水木金土日]曜日?"
+    r"|(?:\d{4}年)?\d{1,2}月(?:\d{1,2}日)?|(?:過去|直近|最近)?\d+(?:日|週|か月|ヶ月|カ月|時間)(?:間|前)?"
+)
+"""Days and stretches that no word of `PERIODS` means, though some of them have one in it."""
 
 GROUPS = {
     "feature": r"features?|機能",
@@ -35,10 +66,12 @@ TOPICS = {
     "fallback status": r"fallback|mode|フォールバック|モード",
     "digest": r"why|what (?:has )?(?:happened|changed)|なぜ|何故|なんで|どうして|何があった|何が変わ|原因|理由",
     "digest week": r"less|sav(?:e|es|ing|ings)|cheaper|reduc\w+|cut (?:costs?|spend\w*)|節約|減ら|削減|安く|抑え",
-    "rates": r"rates?|prices?|単価|料金表|価格",
+    "limits": r"rate limits?|レート(?:制限|リミット)",
+    "rates": r"(?<!burn )rates?|prices?|単価|料金表|価格",
     "estimate": r"(?:would|will|does|do) \S.* cost|estimate|見積",
     "status": r"budgets?|limits?|left|remain\w*|予算|上限|残り|残って",
-    "report": r"spen[dt]\w*|costs?|pay\w*|bill\w*|usage|expensive|いくら|使っ|使用|費用|コスト|支出|請求",
+    "report": r"how much .{0,40}(?:use[ds]?|was it|burn\w*)|burn rate"
+    r"|spen[dt]\w*|costs?|pay\w*|bill\w*|usage|expensive|いくら|使っ|使用|費用|コスト|支出|請求",
 }
 """Commands by the words of a question, in the order of matching: two lead to a form, none changes anything."""
 
@@ -77,6 +110,8 @@ ACTIONS: Mapping[str, str] = {
 }
 """Japanese words for actions of `budget`."""
 
+HELP_ESTIMATE = "help estimate"
+
 SIZES = "in=2000 out=500"
 """Assumed size of a request if a question gives none."""
 
@@ -103,14 +138,14 @@ def meant(sentence: str) -> str | None:
     """The words after `/claude-cost` that answer a sentence that begins with no command; None if nothing in it is
     known.
     """
-    said = cleaned(sentence).lower()
-    topic = next((topic for topic, pattern in TOPICS.items() if _has(pattern, said)), None)
-    period = next((period for period, pattern in PERIODS.items() if _has(pattern, said)), None)
-    group = next((group for group, pattern in GROUPS.items() if _has(pattern, said)), None)
+    said = plain(sentence)
+    topic = next((topic for topic, pattern in TOPICS.items() if has(pattern, said)), None)
+    period = period_of(said)
+    group = next((group for group, pattern in GROUPS.items() if has(pattern, said)), None)
     if topic in ("estimate", "report", None) and period is None and _AMOUNT_OF_WORK.match(said):
         return workload_words(said)
     if topic == "estimate":
-        return "help estimate"
+        return HELP_ESTIMATE
     if topic in ("report", None) and (group is not None or (topic and period)):
         return " ".join(["report", period or "month", *([] if group is None else ["by", group])])
     if topic == "report":
@@ -122,6 +157,35 @@ def meant(sentence: str) -> str | None:
     return topic
 
 
+def plain(sentence: str) -> str:
+    """The sentence as it is matched: in lower case, without people and channels, and without the 's of a name."""
+    text = re.sub(r"<[@#!][^>]*>", " ", sentence)
+    return cleaned(re.sub(r"['’]s(?![a-z])", "", text, flags=re.IGNORECASE)).casefold()
+
+
+def period_of(said: str) -> str | None:
+    """The period of a report that a plain sentence is about; None if it names none of them."""
+    rest = re.sub(bounded(OTHER_DAYS), " ", said)
+    compared = re.search(bounded(_COMPARED), rest)
+    if compared is not None:
+        rest = f"{rest[: compared.start()]} {rest[compared.end() :]}"
+    found = next((period for period, pattern in PERIODS.items() if has(pattern, rest)), None)
+    if found is None and compared is not None:
+        ended = next(period for period, pattern in PERIODS.items() if has(pattern, compared[0]))
+        return RUNNING.get(ended, ended)
+    return "today" if found is None and has(_SO_FAR, rest) else found
+
+
+def other_days(sentence: str, today: date) -> str | None:
+    """The days of a sentence that no period of a report is; None for none, and for the running month by its name."""
+    found = re.search(bounded(OTHER_DAYS), plain(sentence))
+    if found is None:
+        return None
+    month = _MONTHS[today.month - 1]
+    running = {month, f"this {month}", f"{today.month}月", f"{today:%Y-%m}", f"{today.year}年{today.month}月"}
+    return None if found[0] in running else found[0]
+
+
 def workload_words(said: str) -> str:
     """A question about a workload as words of `estimate`, with `SIZES` if it gives no tokens."""
     words = _ENDS.sub("", _BEGINS.sub("", _ASKED.sub("", said))).strip(" 、,")
@@ -129,6 +193,13 @@ def workload_words(said: str) -> str:
     return f"estimate {words}" if _TOKENS.search(said) else f"estimate {words} {SIZES}"
 
 
-def _has(pattern: str, said: str) -> bool:
-    # Japanese has no spaces between words, so no word borders either.
-    return re.search(rf"(?<![a-z])(?:{pattern})(?![a-z])", said) is not None
+def has(pattern: str, said: str) -> bool:
+    """Whether the words are in a sentence in lower case. Only words of Latin letters have borders: Japanese has no
+    spaces, and its words stand right beside Latin names.
+    """
+    return re.search(bounded(pattern), said) is not None
+
+
+def bounded(pattern: str) -> str:
+    """The pattern, neither beginning nor ending within a word of Latin letters."""
+    return rf"(?:(?<![a-z])|(?![a-z]))(?:{pattern})(?:(?![a-z])|(?<![a-z]))"

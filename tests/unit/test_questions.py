@@ -1,5 +1,7 @@
 """What people ask in a sentence leads to the command that answers it, and never to one that changes something."""
 
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,9 +10,10 @@ from bot.pricing.card import load_rate_card
 from bot.pricing.words import parse_workload
 from handlers.commands import SUBCOMMANDS, split_command
 from handlers.mentions import command_of
-from handlers.questions import SIZES, TOPICS
+from handlers.questions import SIZES, TOPICS, other_days
 
 BOT = "U0CLAUDECOST"
+NOVEMBER = date(2026, 11, 29)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,26 @@ BOT = "U0CLAUDECOST"
         ("report last week by key", "report last week by key"),
         ("estimate sonnet requests=100k in=2000 out=500", "estimate sonnet requests=100k in=2000 out=500"),
         ("", "help"),
+        # Latin names stand beside Japanese words without a space.
+        ("昨日opusにいくら使った？", "report yesterday"),
+        ("なんでsearchは先週こんなに高かったの？", "digest last week"),
+        ("なぜOpusの支出が増えた？", "digest today"),
+        ("what's today's spend?", "report today"),
+        ("what was yesterday’s bill?", "report yesterday"),
+        ("what have we spent so far this month?", "report month"),
+        ("what have we spent so far?", "report today"),
+        ("why is it more expensive than yesterday?", "digest today"),
+        ("why do we spend more than last week?", "digest week"),
+        ("昨日より高いのはなぜ？", "digest today"),
+        ("how much has search used today?", "report today"),
+        ("what are our rate limits?", "limits"),
+        ("what is our burn rate?", "status"),
+        # Other days than those that a report has a word for.
+        ("what did we spend the day before yesterday?", "status"),
+        ("what did we pay the week before last?", "status"),
+        ("what did we spend in the last 2 weeks?", "status"),
+        ("what will we spend next month?", "status"),
+        ("一昨日の費用は？", "status"),
         ("good morning", None),
         ("おはよう", None),
     ],
@@ -127,3 +150,27 @@ def test_a_question_about_a_workload_can_be_priced(asked: str) -> None:
 )
 def test_japanese_words_stand_for_commands(typed: str, name: str, rest: str) -> None:
     assert split_command(typed) == (name, rest)
+
+
+@pytest.mark.parametrize(
+    ("asked", "days"),
+    [
+        ("what did we spend the day before yesterday?", "the day before yesterday"),
+        ("what did we spend in October?", "october"),
+        ("what did search cost on 3 days ago", "3 days ago"),
+        ("what did we spend in the last 7 days?", "last 7 days"),
+        ("why was Monday so expensive?", "monday"),
+        ("what did we pay on 2026-11-12?", "2026-11-12"),
+        ("what did we pay last year?", "last year"),
+        ("一昨日の費用は？", "一昨日"),
+        ("10月の費用は？", "10月"),
+        ("過去7日間の費用は？", "過去7日間"),
+        ("what did we spend in November?", None),
+        ("11月の費用は？", None),
+        ("what may we spend today?", None),
+        ("what did claude-opus-4-8 cost last month?", None),
+        ("what do we spend?", None),
+    ],
+)
+def test_days_that_no_word_of_a_report_means_are_found(asked: str, days: str | None) -> None:
+    assert other_days(asked, NOVEMBER) == days

@@ -36,6 +36,9 @@ KNOWN = {
         ("今月のsearchはいくら？", SEARCH),
         ("searchキーは今日いくら？", SEARCH),
         ("search機能の今日の費用は？", ("feature", "search")),
+        ("search機能prod-keyは今日いくら？", ("feature", "search")),
+        ("how much did search and claude code cost today?", SEARCH),
+        ("how much did claude code and search cost today?", ("product", "claude_code")),
     ],
 )
 def test_a_question_is_about_the_name_in_it(asked: str, subject: tuple[str, str]) -> None:
@@ -46,6 +49,8 @@ def test_a_question_is_about_the_name_in_it(asked: str, subject: tuple[str, str]
 
 def test_what_else_the_name_means_is_kept() -> None:
     assert about("what did search cost", KNOWN).others == (("feature", "search"),)
+    # An ordinary word that is also a name is no more than a guess.
+    assert about("what did default cost", KNOWN) == About(None, (("workspace", "default"),))
 
 
 @pytest.mark.parametrize(
@@ -58,6 +63,9 @@ def test_what_else_the_name_means_is_kept() -> None:
         ("what did research cost today?", ("research",)),
         ("fooは今月いくら？", ("foo",)),
         ("請求書の費用は？", ("請求書",)),
+        ("田中さんは今月いくら使った？", ("田中",)),
+        ("マーケティングは今月いくら使った？", ("マーケティング",)),
+        ("経理チームの今月の費用は？", ("経理",)),
     ],
 )
 def test_a_name_that_nothing_has_is_named_and_never_guessed(asked: str, ignored: tuple[str, ...]) -> None:
@@ -85,6 +93,12 @@ def test_a_name_that_nothing_has_is_named_and_never_guessed(asked: str, ignored:
         "先週はどのモデルにいくら使った？",
         "全体の費用は？",
         "予算はあといくら残ってる？",
+        "なぜ費用が増えましたか？",
+        "利用料金が高い原因は？",
+        "will we stay within our budget?",
+        "when does the budget run out?",
+        "do we have enough budget for the rest of the month?",
+        "how much did we burn through yesterday?",
     ],
 )
 def test_ordinary_words_are_no_names(asked: str) -> None:

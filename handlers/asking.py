@@ -43,7 +43,7 @@ AT_AN_ALERT = {
     "unknown": tr_noop("Nothing was asked: the bot does not know this alert or this mode any more."),
 }
 
-OF_ADMINS = ("budget", "calendar", "fallback", "test-alert")
+OF_ADMINS = ("budget", "calendar", "digest", "fallback", "test-alert")
 """Commands of which some forms are for admins alone."""
 
 

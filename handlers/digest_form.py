@@ -15,9 +15,11 @@ from bot.digests.schedule import DEFAULT_EVERY, UTC_ZONE, DigestRule, Scheduled
 from bot.digests.settings_store import ACTION
 from bot.digests.words import DigestWordsError, about
 from bot.language import tr
+from bot.messages import Message
 from bot.services import Services
 from bot.slack_api import as_object
 from bot.threads import InFlight
+from handlers.asking import command_ask, refused
 from handlers.digest_settings import SET_DIGESTS, abouts, wanted
 from handlers.render.digest_form import (
     ABOUT,
@@ -63,11 +65,10 @@ async def open_digest_form(
     refusal = None
     if not mine.any:
         permission = await services.admins.may_switch(person, SET_DIGESTS)
-        refusal = permission.refusal
-        if refusal is not None:
-            services.fallback.refused(person.id, ACTION, permission.recorded)
+        if permission.refusal is not None:
+            refusal = refused(services, person, permission, ACTION, "", command_ask("digest settings"))
     elif chosen is not None and chosen.since is None:
-        refusal = tr("{why} `/claude-cost digest settings` sets another one.", why=tr(OF_FILE))
+        refusal = said(tr("{why} `/claude-cost digest settings` sets another one.", why=tr(OF_FILE)))
     if refusal is not None:
         await _say(services, body, client, refusal)
         return
@@ -99,12 +100,12 @@ def _channel_of(body: Mapping[str, Any]) -> str | None:
     return channel if channel.startswith(("C", "G")) else None
 
 
-async def _say(services: Services, body: Mapping[str, Any], client: AsyncWebClient, text: str) -> None:
+async def _say(services: Services, body: Mapping[str, Any], client: AsyncWebClient, message: Message) -> None:
     """Answer where the person is: in the channel, or over the Home tab."""
     if response_url_of(body) is not None:
-        await reply(services, body, said(text))
+        await reply(services, body, message)
     else:
-        await open_view(client, body, text_view(tr("Digests"), said(text)))
+        await open_view(client, body, text_view(tr("Digests"), message))
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:

@@ -8,20 +8,23 @@ from dataclasses import replace
 
 from slack_bolt.async_app import AsyncApp
 
+from bot.alerts.asks import Ask
 from bot.budgets.budget import ScopeKind
 from bot.budgets.owners import owners_of
 from bot.budgets.scopes import NoMatchError, is_of_user
 from bot.db.state import Person
 from bot.digests.schedule import DEFAULT_EVERY, DigestRule
 from bot.digests.settings_store import ACTION, Changed
-from bot.digests.words import DigestWordsError, Wish, about, digest_wish, of_wish
+from bot.digests.words import DigestWordsError, Wish, about, digest_wish, of_wish, rule_words
 from bot.fallback.admins import Admins, Permission, UserSpend
 from bot.language import tr, tr_noop
 from bot.messages import Message
 from bot.services import Services
 from bot.slack_api import CallError, as_object, call
 from bot.threads import InFlight
-from bot.typed_text import first_word, words_in
+from bot.typed_text import cleaned, first_word, words_in
+from handlers.asking import askable, command_ask
+from handlers.render.asking import refusal_message
 from handlers.render.digest_form import Abouts
 from handlers.render.digest_settings import (
     OF_FILE,
@@ -73,7 +76,7 @@ async def settings_command(services: Services, request: Request, action: str, re
         if action == "on":
             return await _on(services, request, digest_wish(rest))
         if action == "off":
-            return await _off(services, request, digest_wish(rest))
+            return await _off(services, request, digest_wish(rest), rest)
     except DigestWordsError as error:
         return said(sentence(str(error)))
     return await services.threads.commands(_list, services)
@@ -118,7 +121,7 @@ def about_words(services: Services, rule: DigestRule, typed: str) -> DigestRule:
     return about(rule, typed, names, services.budgets.teams)
 
 
-async def _off(services: Services, request: Request, wish: Wish) -> Message:
+async def _off(services: Services, request: Request, wish: Wish, rest: str) -> Message:
     digests = services.digest_settings
     channel = wish.channel or request.channel
     if not channel.startswith(("C", "G")):
@@ -128,6 +131,7 @@ async def _off(services: Services, request: Request, wish: Wish) -> Message:
         asked = DigestRule(wish.every or DEFAULT_EVERY)
         named = await services.threads.commands(about_words, services, asked, wish.about)
     place = None if channel == digests.main else channel
+    words = f"off {cleaned(rest)}" if wish.channel else f"off {cleaned(rest)} channel={channel}"
     found = [
         each
         for each in await services.threads.commands(digests.in_force)
@@ -139,6 +143,7 @@ async def _off(services: Services, request: Request, wish: Wish) -> Message:
         return nothing_to_stop(channel)
     stopped: list[Changed] = []
     refused: list[tuple[DigestRule, str]] = []
+    ask = None
     for each in found:
         if each.since is None:
             refused.append((each.rule, tr(OF_FILE)))
@@ -146,9 +151,10 @@ async def _off(services: Services, request: Request, wish: Wish) -> Message:
         why = await _refusal(services, request.person, each.rule)
         if why is not None:
             refused.append((each.rule, why))
+            ask = askable(services, _ask(words))
         else:
             stopped.append(await services.threads.commands(digests.remove, each.rule.key, request.person.id))
-    return stopped_answer(stopped, refused, digests.main)
+    return stopped_answer(stopped, refused, digests.main, ask)
 
 
 async def wanted(services: Services, person: Person, rule: DigestRule, instead_of: str = "") -> Message:
@@ -158,7 +164,8 @@ async def wanted(services: Services, person: Person, rule: DigestRule, instead_o
     for each in (rule, *([] if before is None else [before.rule])):
         why = await _refusal(services, person, each)
         if why is not None:
-            return said(why)
+            is_same = before is None or before.rule.key == rule.key
+            return _refused(services, why, _on_words(services, rule) if is_same else "settings")
     if before is not None and before.since is None:
         return changed_answer(Changed("configured", before.rule), digests.main, None)
     why_not = await hides(services, person, rule, services.user_spend.in_public) or await services.threads.commands(
@@ -185,6 +192,26 @@ async def _refusal(services: Services, person: Person, rule: DigestRule) -> str 
         return permission.refusal
     named = ", ".join(map(mention, owners))
     return tr("{refusal} The owners may set this one too: {owners}.", refusal=permission.refusal, owners=named)
+
+
+def _refused(services: Services, why: str, words: str) -> Message:
+    """The refusal, with the button that asks an admin to type `digest WORDS`."""
+    return refusal_message(why, askable(services, _ask(words)))
+
+
+def _ask(words: str) -> Ask:
+    return command_ask(f"digest {words}")
+
+
+def _on_words(services: Services, rule: DigestRule) -> str:
+    """What sets such a digest from any channel."""
+    return f"on {rule_words(replace(rule, channel=rule.channel or services.digest_settings.main))}"
+
+
+def _off_words(services: Services, rule: DigestRule) -> str:
+    """What stops it from any channel."""
+    channel = rule.channel or services.digest_settings.main
+    return f"off {rule_words(DigestRule(rule.every, channel, scope=rule.scope, budget=rule.budget))}"
 
 
 async def may_set(services: Services, person: Person, rule: DigestRule) -> Permission:
@@ -278,7 +305,7 @@ async def _stopped(services: Services, click: Click) -> Message:
         return changed_answer(Changed("missing"), digests.main, None)
     why = await _refusal(services, click.person, found.rule)
     if why is not None:
-        return said(why)
+        return _refused(services, why, _off_words(services, found.rule))
     changed = await services.threads.commands(digests.remove, click.value, click.person.id)
     return changed_answer(changed, digests.main, None)
 
@@ -291,7 +318,9 @@ async def _undone(services: Services, click: Click) -> Message:
     for rule in change:
         why = None if rule is None else await _refusal(services, click.person, rule)
         if why is not None:
-            return said(why)
+            before, after = change
+            back = _on_words(services, before) if before else _off_words(services, after) if after else "settings"
+            return _refused(services, why, back)
     changed = await services.threads.commands(digests.undo, click.id or NO_CHANGE, click.person.id)
     next_at = None
     if changed.outcome == "undone" and changed.rule is not None:

@@ -103,7 +103,7 @@ async def _attributed(services: Services, asked: ReportWords, by: AttributedBy |
         else:
             found = await services.attribution.spend_by_user(first, after)
     except NotAttributedError as error:
-        return said(str(error) if isinstance(by, AttributedBy) else f"{_nothing_logged(asked)} {error}")
+        return said(str(error) if isinstance(by, AttributedBy) else f"{_nothing_logged(asked)} {_log_page()} {error}")
     more = [] if isinstance(by, AttributedBy) else [_nothing_logged(asked)]
     if found.starts_at > first:
         begin = day_name(found.starts_at.date(), services.clock())
@@ -113,6 +113,10 @@ async def _attributed(services: Services, asked: ReportWords, by: AttributedBy |
 
 def _nothing_logged(asked: ReportWords) -> str:
     return tr("No application has logged usage of {period}, which `report by user` shows first.", period=tr(asked.name))
+
+
+def _log_page() -> str:
+    return tr("The page docs/usage-log.md of claude-cost has the log's format and how to send it.")
 
 
 def _traffic(services: Services, measured: Mapping[Pool, Limits]) -> Traffic | None:
@@ -167,14 +171,13 @@ def _report(
     if by is GroupBy.USER:
         return None
     if logged:
-        return said(
-            tr(
-                "No application has logged usage of {period}: what a {by} spends is known only from the usage log of "
-                "your applications. docs/usage-log.md says how they send it.",
-                period=tr(asked.name),
-                by=noun(by),
-            )
+        unknown = tr(
+            "No application has logged usage of {period}: what a {by} spends is known only from the usage log of your "
+            "applications.",
+            period=tr(asked.name),
+            by=noun(by),
         )
+        return said(f"{unknown} {_log_page()}")
     if report is not None:
         report = with_provisional(services, snapshot, report)
         closing = _truth(services, snapshot, report)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from bot.alerts.asks import Ask
 from bot.budgets.budget import PeriodKind, ScopeKind
 from bot.digests.model import DigestChange
 from bot.digests.schedule import DigestRule, Scheduled
@@ -10,6 +11,7 @@ from bot.digests.settings_store import MOST_KEPT, Changed
 from bot.digests.words import DigestWordsError, rule_from
 from bot.language import LANGUAGES, tr, tr_noop
 from bot.messages import Block, Message, Part
+from handlers.render.asking import ask_row
 from handlers.render.budget import WEEKDAYS
 from handlers.render.parts import (
     button,
@@ -179,13 +181,15 @@ def changed_answer(changed: Changed, main: str, next_at: datetime | None, notes:
     return Message([paragraph(first, *shows_next, *notes), *undo])
 
 
-def stopped_answer(stopped: Sequence[Changed], refused: Sequence[tuple[DigestRule, str]], main: str) -> Message:
-    """The answer to `digest off`. `refused`: what was not stopped, and why."""
+def stopped_answer(
+    stopped: Sequence[Changed], refused: Sequence[tuple[DigestRule, str]], main: str, ask: Ask | None = None
+) -> Message:
+    """The answer to `digest off`. `refused`: what was not stopped, and why. `ask`: for what only admins may stop."""
     parts = [part for each in stopped for part in changed_answer(each, main, None).parts]
     lines = [
         tr("Not stopped: {digest}. {why}", digest=described(rule, main), why=sentence(why)) for rule, why in refused
     ]
-    return Message([*parts, *([paragraph(*lines)] if lines else [])])
+    return Message([*parts, *([paragraph(*lines)] if lines else []), ask_row(ask)])
 
 
 def nothing_to_stop(channel: str) -> Message:

@@ -78,6 +78,7 @@ COMMANDS = (
     ("fallback off", ALERTS),
     ("fallback auto on", ALERTS),
     ("test-alert", ALERTS),
+    ("digest settings", ALERTS),
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from bot.alerts.asks import unpacked
 from bot.clock import DAY, HOUR, MINUTE
 from bot.db.schema import audit
 from bot.language import in_language
@@ -18,6 +19,7 @@ from bot.sandbox.clock import HandClock
 from bot.sandbox.slack_dispatch import Interaction
 from bot.sandbox.slack_server import ALERTS
 from bot.sandbox.slack_workspace import ADMIN, DEVELOPER, Channel, Message, direct_id
+from handlers.render.asking import ASK_ACTION
 from handlers.render.digest_settings import SETTINGS_ACTION, STOP_ACTION, UNDO_ACTION
 from tests.scenario.conftest import World
 from tests.scenario.test_digests import config, digests, passed, spent
@@ -70,6 +72,14 @@ async def typed(world: World, words: str, user: str = ADMIN, channel: str = SEAR
     answer = await (await world.slack.command(words, user, channel=channel)).first_reply()
     assert problems(answer.blocks, "message") == []
     return answer
+
+
+def asks_for(refusal: Message) -> str:
+    """The command that the button of a refusal asks an admin for."""
+    [row] = [block["elements"] for block in refusal.blocks if block["type"] == "actions" and ASK_ACTION in str(block)]
+    ask = unpacked(row[0]["value"])
+    assert ask is not None
+    return ask.words
 
 
 def settings(bot: Bot) -> list[str]:
@@ -190,6 +200,8 @@ async def test_admins_set_any_and_owners_those_of_what_is_theirs(
     answer = await typed(world, words, who)
     assert bool(settings(bot)) is may
     assert answer.text.startswith("The digest is set" if may else "Nothing was changed: only the people named in")
+    if not may:
+        assert asks_for(answer).startswith(f"{words.partition(' for=')[0]} at=09:00 zone=UTC on=mon")
     if "team:search" in words and not may:
         assert f"The owners may set this one too: <@{OWNER}>." in answer.text
 
@@ -202,6 +214,7 @@ async def test_an_owner_stops_what_is_theirs_and_reads_why_the_rest_stays(world:
     assert answer.text.count("Not stopped: ") == 2
     assert "The configuration file has this digest" in answer.text
     assert settings(bot) == [f"week|{SEARCH}||"]
+    assert asks_for(answer) == f"digest off channel={SEARCH}"
     assert (await typed(world, "digest off weekly")).text.startswith("The digest is stopped: ")
     assert (await typed(world, "digest off weekly")).text.startswith(f"No such digest is set for <#{SEARCH}>.")
     back = await (await world.slack.click(answer, UNDO_ACTION, OWNER)).first_reply()
@@ -347,6 +360,9 @@ async def test_a_listed_digest_is_changed_and_stopped_by_its_buttons(world: Worl
     assert answer.text.startswith("The digest is changed: Every day at 17:00 (Europe/Berlin)")
     assert settings(bot) == [f"day|{SEARCH}|budget:search|"]
     listed = await typed(world, "digest list")
+    listed.ephemeral_to = None  # as a list that a mention was answered with
+    refused = await (await world.slack.click(listed, STOP_ACTION, STRANGER)).first_reply()
+    assert asks_for(refused) == f"digest off daily at=09:00 zone=UTC for=budget:search channel={SEARCH}"
     stopped = await (await world.slack.click(listed, STOP_ACTION, ADMIN)).first_reply()
     assert stopped.text.startswith("The digest is stopped: Every day at 17:00")
     assert settings(bot) == []

@@ -36,6 +36,8 @@ MONDAY = datetime(2026, 11, 16, 9, tzinfo=UTC)
 OCTOBER_ENDS = datetime(2026, 10, 31, 23, tzinfo=UTC)
 AGE = "Data as of 16 Nov 09:00 UTC (less than 1 min old), from Anthropic's analytics API."
 
+RANGE = "The range holds in four of five cases. A jump counts as lasting only once it has gone on for six hours."
+
 
 @pytest.fixture
 async def bot(simulated: World) -> AsyncIterator[Bot]:
@@ -397,7 +399,7 @@ async def test_a_forecast_shows_the_range_the_days_of_the_limits_and_what_it_is_
     assert lines[2] == "Soft limit $100.00: reached Sat 21 Nov, between Sat 21 Nov and Sun 22 Nov."
     assert lines[3] == "Hard limit $200.00: not reached (72% of it)."
     assert lines[4] == "default, November: spent, then expected:"
-    assert lines[-2:] == ["The range holds in four of five cases.", AGE]
+    assert lines[-2:] == [RANGE, AGE]
 
 
 async def test_hours_that_are_missing_in_the_store_are_not_taken_for_hours_without_usage(

@@ -543,3 +543,15 @@ def test_a_period_that_is_over_stays_at_what_was_spent() -> None:
     found = forecast(budget(), november, Decimal(300), history(steady, as_of), as_of)
     assert found is not None
     assert sums(found) == (300, 300, 300)
+
+
+@pytest.mark.parametrize(("hours", "lasts"), [(1, False), (3, False), (5, False), (7, True), (14, True)])
+def test_a_jump_counts_as_lasting_once_it_has_gone_on_for_six_hours(hours: int, lasts: bool) -> None:
+    as_of = at("2026-11-15T14:00:00")
+
+    def jumped(hour: datetime) -> Decimal:
+        return steady(hour) + (5 if hour >= as_of - hours * HOUR else 0)
+
+    more = end_of(jumped, as_of).expected_usd - end_of(steady, as_of).expected_usd
+    pace = 5 * ((at("2026-12-01T00:00:00") - as_of) // HOUR)
+    assert more > pace * Decimal("0.7") if lasts else 0 < more < pace * Decimal("0.05")

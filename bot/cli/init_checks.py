@@ -26,6 +26,7 @@ from bot.slack_api import CallError, RefusedCallError, as_object, call, new_sess
 from bot.usage.anthropic.client import Transport, new_http
 from bot.usage.model import UnavailableError
 
+MISSING_SCOPE = "missing_scope"
 UNKNOWN_USERS = frozenset({"user_not_found", "user_not_visible", "users_not_found"})
 
 
@@ -127,11 +128,13 @@ class Checks:
         async with new_session() as session:
             client = slack_client(settings, session)
             names: list[str] = []
+            unchecked: list[str] = []
             for user in sorted(id_ for id_ in settings.admins if not id_.startswith("S")):
                 found = await _name(client, user)
                 if isinstance(found, Finding):
                     return found
-                names.append(found)
+                names.append(found or user)
+                unchecked += [] if found else [user]
             unread = await Admins(settings.admins, client, Workspace()).unread_groups() if self._met.known else []
         if unread:
             return Finding(Outcome.UNKNOWN, f"Members of some groups would be refused: {'; '.join(unread)}.")
@@ -140,20 +143,28 @@ class Checks:
                 "Nobody may change the fallback mode and budgets, or send a test alert, until CLAUDE_COST_ADMINS names "
                 "somebody."
             )
-        return _accepted(f"Admins: {', '.join([*names, *sorted(i for i in settings.admins if i.startswith('S'))])}.")
+        named = f"Admins: {', '.join([*names, *sorted(i for i in settings.admins if i.startswith('S'))])}."
+        if not unchecked:
+            return _accepted(named)
+        doubt = (
+            f"Whether Slack knows {', '.join(unchecked)} was not checked, which needs the optional scope users:read."
+        )
+        return _accepted(f"{named} {doubt}")
 
 
-async def _name(client: AsyncWebClient, user: str) -> str | Finding:
-    """Name of a person, or the id if Slack may not be asked."""
+async def _name(client: AsyncWebClient, user: str) -> str | Finding | None:
+    """Name of a person with the id; None if the bot lacks the scope to ask, otherwise what is wrong."""
     try:
         answer = await call(client.users_info(user=user))
+    except RefusedCallError as error:
+        if error.code == MISSING_SCOPE:
+            return None
+        if error.code in UNKNOWN_USERS:
+            sentence = f"Slack knows no person {user}: copy the id again (profile, ⋮, Copy member ID)."
+            return Finding(Outcome.REFUSED, sentence)
+        return Finding(Outcome.UNKNOWN, f"Whether Slack knows {user} cannot be checked ({error.code}).")
     except CallError as error:
-        if isinstance(error, RefusedCallError) and error.code in UNKNOWN_USERS:
-            return Finding(
-                Outcome.REFUSED,
-                f"Slack knows no person {user}: copy the id again (profile, ⋮, Copy member ID).",
-            )
-        return user
+        return Finding(Outcome.UNKNOWN, str(sentence_of(error, "")))
     return _shown_name(as_object(answer.data.get("user")), user)
 
 

@@ -46,7 +46,10 @@ def forecast_message(
         closing.append(tr("and {number} more budgets, which do not fit into one message.", number=left_out))
     if any(entry.forecast is not None for entry, _ in fitted):
         closing.append(
-            tr("The range holds in four of five cases. A jump counts as lasting only once it has gone on for six hours.")
+            tr(
+                "The range holds in four of five cases. A jump counts as lasting only once it has gone on for six "
+                "hours."
+            )
         )
     first = [] if drawn is None or line is None else [_chart(drawn, line)]
     if len(fitted) <= IN_FULL:

@@ -5,6 +5,7 @@ arrives on the socket FD; that process has an environment, a folder, outputs and
 """
 
 import asyncio
+import fcntl
 import gc
 import json
 import os
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 from asyncio import StreamReader
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -100,12 +102,17 @@ class ForkServer:
                 stdin=subprocess.DEVNULL,
             )
 
-    async def start(self, words: Sequence[str], environ: Mapping[str, str], folder: Path) -> ForkedProcess:
-        """`claude-cost` with these words."""
+    async def start(
+        self, words: Sequence[str], environ: Mapping[str, str], folder: Path, terminal: int | None = None
+    ) -> ForkedProcess:
+        """`claude-cost` with these words. `terminal`: descriptor of its own terminal, which then gets all output."""
         ends = [os.pipe() for _ in (OUT, ERR, STATUS)]
-        asked = json.dumps({"words": words, "environ": dict(environ), "folder": str(folder)}).encode()
+        asked = {"words": words, "environ": dict(environ), "folder": str(folder), "terminal": terminal is not None}
+        given = [write for _, write in ends]
+        if terminal is not None:
+            given[OUT] = given[ERR] = terminal
         try:
-            socket.send_fds(self._socket, [asked], [write for _, write in ends])
+            socket.send_fds(self._socket, [json.dumps(asked).encode()], given)
         finally:
             for _, write in ends:
                 os.close(write)
@@ -172,6 +179,11 @@ def _in_between(asked: dict[str, Any], descriptors: Sequence[int]) -> int:
         os.write(status, str(os.waitstatus_to_exitcode(ended)).encode())
         os._exit(0)
     os.close(status)
+    if asked["terminal"]:
+        os.setsid()
+        fcntl.ioctl(descriptors[OUT], termios.TIOCSCTTY, 0)
+        os.dup2(descriptors[OUT], 0)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     for target, source in enumerate((descriptors[OUT], descriptors[ERR]), 1):
         os.dup2(source, target)
         os.close(source)

@@ -9,7 +9,7 @@ import signal
 import sys
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN
 from bot.sandbox.slack_workspace import ADMIN
 from tests.scenario.conftest import World
+from tests.scenario.forked import Process
 
 ADDRESSES = ("SLACK_API_URL", "ANTHROPIC_BASE_URL")
 ANSWERS = [BOT_TOKEN, APP_TOKEN, ALERTS, ADMIN_KEY, "500", "700", ADMIN]
@@ -176,6 +177,13 @@ async def test_where_no_scope_shows_the_channel_a_line_that_somebody_agrees_to_d
     assert office.values == WRITTEN
 
 
+async def test_admins_that_no_scope_shows_are_said_to_be_unchecked(office: Office) -> None:
+    office.world.slack.workspace.scopes -= {"users:read"}
+    assert await office.init(typed=[*ANSWERS[:-1], "U0NOBODY"]) == 0, office.err
+    unchecked = "Whether Slack knows U0NOBODY was not checked, which needs the optional scope users:read."
+    assert f"Admins: U0NOBODY. {unchecked}" in office.out
+
+
 async def test_what_is_there_is_named_kept_and_replaced_only_when_somebody_agrees(office: Office) -> None:
     office.file.write_text(
         f"# ours\nHTTPS_PROXY_PASSWORD=hunter2\nSLACK_BOT_TOKEN={BOT_TOKEN}\nexport CLAUDE_COST_SOFT_USD=100\n"
@@ -305,25 +313,32 @@ class TerminalProcess:
     def __init__(self, world: World) -> None:
         self.master, self.slave = pty.openpty()
         self.shown = ""
+        self.process: Process
         self._world = world
         self._more = asyncio.Event()
 
     async def start(self, **changes: str) -> None:
+        """`changes`: of the environment, which an interpreter of its own then reads at its start."""
+        environ = {name: self._world.environ[name] for name in ADDRESSES}
+        environ |= {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE") if name in os.environ}
+        if not changes and self._world.forks is not None:
+            self.process = await self._world.forks.start(["init"], environ, self._world.folder, self.slave)
+        else:
+            self.process = await self._interpreter(environ | changes)
+        asyncio.get_running_loop().add_reader(self.master, self._read)
+
+    async def _interpreter(self, environ: dict[str, str]) -> Process:
         program = "import os, fcntl, termios, sys; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
         program += "from bot.__main__ import main; sys.exit(main(['init']))"
-        environ = {name: self._world.environ[name] for name in ADDRESSES}
-        environ |= {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE")}
-        environ |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **changes}
-        self.process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", program),
-            env=environ,
+            env=environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             cwd=self._world.folder,
             stdin=self.slave,
             stdout=self.slave,
             stderr=self.slave,
             start_new_session=True,
         )
-        asyncio.get_running_loop().add_reader(self.master, self._read)
 
     def _read(self) -> None:
         try:
@@ -355,7 +370,8 @@ class TerminalProcess:
         os.close(self.master)
         os.close(self.slave)
         if self.process.returncode is None:
-            self.process.kill()
+            with suppress(ProcessLookupError):
+                self.process.kill()
 
 
 @contextmanager
@@ -383,11 +399,32 @@ async def test_on_a_terminal_no_secret_is_shown(office: Office) -> None:
     assert office.values == WRITTEN
 
 
-@pytest.mark.parametrize("how", ["ctrl-c", "sigterm"])
-async def test_whoever_gives_up_leaves_nothing_behind_and_a_terminal_that_echoes(office: Office, how: str) -> None:
+async def test_a_secret_that_is_typed_in_the_open_is_named(office: Office) -> None:
     with on_terminal(office.world) as terminal:
-        # And one that draws nothing but ASCII.
-        await terminal.start(LC_ALL="POSIX", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+        await terminal.start()
+        for prompt, answer in (("Bot token.*: $", BOT_TOKEN), ("App-level token.*: $", APP_TOKEN)):
+            await terminal.until(prompt)
+            terminal.type(f"{answer}\n")
+        await terminal.until("Channel id.*: $")
+        terminal.type("xoxb-1234567890-1234567890-AbCdEfGhIjKl\n")
+        await terminal.until("That looks like a secret, and it was shown on this screen")
+        # It is no channel, so it is asked again, and shown no second time.
+        await terminal.until("Channel id.*: $")
+        assert terminal.shown.count("AbCdEfGhIjKl") == 1
+        terminal.type("\x03")
+        assert await terminal.ended() == 130
+    assert not office.file.exists()
+
+
+ASCII_ALONE = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
+@pytest.mark.parametrize(("how", "environ"), [("ctrl-c", ASCII_ALONE), ("sigterm", {})])
+async def test_whoever_gives_up_leaves_nothing_behind_and_a_terminal_that_echoes(
+    office: Office, how: str, environ: dict[str, str]
+) -> None:
+    with on_terminal(office.world) as terminal:
+        await terminal.start(**environ)
         await terminal.until("Bot token.*: $")
         terminal.type(f"{BOT_TOKEN}\n")
         await terminal.until("App-level token.*: $")

@@ -146,9 +146,7 @@ class Checks:
         named = f"Admins: {', '.join([*names, *sorted(i for i in settings.admins if i.startswith('S'))])}."
         if not unchecked:
             return _accepted(named)
-        doubt = (
-            f"Whether Slack knows {', '.join(unchecked)} was not checked, which needs the optional scope users:read."
-        )
+        doubt = f"Whether Slack knows {', '.join(unchecked)} was not checked, which needs the scope users:read."
         return _accepted(f"{named} {doubt}")
 
 

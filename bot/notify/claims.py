@@ -4,7 +4,7 @@ import itertools
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,6 +16,9 @@ COMMIT_SECONDS = 5
 
 ATTEMPT_SECONDS = CALL_SECONDS + COMMIT_SECONDS
 """Seconds after which another copy's attempt is over, at a destination whose calls take no longer."""
+
+TURN_SECONDS = 5
+"""Seconds for which a copy waits for another one that sends a message of the same moment to the same channel."""
 
 SURELY_OVER = timedelta(minutes=5)
 """The same by the database's clock, for a copy that does not live long enough to measure it."""
@@ -78,15 +81,18 @@ class Claims:
         """The id of a new claim of this copy."""
         return f"{self._copy}{next(self._numbers)}"
 
-    def under_way(self, claims: Sequence[Claim]) -> set[int]:
-        """The notices that another copy may be sending. `claims`: all there are at this moment."""
+    def under_way(self, claims: Sequence[Claim]) -> Mapping[int, float]:
+        """Notices that another copy may be sending, each with the seconds since this copy first saw its claim.
+
+        `claims`: all there are at this moment.
+        """
         now = self._monotonic()
         others = [claim for claim in claims if not claim.id.startswith(self._copy)]
         self._seen = {claim.id: self._seen.get(claim.id, now) for claim in others}
         if not self._others_alive():
-            return set()
+            return {}
         return {
-            claim.notice_id
+            claim.notice_id: now - self._seen[claim.id]
             for claim in others
             if now - self._seen[claim.id] < self._seconds and abs(claim.age) < SURELY_OVER
         }
@@ -94,6 +100,10 @@ class Claims:
     def heed(self, notice_id: int, attempts: int) -> None:
         """This copy waits as it was asked to after so many attempts."""
         self._heeded[notice_id] = attempts
+
+    def forget_waits(self) -> None:
+        """Count every wait anew at the next look."""
+        self._heeded = {}
 
     def asked(self, waits: Sequence[AskedWait]) -> timedelta:
         """How long to wait because of what another copy, or this one before its restart, was asked since the last look.

@@ -141,6 +141,7 @@ class Outbox:
         self._all_wait: Waits[None] = Waits(clock)
         self._waits: Waits[int] = Waits(clock)
         self._lookups: dict[int, _Lookups] = {}
+        self._unrecorded: dict[int, _Unrecorded] = {}
         self._suspects: set[int] = set()
         self._failed: set[int] = set()
         self._failures = 0
@@ -178,7 +179,10 @@ class Outbox:
             self._drop_suspects()
             waiting, error = await self._in_thread(self._what_waits)
             if not waiting:
+                # Another copy may have delivered what failed here.
+                self.blocked = False
                 self._waits.clear()
+                self._unrecorded.clear()
         if self._all_wait.left(None) and waits:
             return Delivery(delivered, waiting, error, self._all_wait.left(None))
         return Delivery(delivered, waiting, error, min(waits, default=None))
@@ -189,9 +193,11 @@ class Outbox:
         return self._destination.name
 
     def try_again(self) -> None:
-        """At the next run, as when the cause of failures is known to be over; waits that were asked for still hold."""
+        """End the back-off, since the cause of the failures is over. Waits that were asked for still hold."""
         self._all_wait.clear()
         self._waits.clear()
+        # The next run reads from the database what is left of them.
+        self._claims.forget_waits()
 
     def retry_in(self) -> timedelta | None:
         """How long until the next retry; None where no notice has failed."""
@@ -237,6 +243,10 @@ class Outbox:
     async def _send(self, claimed: "_Claimed") -> timedelta | None:
         """None when the notice is settled, otherwise how long to wait."""
         notice = claimed.notice
+        if (arrived := self._arrived(notice)) is not None:
+            await self._finish(notice, arrived.address, found=True, without_details=arrived.without_details)
+            self._count(notice, result_of(arrived))
+            return None
         if self._address(notice) is None and not _can_be_posted(notice):
             why = "there is no message to edit or to reply to"
             await self._in_thread(self._store.give_up, notice.id, why, claim=notice.claim)
@@ -266,6 +276,11 @@ class Outbox:
         self._count(notice, result_of(outcome))
         return wait
 
+    def _arrived(self, notice: Notice) -> Delivered | None:
+        """What this copy knows of its last attempt, if it could not record that and nobody has tried since."""
+        last = self._unrecorded.pop(notice.id, None)
+        return last.outcome if last is not None and last.attempts == notice.attempts else None
+
     def _count(self, notice: Notice, result: DeliveryResult) -> None:
         self._count_result(result, self._clock() - notice.created_at)
 
@@ -294,10 +309,12 @@ class Outbox:
             raise
         except Exception as error:  # noqa: BLE001  # whatever a destination raises, its next notices get out
             self._log.crashed(notice, error)
-            why = kept(
-                tr_lazy("{name} failed with an internal error ({error}).", name=self.name, error=type(error).__name__)
-            )
-            return Failed(why, outcome_unknown=True, alone=True)
+            return Failed(self._internal_error(error), outcome_unknown=True, alone=True)
+
+    def _internal_error(self, error: Exception) -> str:
+        return kept(
+            tr_lazy("{name} failed with an internal error ({error}).", name=self.name, error=type(error).__name__)
+        )
 
     async def _settle(
         self, notice: Notice, outcome: Delivered | Failed | NotEditable | Unreachable
@@ -338,11 +355,13 @@ class Outbox:
             self._suspects.add(notice.id)
         else:
             self._all_wait.put(None, wait)
-        self._claims.heed(notice.id, notice.attempts + 1)
+        asked = outcome.retry_after is not None and not outcome.alone
+        if asked:
+            self._claims.heed(notice.id, notice.attempts + 1)
         await self._in_thread(
             self._store.retry,
             notice.id,
-            None if outcome.retry_after is None or outcome.alone else self._clock() + wait,
+            self._clock() + wait if asked else None,
             outcome.sentence,
             # An unknown outcome stays unknown: this attempt's failure says nothing about the one before.
             outcome_unknown=outcome.outcome_unknown or notice.outcome_unknown,
@@ -358,9 +377,19 @@ class Outbox:
     async def _finish(
         self, notice: Notice, address: Address | None, *, found: bool = False, without_details: bool = False
     ) -> None:
-        settled = await self._in_thread(
-            self._store.finish, notice.id, self._clock(), address, claim=notice.claim, without_details=without_details
-        )
+        try:
+            settled = await self._in_thread(
+                self._store.finish,
+                notice.id,
+                self._clock(),
+                address,
+                claim=notice.claim,
+                without_details=without_details,
+            )
+        except SQLAlchemyError:
+            outcome = Delivered(address, without_details=without_details)
+            self._unrecorded[notice.id] = _Unrecorded(outcome, notice.attempts + 1)
+            raise
         if settled:
             self._log.settled(notice, found=found)
         else:
@@ -373,7 +402,11 @@ class Outbox:
         lookups = self._lookups.setdefault(notice.id, _Lookups())
         below = None if notice.action in ("post", "update") else notice.address
         since = _surely_before(notice, self._clock())
-        look = await self._destination.find(_identity(notice), since, below, lookups.resume, notice.channel)
+        try:
+            look = await self._destination.find(_identity(notice), since, below, lookups.resume, notice.channel)
+        except Exception as error:  # noqa: BLE001  # whatever a search raises, other notices get out
+            self._log.crashed(notice, error)
+            look = CouldNotLook(self._internal_error(error))
         if isinstance(look, CouldNotLook) and not look.for_good:
             lookups.count += 1
             lookups.resume = look.resume
@@ -442,6 +475,14 @@ class _Claimed:
 
     notice: Notice
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Unrecorded:
+    """A delivery that the database did not record. `attempts`: how many there were, this one included."""
+
+    outcome: Delivered
+    attempts: int
 
 
 def _traced(notice: Notice) -> dict[str, Value]:

@@ -35,7 +35,7 @@ from bot.db.schema import (
     raises,
     unreachable_channels,
 )
-from bot.notify.claims import AskedToWaitError, AskedWait, Claim, Claims
+from bot.notify.claims import TURN_SECONDS, AskedToWaitError, AskedWait, Claim, Claims
 from bot.notify.model import (
     SLACK,
     UNDELIVERED,
@@ -112,7 +112,13 @@ class NoticeStore:
 
         In order within one chain, which is an incident, a proposal, or all announcements of modes: no notice overtakes
         one that waits, such as those in `held`, or that another copy may be sending. `claims`: what this copy knows of
-        the others. Raises `AskedToWaitError` where the destination has asked for that since the last look, and
+        the others.
+
+        While another copy has just begun to send a message, this one takes none of the same moment for the same
+        channel: a hard alert can then link to its soft one, and many alerts at once reach Slack's rate limit at one
+        copy, not at each.
+
+        Raises `AskedToWaitError` where the destination has asked for that since the last look, and
         `UnreadableNoticeError`; that notice is claimed too.
         """
         claims = claims or Claims()
@@ -123,13 +129,18 @@ class NoticeStore:
             rows = connection.execute(query.where(*self._undelivered).order_by(notices.c.id)).all()
         if left := claims.asked(_asked_waits(rows)):
             raise AskedToWaitError(left)
-        busy = held | claims.under_way(_claims(rows))
+        under_way = claims.under_way(_claims(rows))
+        taken = {_turn(row) for row in rows if under_way.get(row.id, TURN_SECONDS) < TURN_SECONDS}
         firsts: dict[tuple[str, int, str], Row[Any]] = {}
         for row in rows:
             firsts.setdefault(_chain(row), row)
         for row in firsts.values():
-            if row.id not in busy and (notice := self._claimed(row, claims.new(), now)) is not None:
+            if row.id in held or row.id in under_way or _turn(row) in taken:
+                continue
+            if (notice := self._claimed(row, claims.new(), now)) is not None:
                 return notice
+            # Another copy has taken it since.
+            taken.add(_turn(row))
         return None
 
     def _claimed(self, row: Row[Any], claim: str, now: datetime) -> Notice | None:
@@ -413,6 +424,10 @@ def _enqueue_details(connection: Connection, notice_id: int, now: datetime) -> N
     if any(owner.values()):
         # Each copy has a thread of its own.
         step = DETAILS if row.channel is None else f"{DETAILS}:{row.channel}"
+        mine = [notices.c[column].is_not_distinct_from(id_) for column, id_ in owner.items()]
+        same = select(notices.c.id).where(*mine, notices.c.destination == row.destination, notices.c.step == step)
+        if connection.execute(same.limit(1)).first() is not None:
+            return
         insert_notice(connection, "details", row.about, row.facts, now, step=step, channel=row.channel, **owner)
 
 
@@ -434,6 +449,11 @@ def _asked_waits(rows: Sequence[Row[Any]]) -> list[AskedWait]:
 
 def _claims(rows: Sequence[Row[Any]]) -> list[Claim]:
     return [Claim(row.id, row.claim, row.now - row.claimed_at) for row in rows if row.claim is not None]
+
+
+def _turn(row: Row[Any]) -> tuple[datetime, str]:
+    """What the messages have in common that copies send one after the other."""
+    return row.created_at, row.channel or ""
 
 
 def _chain(row: Row[Any]) -> tuple[str, int, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.store import AlertStore
@@ -16,8 +16,8 @@ from bot.budgets.budget import LimitKind
 from bot.clock import seconds_since_boot
 from bot.db.engine import connect
 from bot.db.schema import notices
-from bot.notify.claims import ATTEMPT_SECONDS, AskedWait, Claim, Claims
-from bot.notify.model import LONGEST_WAIT, Failed
+from bot.notify.claims import ATTEMPT_SECONDS, TURN_SECONDS, AskedWait, Claim, Claims
+from bot.notify.model import LONGEST_WAIT, Address, Failed
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
 from tests.databases import NOW, SOFT_AGAIN, SOFT_RESOLVED, crossed, open_migrated, reported
@@ -75,8 +75,8 @@ def file_engine(tmp_path: Path) -> Iterator[Engine]:
 async def test_copies_that_race_send_each_notice_once_and_each_chain_in_order(engine: Engine, seed: int) -> None:
     channel, store = Slow(Random(seed)), AlertStore(engine)
     for step in (crossed(LimitKind.SOFT), SOFT_RESOLVED, SOFT_AGAIN):
-        for budget in BUDGETS:
-            store.record(reported([step], budget=budget), NOW)
+        for number, budget in enumerate(BUDGETS):
+            store.record(reported([step], budget=budget), NOW + number * SECOND)
     engines = [connect(engine.url.render_as_string(hide_password=False)) for _ in range(3)]
     deliveries = await asyncio.gather(*(copy_on(each, channel).deliver() for each in engines))
     for each in engines:
@@ -95,7 +95,8 @@ async def test_copies_that_race_send_each_notice_once_and_each_chain_in_order(en
 async def test_a_notice_that_another_copy_claims_at_this_moment_is_passed_over(engine: Engine) -> None:
     store = AlertStore(engine)
     record(store, crossed(LimitKind.SOFT))
-    record(store, crossed(LimitKind.HARD))
+    store.record(reported([crossed(LimitKind.HARD)]), NOW + SECOND)
+    store.record(reported([crossed(LimitKind.SOFT)], budget="search"), NOW)
     with engine.begin() as other:
         first = other.execute(select(notices.c.id).order_by(notices.c.id).limit(1).with_for_update()).scalar_one()
         claimed = store.notices.claim(NOW)
@@ -137,6 +138,37 @@ async def test_a_claim_of_a_dead_copy_is_taken_over_after_its_time_whatever_the_
     seconds = ATTEMPT_SECONDS
     assert (await survivor.deliver()).delivered == 1
     assert channel.searches == 1
+
+
+async def test_of_two_alerts_of_one_moment_the_second_waits_for_its_link_to_the_first(file_engine: Engine) -> None:
+    seconds, channel, others = 0.0, Channel(), ContentStore(file_engine)
+    for kind in (LimitKind.SOFT, LimitKind.HARD):
+        record(AlertStore(file_engine), crossed(kind))
+    mine = copy_on(file_engine, channel, monotonic=lambda: seconds)
+    soft = others.claim(NOW)
+    assert soft is not None
+    assert (await mine.deliver()).delivered == 0
+    others.finish(soft.id, NOW, Address("C1", "1.0"), claim=soft.claim)
+    hard = others.claim(NOW, claims=Claims(lambda: True))
+    assert hard is not None
+    assert hard.content.related == Address("C1", "1.0")
+
+
+async def test_an_alert_waits_seconds_for_one_of_the_same_moment_and_not_for_one_of_another_channel(
+    file_engine: Engine,
+) -> None:
+    seconds, channel, store = 0.0, Channel(), AlertStore(file_engine)
+    for budget in ("a", "b", "c"):
+        store.record(reported([crossed(LimitKind.SOFT)], budget=budget), NOW)
+    with file_engine.begin() as connection:
+        connection.execute(update(notices).where(notices.c.about.startswith("c/")).values(channel="C2"))
+    mine = copy_on(file_engine, channel, monotonic=lambda: seconds)
+    assert ContentStore(file_engine).claim(NOW) is not None
+    await mine.deliver()
+    assert [text[0] for _, text in channel.sent] == ["c"]
+    seconds = TURN_SECONDS
+    await mine.deliver()
+    assert [text[0] for _, text in channel.sent] == ["c", "b"]
 
 
 async def test_what_one_copy_gave_back_another_may_try_at_once(file_engine: Engine) -> None:
@@ -191,7 +223,7 @@ def test_a_copy_knows_its_own_claims_and_forgets_those_that_are_settled() -> Non
     own = Claim(3, mine.new(), timedelta(0))
 
     def under_way(*claims: Claim) -> AbstractSet[int]:
-        return mine.under_way([*claims, own])
+        return mine.under_way([*claims, own]).keys()
 
     assert under_way(first, second) == {1, 2}
     seconds = ATTEMPT_SECONDS

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, Row, select, update
 
 from bot.alerts.decide import LimitStep
 from bot.alerts.limit import LimitAlert
-from bot.alerts.notice_contents import ContentStore
+from bot.alerts.notice_contents import ContentStore, dumped
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.db.schema import alerts, notices
@@ -39,6 +39,7 @@ from bot.notify.model import (
 )
 from bot.notify.outbox import PATIENCE, Delivery, Outbox
 from bot.notify.slack import SlackDestination
+from bot.notify.store import insert_notice
 from bot.sandbox.clock import HandClock
 from tests.databases import (
     NOW,
@@ -339,6 +340,25 @@ async def test_after_a_crash_between_sending_and_recording_the_alert_gets_out(
     assert await outbox(store, channel, clock).deliver() == Delivery(1, 0, None, None)
     assert channel.actions == ["post"] if readable else ["post", "post"]
     assert len({text for _, text in channel.sent}) == 1
+
+
+async def test_details_that_slack_does_not_fold_follow_once_in_a_reply(store: AlertStore, engine: Engine) -> None:
+    """The message of a change of the mode is edited several times, and each edit leaves out the same details."""
+    ModeStore(engine).change({}, mode_facts())
+    for action in ("post", "update", "update"):
+        if action == "update":
+            with engine.begin() as connection:
+                insert_notice(connection, "update", "mode/degraded", dumped(mode_facts()), NOW, mode_change_id=1)
+        claimed = store.notices.claim(NOW)
+        assert claimed is not None
+        assert claimed.action == action
+        store.notices.finish(claimed.id, NOW, Address("C1", "1.0"), claim=claimed.claim, without_details=True)
+        if action == "post":
+            details = store.notices.claim(NOW)
+            assert details is not None
+            assert details.action == "details"
+            store.notices.finish(details.id, NOW, None, claim=details.claim)
+    assert store.notices.undelivered() == 0
 
 
 async def test_an_edit_whose_outcome_is_unknown_is_made_again(store: AlertStore, clock: HandClock) -> None:

@@ -3,16 +3,19 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from bot.alerts.notice_contents import ContentStore
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
-from bot.notify.model import LONGEST_WAIT, Address, CouldNotLook, Delivered
-from bot.notify.outbox import FEWEST_LOOKS, LOOKING_AT_MOST, MOST_LOOKS
+from bot.notify.model import LONGEST_WAIT, Address, CouldNotLook, Delivered, Failed, Look
+from bot.notify.outbox import FEWEST_LOOKS, LOOKING_AT_MOST, MOST_LOOKS, Outbox
 from bot.sandbox.clock import HandClock
 from tests.databases import NOW, SOFT_RESOLVED, crossed, open_migrated
-from tests.unit.test_outbox import UNKNOWN, Channel, outbox, record
+from tests.unit.test_outbox import REFUSED, UNKNOWN, Channel, outbox, record, render
 
 SECOND = timedelta(seconds=1)
 FAULT = CouldNotLook("Slack has an internal error (HTTP 500).")
@@ -123,3 +126,70 @@ async def test_a_reply_is_looked_for_until_a_look_works(store: AlertStore, clock
     while (delivery := await sender.deliver()).waiting:
         clock.advance(delivery.retry_in or LONGEST_WAIT)
     assert channel.actions == ["edit 1.0", "below 1.0"]
+
+
+async def test_a_search_that_crashes_holds_up_only_its_own_incident_and_ends(
+    store: AlertStore, clock: HandClock
+) -> None:
+    class Crashing(Channel):
+        async def find(self, *_: object, **__: object) -> Look:  # type: ignore[override]
+            self.searches += 1
+            raise KeyError("a fault in reading Slack's response")
+
+    channel = Crashing(UNKNOWN)
+    record(store, crossed(LimitKind.SOFT))
+    sender = outbox(store, channel, clock)
+    await sender.deliver()
+    clock.advance(SECOND)
+    record(store, crossed(LimitKind.HARD))
+    assert (await sender.deliver()).delivered == 1
+    for _ in range(MOST_LOOKS):
+        clock.advance(LONGEST_WAIT)
+        await sender.deliver()
+    assert [text.split("/")[2] for _, text in channel.sent] == ["soft", "hard", "soft"]
+    assert channel.searches == FEWEST_LOOKS
+
+
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "tried by another copy meanwhile"])
+async def test_an_alert_that_arrived_while_the_database_failed_is_not_posted_again(
+    store: AlertStore, clock: HandClock, others: int
+) -> None:
+    """Nothing can be looked up here: this copy remembers what it has sent."""
+    fails = [True]
+
+    class Failing(ContentStore):
+        def finish(self, *args: Any, **kwargs: Any) -> bool:
+            if fails.pop():
+                raise OperationalError("UPDATE", None, Exception("the disk is full"))
+            return super().finish(*args, **kwargs)
+
+    channel = Channel()
+    record(store, crossed(LimitKind.SOFT))
+    sender = Outbox(Failing(store.notices._engine), channel, render, clock)
+    with pytest.raises(OperationalError):
+        await sender.deliver()
+    for _ in range(others):
+        await outbox(store, Channel(UNKNOWN), clock).deliver()
+    fails[:] = [False]
+    assert (await sender.deliver()).delivered == 1
+    assert channel.actions == ["post"] * (1 + others)
+    record(store, SOFT_RESOLVED)
+    fails[:] = [False, False]
+    await sender.deliver()
+    assert channel.actions[1 + others] == f"edit {1 + others}.0"
+
+
+async def test_once_the_cause_of_failures_is_over_what_slack_asked_for_still_holds(
+    store: AlertStore, clock: HandClock
+) -> None:
+    channel = Channel(Failed("Slack asks to wait.", retry_after=30 * SECOND), REFUSED)
+    record(store, crossed(LimitKind.SOFT))
+    sender = outbox(store, channel, clock)
+    await sender.deliver()
+    sender.try_again()
+    assert (await sender.deliver()).delivered == 0
+    assert len(channel.sent) == 1
+    clock.advance(30 * SECOND)
+    await sender.deliver()
+    sender.try_again()
+    assert (await sender.deliver()).delivered == 1

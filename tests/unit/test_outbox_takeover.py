@@ -28,7 +28,7 @@ from bot.notify.model import (
 )
 from bot.notify.outbox import Outbox
 from bot.sandbox.clock import HandClock
-from tests.databases import NOW, SOFT_RESOLVED, crossed
+from tests.databases import NOW, SOFT_RESOLVED, crossed, reported
 from tests.unit.test_outbox import Channel, later, record, render
 
 SECOND = timedelta(seconds=1)
@@ -115,7 +115,7 @@ async def test_what_a_living_copy_is_sending_is_not_sent_by_the_next_owner_and_o
     first = asyncio.create_task(copies.copy().deliver())
     await wire.arrived.wait()
     record(store, SOFT_RESOLVED)
-    record(store, crossed(LimitKind.HARD))
+    store.record(reported([crossed(LimitKind.HARD)]), NOW + SECOND)
     second = copies.copy(channel=theirs)
     assert (await second.deliver()).delivered == 1
     assert [text.split()[0] for _, text in theirs.sent] == ["default/2026-11/hard/600"]

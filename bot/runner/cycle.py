@@ -324,15 +324,27 @@ class Bot:
         if self._pruned_at is not None and time.monotonic() - self._pruned_at < PRUNE_SECONDS:
             return
         pruned = await self._try(RETENTION, self._prune_ledger)
-        history = await self._try(HISTORY, partial(self.prune_history, self.services.clock()))
+        history = await self._try(HISTORY, self._prune_history)
         # What has failed is tried again in the next cycle, so that its fault ends with its cause.
         if pruned is not None and pruned < MOST_PRUNED and history is not None and history < MOST:
             self._pruned_at = time.monotonic()
 
     def _prune_ledger(self) -> int:
-        before = self.services.clock() - self.settings.ledger_rules.keep
+        now = self._newest_data()
+        if now is None:
+            return 0
+        before = now - self.settings.ledger_rules.keep
         self.services.otlp.prune(before)
         return self.services.ledger.prune(before)
+
+    def _prune_history(self) -> int:
+        now = self._newest_data()
+        return 0 if now is None else self.prune_history(now)
+
+    def _newest_data(self) -> datetime | None:
+        """The moment from which retention counts, so that a wrong clock deletes nothing. None before the first poll."""
+        as_of = self.cycle_state.latest().data.as_of
+        return None if as_of is None else min(as_of, self.services.clock())
 
     async def _back_up(self) -> None:
         """Make the day's backup where it is missing. The next cycle begins even where that takes longer."""

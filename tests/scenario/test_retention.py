@@ -3,13 +3,21 @@
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import create_engine, func, insert, select
+from sqlalchemy import Engine, create_engine, func, insert, select
 
 from bot.db.schema import audit
 from tests.scenario.conftest import World
+from tests.scenario.test_outages import DOWN
 
 
-async def test_a_cycle_deletes_what_is_older_than_the_settings_say(simulated: World, tmp_path: Path) -> None:
+def count_of_audit(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return connection.execute(select(func.count()).select_from(audit)).scalar_one()
+
+
+async def test_a_cycle_deletes_what_is_older_than_the_settings_say_and_a_wrong_clock_deletes_nothing(
+    simulated: World, tmp_path: Path
+) -> None:
     config = tmp_path / "claude-cost.toml"
     config.write_text("[retention]\nchange_days = 200\n", encoding="utf-8")
     simulated.spend(120)
@@ -21,8 +29,12 @@ async def test_a_cycle_deletes_what_is_older_than_the_settings_say(simulated: Wo
         with engine.begin() as connection:
             connection.execute(insert(audit), [{**entry, "at": now - age} for age in ages])
         await bot.cycle()
-        with engine.connect() as connection:
-            left = connection.execute(select(func.count()).select_from(audit)).scalar_one()
+        left = count_of_audit(engine)
+        # A machine that wakes up with a wrong clock and without a network.
+        simulated.anthropic.faults.outage = DOWN
+        simulated.clock.advance(timedelta(days=3000))
+        bot._pruned_at = None
+        await bot.cycle()
+        assert (left, count_of_audit(engine)) == (1, 1)
         engine.dispose()
-    assert left == 1
     assert len(simulated.alerts("soft")) == 1

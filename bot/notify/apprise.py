@@ -23,8 +23,10 @@ from typing import Any
 
 import requests
 from apprise import Apprise, AppriseAsset, AppriseResult, NotifyFormat, NotifyType
+from apprise.apprise_attachment import AppriseAttachment
 from apprise.common import OverflowMode
 from apprise.exception import AppriseImproperlyConfigured
+from apprise.manager_attachment import AttachmentManager
 from apprise.manager_plugins import NotificationManager
 from apprise.plugins.base import NotifyBase
 from apprise.result import AppriseResultStatus
@@ -54,6 +56,9 @@ _TYPES: dict[Tone, NotifyType] = {
 FOR_GOOD = (401, 403, 404, 410)
 """HTTP statuses that a retry does not change: a revoked token, a deleted webhook."""
 
+KEY_FILE = "keyfile"
+"""The attribute of a service for a file that is read and not sent."""
+
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 _NO_CONNECTION = re.compile(r"connection error", re.IGNORECASE)
 _SCHEME = re.compile(r"([a-z][a-z0-9]{1,19})://", re.IGNORECASE)
@@ -67,6 +72,9 @@ def service_of(url: str) -> NotifyBase:
     service = Apprise.instantiate(url, asset=_asset())
     if service is None:
         raise ValueError(_why_refused(url))
+    sent = [name for name, value in vars(service).items() if isinstance(value, AppriseAttachment) and len(value)]
+    if any(name != KEY_FILE for name in sent):
+        raise ValueError("this address names a template, which is a file that would be sent: leave it out.")
     service.request_rate_per_sec = 0
     service.retry = 0
     # An optional service would report success even when delivery failed.
@@ -237,6 +245,8 @@ def _prepare() -> None:
     manager = NotificationManager()
     if SCHEMA not in manager:
         manager.add(ChatWork, schemas=(SCHEMA,))
+    # Templates and keys are read as attachments, which an address could fetch from inside the network.
+    AttachmentManager().remove("http", "https", "memory", unload=False)
 
 
 MOST_BYTES = 2**20

@@ -120,3 +120,11 @@ async def test_no_redirect_takes_the_message_elsewhere(status: int, parameters: 
             outcome = await destination(port, parameters).post(MESSAGE, {})
     assert reason(outcome) == f"it responded with HTTP status {status}"
     assert heard == []
+
+
+async def test_nothing_of_a_response_is_shown_but_its_status(caplog: pytest.LogCaptureFixture) -> None:
+    body = b"HTTP/1.1 403 Forbidden\r\nX-Key: internal\r\nContent-Length: 8\r\n\r\ninternal"
+    with serving(lambda connection: connection.sendall(body)) as (port, _):
+        outcome = await destination(port).post(MESSAGE, {})
+    assert reason(outcome) == "it responded with HTTP status 403"
+    assert "internal" not in caplog.text

@@ -98,6 +98,40 @@ def test_nothing_in_an_address_makes_a_service_sleep_retry_or_hide_its_failures(
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "discord://4174216298/{token}?template={file}",
+        "discord://4174216298/{token}?template=file://{file}",
+        "slack://T1JJ3T3L2/A1BRTD4JD/{token}{token}/?template={file}",
+        "tgram://123456789:abcdefg_hijklmnop/12315544/?template={file}",
+        "workflow://host:443/workflow/{token}/?template={file}",
+    ],
+)
+def test_no_address_makes_the_bot_send_a_file(url: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text('{"text": "secret"}')
+    with pytest.raises(ValueError, match="leave it out") as refused:
+        service_of(url.format(token=TOKEN, file=tmp_path / "secret.json"))
+    assert TOKEN not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"discord://4174216298/{TOKEN}?template=http://127.0.0.1:9/x",
+        "mailto://u:p@localhost?to=a@b.com&pgp=encrypt&pgppub=https://127.0.0.1:9/x",
+        "fcm://project/device?keyfile=http://127.0.0.1:9/x",
+    ],
+)
+def test_no_address_makes_the_bot_read_another_address(url: str) -> None:
+    with pytest.raises(ValueError, match="has a wrong one"):
+        service_of(url)
+
+
+def test_a_key_may_be_in_a_file() -> None:
+    assert service_of("mailto://u:p@localhost?to=a@b.com&pgp=encrypt&pgppub=key.asc")
+
+
+@pytest.mark.parametrize(
     ("mrkdwn", "plain"),
     [
         ("see <https://example.com/a|its message>.", "see its message (https://example.com/a)."),

@@ -92,7 +92,13 @@ class UnreachableChannel:
     error: str
 
 
-_UNTRIED: Mapping[str, object] = {"attempts": 0, "error": None, "claim": None, "status": NoticeStatus.PENDING}
+_UNTRIED: Mapping[str, object] = {
+    "attempts": 0,
+    "attempted_at": None,
+    "error": None,
+    "claim": None,
+    "status": NoticeStatus.PENDING,
+}
 
 
 class NoticeStore:
@@ -252,9 +258,12 @@ class NoticeStore:
         Where the main channel has the same alert anyway, its message is edited instead: it says for whom it was meant.
         False, and nothing changed, where another copy has taken it, or what it edits was in the main channel before.
         """
+        query = select(notices).where(notices.c.id == notice_id)
         with self._engine.begin() as connection:
-            query = select(notices).where(notices.c.id == notice_id).with_for_update()
-            row = connection.execute(query).one()
+            # First of all, as whoever decides a step of the alert does: its edits have to find the moved message.
+            about = select(notices.c.alert_id).where(notices.c.id == notice_id).scalar_subquery()
+            connection.execute(select(alerts.c.id).where(alerts.c.id == about).with_for_update())
+            row = connection.execute(query.with_for_update()).one()
             if row.claim != claim or row.status not in UNDELIVERED:
                 return False
             if row.channel is None:

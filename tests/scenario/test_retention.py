@@ -15,7 +15,7 @@ def count_of_audit(engine: Engine) -> int:
         return connection.execute(select(func.count()).select_from(audit)).scalar_one()
 
 
-async def test_a_cycle_deletes_what_is_older_than_the_settings_say_and_a_wrong_clock_deletes_nothing(
+async def test_a_cycle_deletes_what_is_older_than_the_settings_say_and_a_wrong_clock_nothing(
     simulated: World, tmp_path: Path
 ) -> None:
     config = tmp_path / "claude-cost.toml"

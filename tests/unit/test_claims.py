@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -15,10 +16,11 @@ from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.clock import seconds_since_boot
 from bot.db.engine import connect
-from bot.db.schema import notices
+from bot.db.schema import alerts, notices
 from bot.notify.claims import ATTEMPT_SECONDS, TURN_SECONDS, AskedWait, Claim, Claims
 from bot.notify.model import LONGEST_WAIT, Address, Failed
 from bot.notify.outbox import Outbox
+from bot.notify.store import insert_notice
 from bot.sandbox.clock import HandClock
 from tests.databases import NOW, SOFT_AGAIN, SOFT_RESOLVED, crossed, open_migrated, reported
 from tests.unit.test_outbox import UNKNOWN, Channel, record, render
@@ -230,3 +232,21 @@ def test_a_copy_knows_its_own_claims_and_forgets_those_that_are_settled() -> Non
     again = Claim(1, theirs.new(), timedelta(0))
     assert under_way(again, second) == {1}
     assert mine._seen.keys() == {again.id, second.id}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_edit_that_is_decided_while_its_message_moves_to_the_main_channel_moves_along(engine: Engine) -> None:
+    store = AlertStore(engine)
+    record(store, crossed(LimitKind.SOFT))
+    with engine.begin() as connection:
+        connection.execute(update(notices).values(channel="C2"))
+    post = store.notices.claim(NOW)
+    assert post is not None
+    with ThreadPoolExecutor(1) as other, engine.begin() as connection:
+        connection.execute(select(alerts.c.id).with_for_update())
+        moved = other.submit(store.notices.divert, post.id, NOW, "It is closed.", claim=post.claim)
+        wait([moved], timeout=0.2)
+        insert_notice(connection, "update", post.about, {}, NOW, channel="C2", alert_id=1)
+    assert moved.result()
+    with engine.connect() as connection:
+        assert list(connection.execute(select(notices.c.channel)).scalars()) == [None, None]

@@ -89,6 +89,8 @@ class Lifecycle:
         self.slack_again_seconds: float = SLACK_AGAIN_SECONDS
         self._is_connected = False
         """Whether Slack has accepted the tokens once."""
+        self._claimed: Workspace | None = None
+        """The workspace that the database is known to belong to."""
         self._polled = False
         self._asking: asyncio.Future[list[str]] | None = None
 
@@ -230,11 +232,13 @@ class Lifecycle:
                 return
 
     async def _claim(self, workspace: Workspace) -> None:
-        """A database that does not answer now is no reason not to connect."""
+        """Raises `SlackRefusedError` if the database is another workspace's. One that does not answer is asked again."""
         try:
             await self._bot.services.threads.commands(self._bot.claim, workspace)
         except SQLAlchemyError as error:
             log.warning("whose the database is cannot be checked: %s", database_problem(error))
+        else:
+            self._claimed = workspace
 
     async def look_at_slack(self) -> None:
         """Whether Slack still accepts the token: a bot that has nothing to say would not notice otherwise."""
@@ -254,10 +258,14 @@ class Lifecycle:
         client, channel = self._bot.slack.client, self._bot.settings.channel
         try:
             try:
-                await check_bot_token(client, channel)
+                workspace = await check_bot_token(client, channel)
             except SlackUnreachableError:
                 await asyncio.sleep(self.slack_again_seconds)
-                await check_bot_token(client, channel)
+                workspace = await check_bot_token(client, channel)
+            if workspace != self._claimed:
+                # The token's file may have changed since.
+                await self._claim(workspace)
+                self._bot.workspace.learn(workspace)
         except (SlackUnreachableError, SlackRefusedError) as error:
             return str(error)
         return None

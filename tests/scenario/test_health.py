@@ -12,12 +12,16 @@ from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import text
 
 from bot.db.engine import connect
+from bot.db.state import StateStore
+from bot.notify import workspace_store
+from bot.notify.slack_connection import Workspace
 from bot.runner.cycle import Bot
 from bot.runner.lifecycle import STUCK_SECONDS, Lifecycle
 from bot.sandbox.anthropic_server import ADMIN_KEY
 from bot.sandbox.clock import HandClock
 from bot.sandbox.server import Fault
 from bot.sandbox.slack_server import BOT_TOKEN
+from bot.sandbox.slack_workspace import TEAM_ID
 from bot.web.access import BearerAccess
 from bot.web.server import health_routes
 from tests.scenario.conftest import World
@@ -89,6 +93,7 @@ async def test_each_fault_is_named_within_one_poll_and_not_any_more_after_its_re
             (lose_backup, find_backup_folder, "There is no backup of today"),
             (lose_tables, find_tables, "The database has lost its tables"),
             (revoke_token, restore_token, "SLACK_BOT_TOKEN"),
+            (move_workspace, move_back, "The database belongs to a bot of another Slack workspace (T0OTHER"),
         ):
             break_(seen)
             await seen.poll()
@@ -116,6 +121,22 @@ def revoke_token(seen: Watched) -> None:
 def restore_token(seen: Watched) -> None:
     assert seen.world.alerts("soft") == []
     seen.world.slack.bot_token = BOT_TOKEN
+
+
+def move_workspace(seen: Watched) -> None:
+    """The token's file changed to a token of another workspace than the database is of."""
+    become(seen, "T0OTHER")
+
+
+def move_back(seen: Watched) -> None:
+    become(seen, TEAM_ID)
+
+
+def become(seen: Watched, team: str) -> None:
+    engine = connect(seen.world.environ["CLAUDE_COST_DATABASE_URL"])
+    StateStore(engine).put(workspace_store.KEY, {"team": team, "enterprise": ""})
+    engine.dispose()
+    seen.lifecycle._claimed = Workspace(seen.bot.workspace.url, team)
 
 
 def hide_target(seen: Watched) -> None:

@@ -25,7 +25,8 @@ from bot.db.schema import alerts, mode_changes, notices
 from bot.digests.model import Digest, DigestChange
 from bot.modes.model import ModeAnnouncement, ModeEnding, Proposal, VerificationReport
 from bot.notify.model import SLACK, Action, Address, NoticeStatus, UnreadableContentError
-from bot.notify.store import NoticeStore, address_of, insert_notice
+from bot.notify.queue_store import insert_notice
+from bot.notify.store import NoticeStore, address_of
 
 
 def payload_type(kind: AlertKind) -> type[AlertPayload]:

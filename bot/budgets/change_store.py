@@ -12,7 +12,7 @@ from bot.budgets.budget import Budget
 from bot.budgets.parsing import budget_of, budget_words, split_budget_words
 from bot.budgets.raises import Raise, RaiseState
 from bot.db.schema import budget_changes
-from bot.notify.store import insert_in_one_channel
+from bot.notify.queue_store import insert_in_one_channel
 
 SET, CHANGED, REMOVED = "set", "changed", "removed"
 OF_BUDGETS = (SET, CHANGED, REMOVED)

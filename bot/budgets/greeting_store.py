@@ -16,7 +16,7 @@ from sqlalchemy import Engine, select
 from bot.budgets.budget import Budget, PeriodKind
 from bot.db.schema import notices
 from bot.db.state import StateStore, locked, save_state
-from bot.notify.store import insert_notice
+from bot.notify.queue_store import insert_notice
 from bot.usage.model import DataState
 
 

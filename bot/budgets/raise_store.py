@@ -19,7 +19,7 @@ from bot.db.schema import raises
 from bot.db.state import BOT, BUDGETS, Outcome, audited, bump, keep, versions_of
 from bot.log_fields import About
 from bot.notify.model import Action
-from bot.notify.store import insert_in_one_channel
+from bot.notify.queue_store import insert_in_one_channel
 
 ACTION = "raise"
 """Its name in the audit trail."""

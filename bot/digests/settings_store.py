@@ -17,7 +17,7 @@ from bot.db.state import DIGESTS, audited, bump, keep, versions_of
 from bot.digests.model import DigestChange
 from bot.digests.schedule import DigestRule, Scheduled, next_due
 from bot.digests.words import DigestWordsError, rule_from, rule_words
-from bot.notify.store import insert_in_one_channel
+from bot.notify.queue_store import insert_in_one_channel
 
 log = logging.getLogger(__name__)
 

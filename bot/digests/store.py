@@ -14,7 +14,7 @@ from bot.digests.content import DigestSources, digest_of
 from bot.digests.model import Digest
 from bot.digests.schedule import DueDigest, is_ready, stretch_before
 from bot.digests.settings_store import DigestSettingsStore
-from bot.notify.store import insert_notice
+from bot.notify.queue_store import insert_notice
 
 log = logging.getLogger(__name__)
 

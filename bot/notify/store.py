@@ -12,53 +12,34 @@ from sqlalchemy import (
     Engine,
     Row,
     Select,
-    Table,
     and_,
     delete,
     func,
-    insert,
-    or_,
     select,
     type_coerce,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.db.schema import (
     UTCDateTime,
-    alerts,
-    budget_changes,
-    digest_changes,
-    mode_changes,
     notices,
-    proposals,
-    raises,
     unreachable_channels,
 )
 from bot.notify.claims import TURN_SECONDS, AskedToWaitError, AskedWait, Claim, Claims
+from bot.notify.diversion_store import divert, meant_for
 from bot.notify.model import (
     SLACK,
     UNDELIVERED,
-    Action,
     Address,
     Notice,
     NoticeStatus,
     UnreadableContentError,
     UnreadableNoticeError,
 )
+from bot.notify.queue_store import OWNERS, insert_details
 
 ReadContent = Callable[[Connection, Row[Any]], Any]
 """The renderer's input from a row of `notices`. Raises `UnreadableContentError`."""
-
-_OWNERS: tuple[tuple[str, Table], ...] = (
-    ("alert_id", alerts),
-    ("mode_change_id", mode_changes),
-    ("proposal_id", proposals),
-    ("raise_id", raises),
-    ("budget_change_id", budget_changes),
-    ("digest_change_id", digest_changes),
-)
-"""The possible owners of a notice, by its column: each stores the address of its message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +60,6 @@ class Backlog:
     since: datetime
 
 
-DETAILS = "details"
-"""The step of the reply that holds what could not be folded."""
-
-
 @dataclass(frozen=True, slots=True)
 class UnreachableChannel:
     """A channel of a budget or a digest that takes nothing from the bot. `error`: one sentence."""
@@ -90,15 +67,6 @@ class UnreachableChannel:
     channel: str
     since: datetime
     error: str
-
-
-_UNTRIED: Mapping[str, object] = {
-    "attempts": 0,
-    "attempted_at": None,
-    "error": None,
-    "claim": None,
-    "status": NoticeStatus.PENDING,
-}
 
 
 class NoticeStore:
@@ -175,7 +143,7 @@ class NoticeStore:
             except UnreadableContentError as error:
                 unreadable = error
             else:
-                return _notice(found, claim, content, _address(connection, found), _meant_for(connection, found))
+                return _notice(found, claim, content, _address(connection, found), meant_for(connection, found))
         raise UnreadableNoticeError(_notice(found, claim, None, None, ())) from unreadable
 
     def claim_again(self, notice: Notice, claim: str) -> bool:
@@ -222,7 +190,7 @@ class NoticeStore:
             if address is not None:
                 _keep_address(connection, notice_id, address)
             if without_details:
-                _enqueue_details(connection, notice_id, now)
+                insert_details(connection, notice_id, now)
             reached = select(notices.c.channel).where(notices.c.id == notice_id).scalar_subquery()
             connection.execute(delete(unreachable_channels).where(unreachable_channels.c.channel == reached))
             return True
@@ -253,31 +221,9 @@ class NoticeStore:
             return _set(connection, notice_id, claim, values)
 
     def divert(self, notice_id: int, now: datetime, error: str, *, claim: str | None) -> bool:
-        """Let the main channel have what one that cannot be reached does not take, with its edits and replies.
-
-        Where the main channel has the same alert anyway, its message is edited instead: it says for whom it was meant.
-        False, and nothing changed, where another copy has taken it, or what it edits was in the main channel before.
-        """
-        query = select(notices).where(notices.c.id == notice_id)
+        """Move a message to the main channel, since its own takes nothing. See `diversion_store`."""
         with self._engine.begin() as connection:
-            # First of all, as whoever decides a step of the alert does: its edits have to find the moved message.
-            about = select(notices.c.alert_id).where(notices.c.id == notice_id).scalar_subquery()
-            connection.execute(select(alerts.c.id).where(alerts.c.id == about).with_for_update())
-            row = connection.execute(query.with_for_update()).one()
-            if row.claim != claim or row.status not in UNDELIVERED:
-                return False
-            if row.channel is None:
-                return _move_to_main(connection, row, now, error)
-            _note_unreachable(connection, row.channel, now, error)
-            whole = notices.c.id == row.id if row.alert_id is None else notices.c.alert_id == row.alert_id
-            mine = and_(whole, notices.c.destination == row.destination, notices.c.channel == row.channel)
-            if row.alert_id is not None and _has_main_post(connection, row):
-                _leave_to_main(connection, row, mine, now)
-                return True
-            free = {**_UNTRIED, "next_attempt_at": now}
-            connection.execute(update(notices).where(mine, notices.c.status.in_(UNDELIVERED)).values(**free))
-            connection.execute(update(notices).where(mine).values(channel=None, meant_for=row.channel, ts=None))
-            return True
+            return divert(connection, notice_id, now, error, claim)
 
     def unreachable(self) -> dict[str, UnreachableChannel]:
         """Channels of budgets and digests that could not be reached at the last attempt, by id."""
@@ -365,81 +311,6 @@ class BacklogStore:
             return {str(name): int(count) for name, count in connection.execute(query)}
 
 
-def insert_notice(
-    connection: Connection,
-    action: Action,
-    about: str,
-    content: Mapping[str, object],
-    now: datetime,
-    *,
-    destination: str = SLACK,
-    step: str | None = None,
-    reposts: bool = False,
-    channel: str | None = None,
-    meant_for: str | None = None,
-    mention: Sequence[str] = (),
-    **owner: int | None,
-) -> None:
-    """Put a notice into the outbox, within the transaction of the change that it reports.
-
-    `step`: the destination is notified of it once per alert. `owner`: an id by its column. See `Notice`.
-    """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(
-        dialect.insert(notices)
-        .values(
-            destination=destination,
-            step=step,
-            action=action,
-            about=about,
-            reposts=reposts,
-            facts=content,
-            status=NoticeStatus.PENDING,
-            created_at=now,
-            attempts=0,
-            next_attempt_at=now,
-            reached=[],
-            channel=channel,
-            meant_for=meant_for,
-            mention=list(mention),
-            **owner,
-        )
-        .on_conflict_do_nothing(index_elements=["destination", "alert_id", "step"])
-    )
-
-
-def insert_in_one_channel(
-    connection: Connection,
-    action: Action,
-    about: str,
-    content: Mapping[str, object],
-    now: datetime,
-    channel: str | None,
-    **owner: Any,
-) -> None:
-    """A notice whose message is in one channel: a post goes to `channel`, what follows to where that has arrived."""
-    if action == "post":
-        insert_notice(connection, action, about, content, now, channel=channel, **owner)
-        return
-    posts = [notices.c[column] == id_ for column, id_ in owner.items()]
-    query = select(notices.c.meant_for).where(*posts, notices.c.action == "post").order_by(notices.c.id.desc()).limit(1)
-    meant_for = connection.execute(query).scalar_one_or_none()
-    insert_notice(connection, action, about, content, now, meant_for=meant_for, **owner)
-
-
-def _enqueue_details(connection: Connection, notice_id: int, now: datetime) -> None:
-    row = connection.execute(select(notices).where(notices.c.id == notice_id)).one()
-    owner = {column: row._mapping[column] for column, _ in _OWNERS}
-    if any(owner.values()):
-        # Each copy has a thread of its own.
-        step = DETAILS if row.channel is None else f"{DETAILS}:{row.channel}"
-        mine = [notices.c[column].is_not_distinct_from(id_) for column, id_ in owner.items()]
-        same = select(notices.c.id).where(*mine, notices.c.destination == row.destination, notices.c.step == step)
-        if connection.execute(same.limit(1)).first() is not None:
-            return
-        insert_notice(connection, "details", row.about, row.facts, now, step=step, channel=row.channel, **owner)
-
-
 def _set(connection: Connection, notice_id: int, claim: str | None, values: Mapping[str, object]) -> bool:
     """Whether the notice is unsettled, and this claim of it still holds."""
     undelivered = update(notices).where(notices.c.id == notice_id, notices.c.status.in_(UNDELIVERED)).values(**values)
@@ -475,95 +346,6 @@ def _chain(row: Row[Any]) -> tuple[str, int, str]:
     return ("mode", 0, "") if row.mode_change_id is not None else ("notice", row.id, "")
 
 
-def _note_unreachable(connection: Connection, channel: str, now: datetime, error: str) -> None:
-    known = update(unreachable_channels).where(unreachable_channels.c.channel == channel).values(error=error)
-    if connection.execute(known).rowcount == 0:
-        connection.execute(insert(unreachable_channels).values(channel=channel, since=now, error=error))
-
-
-def _has_main_post(connection: Connection, row: Row[Any]) -> bool:
-    query = select(notices.c.id).where(
-        notices.c.alert_id == row.alert_id,
-        notices.c.destination == row.destination,
-        notices.c.channel.is_(None),
-        notices.c.action == "post",
-        notices.c.status != NoticeStatus.OBSOLETE,
-    )
-    return connection.execute(query.limit(1)).first() is not None
-
-
-def _leave_to_main(connection: Connection, row: Row[Any], mine: ColumnElement[bool], now: datetime) -> None:
-    """Drop the copy in a channel that cannot be reached. The main one says so, and mentions whom it would have."""
-    unsettled = or_(notices.c.action == "post", notices.c.status.in_(UNDELIVERED))
-    connection.execute(update(notices).where(mine, unsettled).values(status=NoticeStatus.OBSOLETE, ts=None))
-    main = and_(
-        notices.c.alert_id == row.alert_id, notices.c.destination == row.destination, notices.c.channel.is_(None)
-    )
-    # Of several that cannot be reached, one is noted here; those of dropped copies are known by their rows.
-    connection.execute(update(notices).where(main, notices.c.meant_for.is_(None)).values(meant_for=row.channel))
-    unsent = and_(main, notices.c.action == "post", notices.c.status.in_(UNDELIVERED))
-    for post in connection.execute(select(notices.c.id, notices.c.mention).where(unsent)).all():
-        both = list(dict.fromkeys([*post.mention, *row.mention]))
-        connection.execute(update(notices).where(notices.c.id == post.id).values(mention=both))
-        return
-    shown = and_(main, notices.c.action.in_(("post", "update")))
-    newest = connection.execute(select(notices).where(shown).order_by(notices.c.id.desc()).limit(1)).one()
-    insert_notice(
-        connection,
-        "update",
-        newest.about,
-        newest.facts,
-        now,
-        destination=row.destination,
-        meant_for=newest.meant_for,
-        reposts=newest.reposts,
-        alert_id=row.alert_id,
-    )
-
-
-def _move_to_main(connection: Connection, row: Row[Any], now: datetime, error: str) -> bool:
-    """Post a message anew in the main channel, since the one of its own that it is in takes nothing any more.
-
-    What was to be done to it is done there.
-    """
-    owner = {column: row._mapping[column] for column, _ in _OWNERS if row._mapping[column] is not None}
-    mine = [notices.c[column] == id_ for column, id_ in owner.items()]
-    own = select(notices.c.channel).where(*mine, notices.c.action == "post", notices.c.channel.is_not(None))
-    channel = connection.execute(own.limit(1)).scalar_one_or_none()
-    if not owner or row.alert_id is not None or channel is None:
-        return False
-    _note_unreachable(connection, channel, now, error)
-    for column, table in _OWNERS:
-        if column in owner:
-            connection.execute(update(table).where(table.c.id == owner[column]).values(channel=None, ts=None))
-    shown = select(notices).where(*mine, notices.c.action.in_(("post", "update")), notices.c.id <= row.id)
-    newest = connection.execute(shown.order_by(notices.c.id.desc()).limit(1)).one()
-    free = {**_UNTRIED, "next_attempt_at": now, "meant_for": channel}
-    connection.execute(update(notices).where(*mine, notices.c.status.in_(UNDELIVERED)).values(**free))
-    again = {"action": "post", "about": newest.about, "facts": newest.facts, "step": newest.step}
-    connection.execute(update(notices).where(notices.c.id == row.id).values(**again))
-    if row.action != "update":
-        insert_notice(connection, row.action, row.about, row.facts, now, step=row.step, meant_for=channel, **owner)
-    return True
-
-
-def _meant_for(connection: Connection, row: Row[Any]) -> tuple[str, ...]:
-    """The channels that could not be reached, instead of which a message is in the main one."""
-    if row.meant_for is None:
-        return ()
-    if row.alert_id is None:
-        return (row.meant_for,)
-    dropped = select(notices.c.channel).where(
-        notices.c.alert_id == row.alert_id,
-        notices.c.destination == row.destination,
-        notices.c.channel.is_not(None),
-        notices.c.action == "post",
-        notices.c.status == NoticeStatus.OBSOLETE,
-    )
-    others = connection.execute(dropped.order_by(notices.c.id)).scalars()
-    return tuple(dict.fromkeys((row.meant_for, *others)))
-
-
 def _keep_address(connection: Connection, notice_id: int, address: Address | None) -> None:
     about = connection.execute(select(notices.c.alert_id, notices.c.channel).where(notices.c.id == notice_id)).one()
     if about.alert_id is not None and about.channel is not None:
@@ -571,7 +353,7 @@ def _keep_address(connection: Connection, notice_id: int, address: Address | Non
         connection.execute(update(notices).where(post).values(ts=None if address is None else address.ts))
         return
     values = {"channel": None, "ts": None} if address is None else {"channel": address.channel, "ts": address.ts}
-    for column, table in _OWNERS:
+    for column, table in OWNERS:
         owner = select(notices.c[column]).where(notices.c.id == notice_id).scalar_subquery()
         connection.execute(update(table).where(table.c.id == owner).values(values))
 
@@ -586,7 +368,7 @@ def _address(connection: Connection, row: Row[Any]) -> Address | None:
         query = select(notices.c.ts).where(_post_in(row.alert_id, row.channel), notices.c.ts.is_not(None))
         ts = connection.execute(query.limit(1)).scalar_one_or_none()
         return None if ts is None else Address(row.channel, ts)
-    for column, table in _OWNERS:
+    for column, table in OWNERS:
         owner_id = row._mapping[column]
         if owner_id is not None:
             return address_of(connection.execute(select(table).where(table.c.id == owner_id)).one())

@@ -232,7 +232,10 @@ class Lifecycle:
                 return
 
     async def _claim(self, workspace: Workspace) -> None:
-        """Raises `SlackRefusedError` if the database is another workspace's. One that does not answer is asked again."""
+        """Check whose the database is. One that does not answer is asked again at the next look at Slack.
+
+        Raises `SlackRefusedError` if it belongs to another workspace.
+        """
         try:
             await self._bot.services.threads.commands(self._bot.claim, workspace)
         except SQLAlchemyError as error:

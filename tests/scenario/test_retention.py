@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import Engine, create_engine, func, insert, select
 
 from bot.db.schema import audit
+from bot.sandbox.clock import HandClock
 from tests.scenario.conftest import World
 from tests.scenario.test_outages import DOWN
 
@@ -16,7 +17,7 @@ def count_of_audit(engine: Engine) -> int:
 
 
 async def test_a_cycle_deletes_what_is_older_than_the_settings_say_and_a_wrong_clock_nothing(
-    simulated: World, tmp_path: Path
+    simulated: World, clock: HandClock, tmp_path: Path
 ) -> None:
     config = tmp_path / "claude-cost.toml"
     config.write_text("[retention]\nchange_days = 200\n", encoding="utf-8")
@@ -32,7 +33,7 @@ async def test_a_cycle_deletes_what_is_older_than_the_settings_say_and_a_wrong_c
         left = count_of_audit(engine)
         # A machine that wakes up with a wrong clock and without a network.
         simulated.anthropic.faults.outage = DOWN
-        simulated.clock.advance(timedelta(days=3000))
+        clock.advance(timedelta(days=3000))
         bot._pruned_at = None
         await bot.cycle()
         assert (left, count_of_audit(engine)) == (1, 1)

@@ -20,7 +20,7 @@ from bot.db.schema import alerts, notices
 from bot.notify.claims import ATTEMPT_SECONDS, TURN_SECONDS, AskedWait, Claim, Claims
 from bot.notify.model import LONGEST_WAIT, Address, Failed
 from bot.notify.outbox import Outbox
-from bot.notify.store import insert_notice
+from bot.notify.queue_store import insert_notice
 from bot.sandbox.clock import HandClock
 from tests.databases import NOW, SOFT_AGAIN, SOFT_RESOLVED, crossed, open_migrated, reported
 from tests.unit.test_outbox import UNKNOWN, Channel, record, render

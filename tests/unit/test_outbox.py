@@ -38,8 +38,8 @@ from bot.notify.model import (
     always,
 )
 from bot.notify.outbox import PATIENCE, Delivery, Outbox
+from bot.notify.queue_store import insert_notice
 from bot.notify.slack import SlackDestination
-from bot.notify.store import insert_notice
 from bot.sandbox.clock import HandClock
 from tests.databases import (
     NOW,

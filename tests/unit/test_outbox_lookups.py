@@ -132,7 +132,7 @@ async def test_a_search_that_crashes_holds_up_only_its_own_incident_and_ends(
     store: AlertStore, clock: HandClock
 ) -> None:
     class Crashing(Channel):
-        async def find(self, *_: object, **__: object) -> Look:  # type: ignore[override]
+        async def find(self, *_: object, **__: object) -> Look:
             self.searches += 1
             raise KeyError("a fault in reading Slack's response")
 

@@ -1,8 +1,7 @@
-"""Composition root: builds everything from settings, and closes it in reverse."""
+"""Composition root: builds the bot from its settings, and closes it in reverse order."""
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,12 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from importlib.metadata import version
-from typing import Any
 
 import aiohttp
 import httpx
-from pydantic import SecretStr
-from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Engine
 
@@ -77,6 +73,7 @@ from bot.notify.model import Destination, always
 from bot.notify.outbox import Outbox
 from bot.notify.results import FROM_ZERO, CountResult
 from bot.notify.slack import SlackDestination
+from bot.notify.slack_client import bolt_app, web_client
 from bot.notify.slack_connection import NativeBlocks, ResponseUrls, Workspace
 from bot.notify.workspace_store import claim
 from bot.pricing.card import RateCard, load_rate_card
@@ -98,87 +95,40 @@ from bot.usage.organization_store import claim_organization
 from bot.usage.poller import Poller, build_poller
 from bot.usage.store import UsageStore
 
-import handlers  # isort: skip  # the one place where bot/ knows of the user interface
+import handlers  # isort: skip  # the only import of the user interface in bot/
 
 log = logging.getLogger(__name__)
 
-BOLTS_OWN = ("SLACK_BOT_TOKEN", "SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET")
 CLOSE_SECONDS = 0.5
-"""For each step of the clean-up at the end."""
+"""Seconds for each step of the clean-up at the end."""
 
 TRACES_SECONDS = 2.0
-"""For the spans that are left at the end."""
+"""Seconds for sending the last spans at the end."""
 
 OF_LOGGED = " of logged usage"
 OF_ATTRIBUTED = " of attributed spend"
-"""Added to the names of evaluators of budgets that count it."""
+"""Suffixes for the names of evaluators whose budgets count that."""
 
 ATTRIBUTED_KINDS = (AlertKind.LIMIT, AlertKind.NO_DATA, AlertKind.NEW_PERIOD, AlertKind.FORECAST)
-"""Days have no minutes: what spends unusually fast is not seen in them."""
+"""Kinds of alerts for attributed spend. It is known by the day, so a spike does not show in it."""
 
 LIMITS_WAIT = timedelta(seconds=30)
-"""For the rate limits, which only an estimate asks for."""
-
-
-class _Client(AsyncWebClient):
-    """Each call has the token that is valid now: its file may have changed."""
-
-    def __init__(self, secret: SecretStr | None, **options: Any) -> None:
-        self._secret = secret
-        super().__init__(**options)
-
-    @property
-    def token(self) -> str | None:
-        return None if self._secret is None else self._secret.get_secret_value()
-
-    @token.setter
-    def token(self, value: str | None) -> None:
-        """slack_sdk sets what it was given, which is nothing."""
-
-
-class _App(AsyncApp):
-    """Bolt keeps the token of its start, and makes a client of it for each request."""
-
-    @property
-    def _token(self) -> str | None:
-        return self._async_client.token
-
-    @_token.setter
-    def _token(self, value: str | None) -> None:
-        """Bolt sets that of the client."""
+"""The longest wait for the rate limits, which only an estimate asks for."""
 
 
 def slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWebClient:
-    """Slack's Web API for the bot token, without retries of its own."""
-    return _Client(
-        settings.slack_bot_token,
-        base_url=settings.slack_api_url,
-        timeout=slack_api.TIMEOUT_SECONDS,
-        session=session,
-        retry_handlers=[],
-    )
-
-
-def _slack_app(client: AsyncWebClient) -> AsyncApp:
-    # With client id and secret in the environment, Bolt would ignore our token and take us for an app of many
-    # workspaces; with the bot token, it would warn that the client has one already.
-    of_bolt = {name: os.environ.pop(name) for name in BOLTS_OWN if name in os.environ}
-    try:
-        # The HTTP port verifies signatures, before anything of a request is parsed.
-        # Without a name, Bolt reads the sources of the whole call stack to find one.
-        return _App(name="claude-cost", client=client, request_verification_enabled=False)
-    finally:
-        os.environ.update(of_bolt)
+    """A client of Slack's Web API for the bot token, without retries of its own."""
+    return web_client(settings.slack_bot_token, settings.slack_api_url, session)
 
 
 def sample_alert(now: datetime) -> Message:
-    """An alert as this version draws it, for Slack to check."""
+    """A limit alert as this version draws it. Doctor has Slack validate it."""
     return handlers.limit_message(sample_limit_alert(now), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What everything else is built on: the settings, the clock, the database, the connections and the threads."""
+    """The parts that everything else is built on: settings, clock, database, connections and threads."""
 
     settings: Settings
     clock: Clock
@@ -197,7 +147,7 @@ class Base:
 
     @property
     def all_deliver(self) -> bool:
-        """Whether every copy delivers. Beside an SQLite file only the leader does."""
+        """Whether every copy delivers, as on PostgreSQL. With SQLite only the leader does."""
         return not isinstance(self.engine, SqliteEngine)
 
 
@@ -205,9 +155,10 @@ class Base:
 async def bot_from(
     settings: Settings, clock: Clock, *, most_waiting: timedelta | None = None, hears_clicks: bool = True
 ) -> AsyncIterator[Bot]:
-    """Everything, built and closed again. `most_waiting`: the most that one poll may wait for Anthropic in all.
+    """Build the bot, and close it at the end of the context.
 
-    `hears_clicks`: whether people can acknowledge alerts; where they cannot, nothing is escalated.
+    `most_waiting`: longest total wait of one poll for Anthropic's rate limit; None for no limit. `hears_clicks`:
+    whether people can acknowledge alerts; if not, nothing is escalated. Raises `SettingsError` or `DatabaseError`.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(with_dollar_sign(settings.display.dollar_sign))
@@ -222,7 +173,7 @@ async def bot_from(
         await asyncio.to_thread(tidy_targets, settings.fallback_file, time.time())
         targets = targets_from(settings.fallback_file)
         services = await asyncio.to_thread(_services, base, alerts, targets, budgets, raises)
-        slack = _slack_app(base.client)
+        slack = bolt_app(base.client)
         handlers.register(slack, services, base.in_flight)
         outbox, others = _outboxes(base, alerts, _rendering(base, rules, targets, services))
         destinations = BackgroundDelivery(others, base.in_flight)
@@ -259,7 +210,7 @@ async def bot_from(
 
 
 def _traces() -> Callable[[], None]:
-    """Begin to trace; returns what ends it."""
+    """Start tracing. Returns the function that ends it. Raises `SettingsError`."""
     try:
         return start_traces(version("claude-cost-bot"))
     except ImportError:
@@ -290,7 +241,7 @@ def _rendering(base: Base, rules: AlertRules, targets: Sequence[Target], service
 def _pollers(
     base: Base, stack: AsyncExitStack, usage: UsageStore, most_waiting: timedelta | None
 ) -> tuple[Poller, AttributionPoller]:
-    """Of usage, and of what Anthropic itself attributes. Closed by `stack`."""
+    """The pollers of usage and of attributed spend, which `stack` closes."""
     settings, may_store = base.settings, base.leadership.still_held
     poller = build_poller(
         base.http,
@@ -322,7 +273,7 @@ def _open_database(settings: Settings) -> Engine:
 
 
 async def _base(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Base:
-    """Opened here, closed by `stack` in reverse."""
+    """Open everything that has to be closed again. `stack` closes it in reverse order."""
     metrics, threads = Metrics(), Threads()
     stack.callback(threads.close)
     engine = await asyncio.to_thread(_open_database, settings)
@@ -370,7 +321,7 @@ async def _alerts(base: Base, rules: AlertRules, budgets: Budgets) -> AlertStore
 
 
 def _channel_of(settings: Settings, teams: Teams) -> Callable[[Budget], str | None]:
-    """The channel for what is said of a budget; None for the main one."""
+    """A function from a budget to the id of its own channel, None for the main one."""
 
     def of(budget: Budget) -> str | None:
         channel = teams.completed(budget).channel
@@ -453,7 +404,7 @@ def _reviews(
     modes: Mapping[str, Mode],
     card: RateCard,
 ) -> Reviews:
-    """What budgets count: from Anthropic's usage, from the log, and from what Anthropic attributes."""
+    """The reviews of budgets by their source: Anthropic's usage, logged usage and attributed spend."""
     of = partial(BudgetReview, in_force=budgets.in_force, modes=modes, card=card)
     return Reviews(
         of(snapshots, poll_seconds=settings.poll_seconds, live=LiveSource(logged)),
@@ -482,19 +433,19 @@ def _fallback(
 
 
 async def _examined(base: Base, card: RateCard) -> tuple[Check, ...]:
-    """The examination of `doctor`, from within the running bot."""
+    """Run the checks of `doctor` from within the running bot."""
     clock = base.clock
     steady = clock if isinstance(clock, SteadyClock) else None
     found = await examine(base.settings, base.client, sample_alert(clock()), card, clock, steady=steady)
     problem = base.leadership.problem()
     if problem is None:
         return found
-    # What is found under the database's address need not be what this copy has opened.
+    # The address may lead to another database by now than the one that this copy has opened.
     return tuple(Check("lease", State.FAIL, problem) if check.name == "lease" else check for check in found)
 
 
 def _outboxes(base: Base, alerts: AlertStore, rendering: handlers.Rendering) -> tuple[Outbox, list[Outbox]]:
-    """The alert channel's, and one for each further destination."""
+    """The outbox of the alert channel, and one for each further destination."""
     outbox_of = partial(
         Outbox,
         clock=base.clock,
@@ -551,13 +502,13 @@ def _detector_context(
 
 
 def _logged(base: Base, services: Services, context: DetectorContext) -> DetectorContext:
-    """The same for budgets that count what applications log."""
+    """The context for budgets that count what applications log."""
     state_store = StateStore(base.engine, "logged_")
     return replace(context, snapshots=services.logged, review=services.review.logged, state_store=state_store)
 
 
 def _attributed(base: Base, services: Services, context: DetectorContext) -> DetectorContext:
-    """The same for budgets that count what Anthropic itself attributes."""
+    """The context for budgets that count what Anthropic attributes."""
     return replace(
         context,
         snapshots=services.attributed,
@@ -575,10 +526,10 @@ def _looks(
     attributed: DetectorContext,
     reacting: Sequence[Evaluator],
 ) -> tuple[Look, ...]:
-    """What follows every poll. Deliveries are looked at after each delivery instead."""
+    """The checks after every poll, in order. Delivery health is checked after each delivery instead."""
     fallback, snapshots, state = services.fallback, services.snapshots, context.state
     usage_verifier = UsageVerifier(services.usage, snapshots, services.card)
-    # The chain steps down after everything that it may answer, and what it did is verified after that.
+    # The chain steps down after all alerts that may be the reason, and the step is verified after that.
     return (
         *reacting,
         *(Evaluator(kind, context) for kind in AlertKind if kind not in (AlertKind.LIMIT, AlertKind.DELIVERY)),
@@ -593,7 +544,7 @@ def _looks(
 def _destinations(receivers: Sequence[Receiver]) -> list[Destination]:
     if not receivers:
         return []
-    # Importing Apprise and its services takes most of a second, which only those wait for who use them.
+    # Import lazily: Apprise and its services take most of a second.
     from bot.notify.apprise import AppriseDestination
 
     return [AppriseDestination(receiver.name, receiver.url) for receiver in receivers]

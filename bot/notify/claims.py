@@ -1,4 +1,4 @@
-"""Claims: which copy of the bot may be sending a notice, and until when the others leave it alone."""
+"""Claims: which copy of the bot may be sending a notice, and for how long the others leave it alone."""
 
 import itertools
 import os
@@ -12,21 +12,21 @@ from bot.clock import seconds_since_boot
 from bot.notify.model import CALL_SECONDS, LONGEST_WAIT
 
 COMMIT_SECONDS = 5
-"""Seconds for recording a claim, besides the attempt itself."""
+"""Seconds for recording a claim, in addition to the attempt."""
 
 ATTEMPT_SECONDS = CALL_SECONDS + COMMIT_SECONDS
-"""Seconds after which another copy's attempt is over, at a destination whose calls take no longer."""
+"""Seconds after which another copy's attempt is over, at a destination with calls of `CALL_SECONDS`."""
 
 TURN_SECONDS = 5
-"""Seconds for which a copy waits for another one that sends a message of the same moment to the same channel."""
+"""Seconds that a copy waits while another one sends a message of the same moment to the same channel."""
 
 SURELY_OVER = timedelta(minutes=5)
-"""The same by the database's clock, for a copy that does not live long enough to measure it."""
+"""The same by the database's clock, for a copy that does not run long enough to measure it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim that is stored. `id`: no other claim has it. `age`: by the database's clock."""
+    """A stored claim. `id`: unique. `age`: by the database's clock."""
 
     notice_id: int
     id: str
@@ -35,7 +35,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class AskedWait:
-    """A wait that the destination has asked for. `length`: since the attempt began. `age`: as of `Claim`."""
+    """A wait that the destination asked for. `length`: from the attempt's begin. `age`: of its claim."""
 
     notice_id: int
     attempts: int
@@ -44,7 +44,7 @@ class AskedWait:
 
 
 class AskedToWaitError(Exception):
-    """The destination has asked a copy to wait, and this one has not done so yet. `left`: the rest of the wait."""
+    """The destination asked some copy to wait, and this one does not wait yet. `left`: the rest of the wait."""
 
     def __init__(self, left: timedelta) -> None:
         super().__init__("the destination asks to wait")
@@ -52,15 +52,15 @@ class AskedToWaitError(Exception):
 
 
 def nobody() -> bool:
-    """Always false, where this copy is alone."""
+    """Always false, for a single copy."""
     return False
 
 
 class Claims:
-    """The claims of this copy at one destination, and what it has seen of the other copies.
+    """This copy's claims at one destination, and the claims of other copies that it has seen.
 
-    No two machines' clocks are compared: another copy's claim counts as under way for `seconds` after this copy first
-    saw it. `others_alive`: whether another copy may be at work. `monotonic`: in seconds.
+    Clocks of two machines are never compared: another copy's claim counts as under way for `seconds` after this copy
+    first saw it. `others_alive`: whether another copy may be at work. `monotonic`: seconds of a clock that nobody sets.
     """
 
     def __init__(
@@ -98,17 +98,17 @@ class Claims:
         }
 
     def heed(self, notice_id: int, attempts: int) -> None:
-        """This copy waits as it was asked to after so many attempts."""
+        """Note that this copy waits as the destination asked after this attempt. `attempts`: how many there were."""
         self._heeded[notice_id] = attempts
 
     def forget_waits(self) -> None:
-        """Count every wait anew at the next look."""
+        """Forget which waits this copy has heeded, so that the next look returns the rest of them."""
         self._heeded = {}
 
     def asked(self, waits: Sequence[AskedWait]) -> timedelta:
-        """How long to wait because of what another copy, or this one before its restart, was asked since the last look.
+        """How long to wait because another copy, or this one before its restart, was asked to since the last look.
 
-        `waits`: all there are at this moment. A wait is counted once, so that no change of a clock prolongs it.
+        `waits`: all that are stored at this moment. Each counts once, so that no change of a clock prolongs it.
         """
         new = [wait for wait in waits if self._heeded.get(wait.notice_id) != wait.attempts]
         self._heeded = {wait.notice_id: wait.attempts for wait in waits}

@@ -1,6 +1,6 @@
-"""Delivers the notices of one destination, each chain in order. A notice that fails waits for a retry; none is lost.
+"""Delivers the notices of one destination, each chain in order. Failed notices are retried; none is lost.
 
-On PostgreSQL every copy of the bot delivers: whoever claims a notice sends it.
+On PostgreSQL every copy of the bot delivers: the copy that claims a notice sends it.
 """
 
 import asyncio
@@ -50,25 +50,26 @@ from bot.traces import Value, span
 log = logging.getLogger(__name__)
 
 Render = Callable[[Notice, datetime], Any]
-"""The message of a notice as of now, in the form of its destination."""
+"""Renders a notice as of a moment, in the form that its destination takes."""
 
 PATIENCE = 8
-"""Failures, over about eight minutes, after which an apparent outage may be the fault of one notice."""
+"""Failures of one notice, over about eight minutes, after which the next one is tried before it."""
 
 LONGEST_LOOK_WAIT = timedelta(minutes=1)
 """The longest wait between two failed searches of the channel."""
 
 LOOKING_AT_MOST = timedelta(minutes=10)
 FEWEST_LOOKS, MOST_LOOKS = 3, 17
-"""A notice is sent again after this time since the attempt and this number of failed searches: a lost alert is worse
-than a doubled one. `MOST_LOOKS` take about as long, whatever the clock says."""
+"""A notice is sent again once it was attempted this long ago and this many searches have failed, since a lost alert is
+worse than a doubled one. `MOST_LOOKS` searches take about as long, and end it whatever the clock says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The result of one run over an outbox. `delivered`: settled notices, `waiting`: notices left.
+    """The result of one run. `delivered`: number of notices settled; `waiting`: number of those left.
 
-    `error`: why the oldest one waits. `retry_in`: how long until the next retry, if this run failed.
+    `error`: why the oldest one waits; None if it was not tried. `retry_in`: time until the next retry; None if nothing
+    failed in this run.
     """
 
     delivered: int
@@ -78,11 +79,11 @@ class Delivery:
 
 
 class _TakenError(Exception):
-    """Another copy delivers this notice, or may be doing so."""
+    """Another copy has claimed this notice, or may claim it by now."""
 
 
 class _Lookups:
-    """The failed searches of the channel for one notice, and where the next one continues."""
+    """The failed searches for one notice. `resume`: where the next one continues."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -90,28 +91,27 @@ class _Lookups:
 
 
 class Outbox:
-    """One per destination and copy of the bot, with one run at a time.
+    """Delivers to one destination, one run at a time. Each copy of the bot has one per destination.
 
-    A notice is claimed before it is tried, so that it is not sent twice.
+    Claims: a notice is claimed before it is tried, so that no two copies send it.
 
-    An edit of a deleted or closed message becomes a new message if the notice allows it; otherwise it is dropped.
+    Failures: a failure of the whole destination ends the run. A notice that is refused alone, or that this version
+    cannot read or render, delays only its own chain. After more than `PATIENCE` failures a notice lets the next one go
+    first: if that one gets through, the notice delays only its own chain; if not, all wait and continue in order. A run
+    tries each notice once.
 
-    A failure of the whole destination ends the run. A notice that is refused alone, or that this version cannot read or
-    render, holds up only its own chain. So does a notice that has failed for longer than `PATIENCE` while the next one
-    gets through; if that fails too, all wait and continue in order. A run tries each notice once.
+    Unknown outcomes: if the destination can be searched, a message that may have arrived is searched for before it is
+    sent again. A failed search is repeated and delays only its own chain.
 
-    A channel of a notice's own that cannot be reached sends it to the main one (`NoticeStore.divert`).
+    Edits: an edit of a deleted or closed message becomes a new message if the notice allows that, otherwise it is
+    dropped. A message whose own channel takes nothing moves to the main one (`bot/notify/diversion_store.py`).
 
-    If the destination can be searched, a message that may have arrived is searched for before it is sent again. A
-    failed search settles nothing: it is repeated, and holds up only its own chain.
+    Waits: a wait that the destination asked for holds for all copies, and after a restart. The back-off holds for this
+    copy, since only this one may be cut off, and ends with the process, since a restart often follows a fix.
 
-    A wait that the destination asked for holds for all copies, and after a restart. The back-off is each copy's own,
-    since only that one may be cut off from the destination, and ends with the process, since a restart often follows a
-    fix.
-
-    `may_deliver`: whether this copy may send, where only one may; called without I/O right before each send.
-    `others_alive`: whether another copy may be making a call. `monotonic`: seconds that no clock setting changes.
-    `count`: gets the result of each attempt.
+    `may_deliver`: whether this copy may send, if only one may; called right before each send, without I/O.
+    `others_alive`: whether another copy may be sending. `monotonic`: seconds of a clock that nobody sets. `count`: gets
+    the result of each attempt.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Outbox:
         self._suspects: set[int] = set()
         self._failed: set[int] = set()
         self._failures = 0
-        """Of the whole destination, since this copy last got through."""
+        """Failures of the whole destination since this copy last got through."""
 
         self.refused: str | None = None
         """Why the destination refuses everything until somebody fixes the cause; None if the next notice may pass."""
@@ -189,7 +189,7 @@ class Outbox:
 
     @property
     def name(self) -> str:
-        """The destination's."""
+        """The destination's name."""
         return self._destination.name
 
     def try_again(self) -> None:
@@ -200,12 +200,12 @@ class Outbox:
         self._claims.forget_waits()
 
     def retry_in(self) -> timedelta | None:
-        """How long until the next retry; None where no notice has failed."""
+        """Time until the next retry; None if no notice has failed."""
         waits = [wait for wait in (self._waits.shortest(), self._all_wait.shortest()) if wait is not None]
         return max(waits, default=None)
 
     def _drop_suspects(self) -> None:
-        """Hold every notice behind those that failed for long, unless another one got through since."""
+        """Let all notices wait with those that failed for long, unless one got through after them."""
         for notice_id in self._suspects:
             self._all_wait.put(None, max(self._waits.left(notice_id), self._all_wait.left(None)))
             self._waits.drop(notice_id)
@@ -241,7 +241,7 @@ class Outbox:
         return self._store.undelivered(), None if error is None else spoken(error)
 
     async def _send(self, claimed: "_Claimed") -> timedelta | None:
-        """None when the notice is settled, otherwise how long to wait."""
+        """Deliver one notice. Returns how long it waits for a retry; None once it is settled."""
         notice = claimed.notice
         if (arrived := self._arrived(notice)) is not None:
             await self._finish(notice, arrived.address, found=True, without_details=arrived.without_details)
@@ -255,7 +255,7 @@ class Outbox:
             return None
         try:
             message = self._render(notice, self._clock())
-        except Exception as error:  # noqa: BLE001  # whatever a fault in drawing one raises, the others get out
+        except Exception as error:  # noqa: BLE001  # whatever rendering raises, other notices get out
             why = kept(tr_lazy("this version of the bot cannot render it ({error})", error=type(error).__name__))
             return await self._hold(notice, why)
         if notice.outcome_unknown and (notice.action != "update" or self._address(notice) is None):
@@ -277,7 +277,7 @@ class Outbox:
         return wait
 
     def _arrived(self, notice: Notice) -> Delivered | None:
-        """What this copy knows of its last attempt, if it could not record that and nobody has tried since."""
+        """The delivery by this copy's last attempt, if the database failed to record it and no copy has tried since."""
         last = self._unrecorded.pop(notice.id, None)
         return last.outcome if last is not None and last.attempts == notice.attempts else None
 
@@ -285,7 +285,7 @@ class Outbox:
         self._count_result(result, self._clock() - notice.created_at)
 
     async def _claim_again(self, notice: Notice) -> "_Claimed":
-        """The search has taken a part of the time after which another copy takes the notice over."""
+        """Renew the claim after a search, which took a part of its time. Raises `_TakenError` if it is lost."""
         claimed_at = self._monotonic()
         claim = self._claims.new()
         if not self._may_deliver() or not await self._in_thread(self._store.claim_again, notice, claim):
@@ -293,7 +293,7 @@ class Outbox:
         return _Claimed(replace(notice, claim=claim), claimed_at)
 
     async def _within_time(self, claimed: "_Claimed", message: Any) -> SendResult:
-        """Send while this copy may deliver and its claim is recent."""
+        """Make the call while this copy may deliver and its claim is recent."""
         notice = claimed.notice
 
         def may_send() -> bool:
@@ -307,7 +307,7 @@ class Outbox:
             return Failed(f"{self.name} did not respond within {seconds} s.", outcome_unknown=True)
         except (_TakenError, SQLAlchemyError):
             raise
-        except Exception as error:  # noqa: BLE001  # whatever a destination raises, its next notices get out
+        except Exception as error:  # noqa: BLE001  # whatever a destination raises, other notices get out
             self._log.crashed(notice, error)
             return Failed(self._internal_error(error), outcome_unknown=True, alone=True)
 
@@ -330,12 +330,12 @@ class Outbox:
             if await self._in_thread(self._store.divert, notice.id, now, outcome.sentence, claim=notice.claim):
                 self._log.diverted(notice, outcome.sentence)
             elif await self._in_thread(self._store.give_up, notice.id, outcome.sentence, claim=notice.claim):
-                # The main channel was another one when its message was posted.
+                # Its message is in a channel that was the main one before.
                 self._log.dropped(notice, outcome.sentence)
             return None
         if isinstance(outcome, NotEditable):
             self._log.dropped(notice, outcome.sentence)
-            # Slack would post a reply to a deleted message into the channel itself.
+            # Forget a deleted message: Slack would post a reply to it into the channel itself.
             await self._in_thread(
                 self._store.give_up, notice.id, outcome.sentence, forget_address=outcome.gone, claim=notice.claim
             )
@@ -343,7 +343,7 @@ class Outbox:
         self.blocked = not outcome.alone
         if outcome.for_good:
             self.refused = outcome.sentence
-        # A copy that is cut off from the destination tries ever less often, and leaves new notices to the others.
+        # Count all failures of this copy: one that is cut off tries less and less often, also new notices.
         failures = notice.attempts if outcome.alone else max(notice.attempts, self._failures)
         self._failures += not outcome.alone
         wait = min(outcome.retry_after or back_off(failures, LONGEST_WAIT), LONGEST_WAIT)
@@ -363,7 +363,7 @@ class Outbox:
             notice.id,
             self._clock() + wait if asked else None,
             outcome.sentence,
-            # An unknown outcome stays unknown: this attempt's failure says nothing about the one before.
+            # An outcome that was unknown stays so: this failure says nothing about the attempt before.
             outcome_unknown=outcome.outcome_unknown or notice.outcome_unknown,
             claim=notice.claim,
             reached=notice.reached | outcome.reached,
@@ -396,7 +396,7 @@ class Outbox:
             self._log.taken_late(notice, address)
 
     async def _look(self, notice: Notice) -> Look:
-        """Whether the notice has arrived already; `NotThere` also when it is time to send it again."""
+        """Search for the notice's message. `NotThere` also means that it is time to send it again."""
         if Capability.FIND not in self._destination.capabilities:
             return NotThere()
         lookups = self._lookups.setdefault(notice.id, _Lookups())
@@ -425,7 +425,7 @@ class Outbox:
         return await self._put_back(notice, min(wait, LONGEST_WAIT), why)
 
     def _address(self, notice: Notice) -> Address | None:
-        """The message to edit or to reply to; None too where the destination can do neither."""
+        """The message to edit or to reply to; None if there is none, or if the destination cannot do that."""
         needed = NEEDS.get(notice.action)
         return notice.address if needed is None or needed in self._destination.capabilities else None
 
@@ -461,7 +461,7 @@ class Outbox:
         return await self._post(notice, message, may_send)
 
     async def _answer(self, notice: Notice, thread: Address, message: Any, may_send: May) -> SendResult:
-        """Post in the thread of the message, whose stored address stays."""
+        """Reply in the thread of a message. The result has no address, so the stored one stays."""
         broadcast = notice.action == "broadcast"
         result = await self._destination.post(
             message, _identity(notice), thread=thread, broadcast=broadcast, may=may_send
@@ -471,7 +471,7 @@ class Outbox:
 
 @dataclass(frozen=True, slots=True)
 class _Claimed:
-    """A notice that this copy has claimed. `at`: a moment before that, by the monotonic clock."""
+    """A notice that this copy has claimed. `at`: seconds by the monotonic clock, just before the claim."""
 
     notice: Notice
     at: float
@@ -495,13 +495,13 @@ def _can_be_posted(notice: Notice) -> bool:
 
 
 def _looked_enough(notice: Notice, failed: int, now: datetime) -> bool:
-    """Whether to stop searching and send again."""
+    """Whether to stop searching and to send again. `failed`: number of failed searches."""
     tried_for = timedelta(0) if notice.attempted_at is None else now - notice.attempted_at
     return failed >= MOST_LOOKS or (failed >= FEWEST_LOOKS and tried_for >= LOOKING_AT_MOST)
 
 
 def _surely_before(notice: Notice, now: datetime) -> datetime | None:
-    """A moment before the first attempt; None if the clock was set since, so that no stored time is reliable."""
+    """When the notice was decided; None if the clock was set since, which makes stored times unreliable."""
     attempted_at = notice.attempted_at or notice.created_at
     return notice.created_at if notice.created_at <= attempted_at <= now else None
 

@@ -1,13 +1,12 @@
-"""A lock on a file beside an SQLite database: it shows that the process which holds it is alive.
+"""The lease: a row of the database that decides which copy of the bot polls and decides.
 
-The owner renews its row. A successful renewal lasts `Timing.hold` seconds from its beginning. Another copy takes the
-row when it has not seen it change for `Timing.term` seconds, which is longer. Each copy measures both by its own
-monotonic clock, so the copies need not agree on the time. An owner that is frozen or cut off loses the lease before
-another copy can take it.
+The owner renews the row. A renewal lasts `Timing.hold` seconds from its begin. Another copy takes the row when it has
+seen no renewal for `Timing.term` seconds, which is longer. Each copy measures by its own monotonic clock, so their
+clocks need not agree. An owner that is frozen or cut off loses the lease before another copy can take it.
 
-Beside an SQLite database the owner also locks a file. A free lock means that the owner which held it is dead, so the
-next copy does not wait for the term. A held lock means nothing, and a file that cannot be locked changes nothing.
-PostgreSQL has no equivalent: a cut connection does not mean a dead process.
+Beside an SQLite database the owner also locks a file. If its lock is free, the owner is dead, and the next copy does
+not wait for the term. A held lock proves nothing, and without a usable file only the row counts. PostgreSQL has no
+equivalent, since a cut connection does not mean a dead process.
 """
 
 import logging
@@ -35,7 +34,7 @@ from bot.db.sqlite import SqliteEngine
 from bot.db.timeouts import LEASE_LIMITS, Limits
 
 FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""Do not follow a link or block on a pipe in the file's place."""
+"""Flags of `os.open`: follow no link, and do not block on a pipe, in the place of the file."""
 
 
 class Lock(Enum):
@@ -47,10 +46,10 @@ class Lock(Enum):
 
 
 class LockFile:
-    """The lock ends with the process, however that ends. Not thread-safe.
+    """The lock on a file beside an SQLite database. It ends with the process, however that ends. Not thread-safe.
 
-    `problem`: a clause about why the file cannot be used, after a failed attempt. `identity`: of the file that is
-    locked now. No other file has it while this one is open, so a deleted and recreated file is recognised.
+    `problem`: why the file could not be used at the last attempt, as a clause. `identity`: device and inode of the
+    locked file, by which a deleted and recreated file is recognised.
     """
 
     def __init__(self, database: Path) -> None:
@@ -61,7 +60,7 @@ class LockFile:
         self._descriptor: int | None = None
 
     def take(self, *, create: bool = True) -> Lock:
-        """Try once, without waiting."""
+        """Try to lock the file, without waiting. `create`: whether to create it."""
         if self._descriptor is not None:
             return Lock.TAKEN
         descriptor = None
@@ -90,7 +89,7 @@ class LockFile:
         try:
             return os.open(self.path, os.O_RDWR | FLAGS | (os.O_CREAT if create else 0), 0o644)
         except PermissionError:
-            # A readable file of another user can be locked too.
+            # A file of another user can be locked too, if it is readable.
             return os.open(self.path, os.O_RDONLY | FLAGS)
 
 
@@ -109,10 +108,11 @@ Monotonic = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. `renew` and `look`: between two attempts of the owner, and of a standby copy.
+    """Times of the lease, in seconds.
 
-    `hold`: how long one renewal lasts. `term`: how long a standby sees no renewal before it takes over. A frozen owner
-    is replaced after `term` and two `look`s at the latest.
+    `renew`: between two renewals of the owner. `look`: between two attempts of a standby copy. `hold`: how long a
+    renewal lasts. `term`: how long a standby copy waits for a renewal before it takes over. A frozen owner is replaced
+    after `term` and two `look`s at the latest.
     """
 
     renew: float = 3
@@ -123,7 +123,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A copy that holds the lease, for people. `since`: by the database's clock."""
+    """The copy that holds the lease, for people. `since`: by the database's clock."""
 
     host: str | None
     pid: int | None
@@ -136,7 +136,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The row at its last change, as this copy saw it. `at`: when this copy read it."""
+    """The row when this copy first saw its newest change. `at`: seconds by this copy's monotonic clock."""
 
     owner: str | None
     renewals: int
@@ -144,11 +144,12 @@ class _Seen:
 
 
 class Lease:
-    """`acquire` and `release` do I/O within `LEASE_LIMITS`, and never wait for another copy. Thread-safe.
+    """This copy's view of the lease. Thread-safe.
 
-    `held` reads memory only; check it before each action that only one copy may do. An action that began under the
-    lease may still be under way when another copy takes over: a request to Slack lasts longer than the difference
-    between `hold` and `term`. `previous_may_live` covers that case.
+    `acquire` and `release` do I/O within `LEASE_LIMITS` and never wait for another copy. `held` reads memory only:
+    check it before each action that only one copy may take. Such an action may still be under way when another copy
+    takes over, since a request to Slack lasts longer than the difference between `hold` and `term`: see
+    `previous_may_live`.
     """
 
     def __init__(
@@ -171,21 +172,21 @@ class Lease:
         self._renewed: float | None = None
         self._seen: _Seen | None = None
         self.problem: str | None = None
-        """A sentence about why the last attempt did not reach the row."""
+        """Why the last attempt did not reach the row, as a sentence; None if it did."""
         self.lock_problem: str | None = None
-        """A sentence about an unusable lock file: after a crash, the next copy then waits for the term."""
+        """What an unusable lock file means, as a sentence; None if it is usable."""
         self.other: Owner | None = None
-        """The copy that held the lease at the last attempt, instead of this one."""
+        """The other copy that held the lease at the last attempt."""
         self.other_is_alive = False
-        """Whether that copy has renewed since this one first looked."""
+        """Whether that copy has renewed the lease since this one first looked."""
         self.previous_may_live = False
-        """Whether this copy took over from one that only stopped renewing: its calls may still be under way.
+        """Whether the owner before may still be making calls, since it only stopped renewing.
 
-        False after an owner that released the lease or is known to be dead.
+        False if it released the lease or is known to be dead.
         """
 
     def acquire(self) -> bool:
-        """Renew the lease, or take it if the term is over. Whether this copy holds it."""
+        """Renew the lease, or take it if it is free. Returns whether this copy holds it."""
         with self._one_thread:
             began = self._now()
             gone = None if self._file is None else self._file.problem()
@@ -196,7 +197,7 @@ class Lease:
                 won = self._renew() or self._take()
             except SQLAlchemyError as error:
                 self._disconnect()
-                # No copy could renew meanwhile, so a missing renewal means nothing.
+                # The owner may have been unable to renew as well, so start to wait anew.
                 self._seen = None
                 self.problem = database_problem(error)
                 return self.held()
@@ -208,12 +209,12 @@ class Lease:
             return self.held()
 
     def held(self) -> bool:
-        """Whether this copy is the owner at this moment. No I/O."""
+        """Whether this copy holds the lease now. No I/O."""
         renewed = self._renewed
         return renewed is not None and 0 <= self._now() - renewed < self.timing.hold
 
     def silent_for(self) -> float:
-        """Seconds since this copy last saw the row change; 0 where it has not looked."""
+        """Seconds since this copy last saw the row change; 0 if it has not looked."""
         seen = self._seen
         return 0 if seen is None else self._now() - seen.at
 
@@ -238,7 +239,7 @@ class Lease:
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            # The connection was cut while nothing was asked; the server may accept a new one.
+            # The connection was cut while it was idle; the server may accept a new one.
             self._disconnect()
             self._execute(free)
 
@@ -256,10 +257,10 @@ class Lease:
         over = self.silent_for() >= self.timing.term
         lock = None if self._lock is None else self._try_lock(self._lock)
         if row.owner == self._token:
-            # The response to the attempt that took it was lost.
+            # This copy took it, and the response was lost.
             proven = not self.previous_may_live
         elif row.owner is None:
-            # The lock of an owner that has just released the row, is of an older version, or lost the row frozen.
+            # The lock may still be held: by an owner that is just releasing, an older version, or a frozen one.
             proven = lock is not Lock.HELD_BY_ANOTHER
         else:
             proven = self._lock is not None and lock is Lock.TAKEN and row.lock == self._lock.identity
@@ -316,7 +317,7 @@ class Lease:
         if self._connection is None:
             self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         yield self._connection
-        # Each statement is a transaction of its own; only SQLAlchemy's ends here.
+        # The database commits each statement by itself; this ends SQLAlchemy's transaction.
         self._connection.rollback()
 
     def _disconnect(self) -> None:
@@ -328,9 +329,9 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
-    """Who holds the lease, for people. `silent_for`: seconds since the last renewal, by the database's clock.
+    """The lease, for people. `silent_for`: seconds since the last renewal, by the database's clock.
 
-    `dead`: the owner's process is known to have ended. `lock_problem`: as in `Lease`.
+    `dead`: whether the owner's process is known to have ended. `lock_problem`: as in `Lease`.
     """
 
     owner: Owner | None
@@ -358,7 +359,7 @@ def lease_state(engine: Engine, timing: Timing | None = None) -> LeaseState:
 
 
 def lock_sentence(lock: LockFile, timing: Timing) -> str:
-    """The consequence of an unusable lock file, and the remedy."""
+    """A sentence about the consequence of an unusable lock file, with the remedy."""
     return (
         f"The lock file {lock.path} cannot be used ({lock.problem}): after a crash the next copy waits "
         f"{timing.term:g} s before it polls. Delete it, or correct its owner and its rights."

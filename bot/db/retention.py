@@ -1,7 +1,7 @@
-"""How long the rows of every table are kept, and the deletion of those that nothing reads any more.
+"""How long the rows of each table are kept, and the deletion of those that nothing reads any more.
 
-Incidents are never deleted: they are what keeps an alert from being reported twice. What goes is the history of their
-messages, and of changes. A transaction deletes a few hundred rows, so no other writer waits long.
+Incidents are never deleted, since they keep an alert from being reported twice. The history of their messages and of
+changes is. A transaction deletes a few hundred rows, so that no other writer waits long.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,17 +43,18 @@ from bot.db.schema import (
 from bot.db.state import save_state
 
 AT_ONCE = 500
-"""Rows of one transaction."""
+"""Most rows that one transaction deletes."""
 
 MOST = 20_000
-"""Rows of one run; the next one goes on."""
+"""Most rows that one run deletes; the next run continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """`notices`: messages of the past, and which digests were posted. `changes`: who changed what.
+    """How long each kind of row is kept.
 
-    `usage`, `ledger`: usage by the hour, Anthropic's and what applications log; None: for ever.
+    `notices`: messages of the past, and the record of posted digests. `changes`: who changed what. `usage`: Anthropic's
+    usage by the hour, None for ever. `ledger`: logged usage by the hour, None for ever.
     """
 
     notices: timedelta = timedelta(days=400)
@@ -63,10 +64,10 @@ class Retention:
 
 
 BY_DAY = "1d"
-"""The width of an hour in `usage_hours` whose rows are deleted: it is known as a part of its day only."""
+"""Width in `usage_hours` of an hour whose rows are deleted: only its day is known."""
 
 LEDGER_BY_DAY = "ledger_by_day_before"
-"""The key in `state` of the moment before which the ledger is known by UTC day only."""
+"""Key in `state` of the moment before which the ledger is known by UTC day only."""
 
 
 RULES: Mapping[str, str] = {
@@ -108,11 +109,11 @@ RULES: Mapping[str, str] = {
     "usage_days": "kept: a row a day for each combination of model, key, workspace and terms",
     "usage_hours": "kept: 8,760 rows a year",
 }
-"""By table, what docs/operations.md says of it. A new table needs a rule."""
+"""The rule of each table, as docs/operations.md lists them."""
 
 
 def prune(engine: Engine, now: datetime, retention: Retention, most: int = MOST, at_once: int = AT_ONCE) -> int:
-    """Delete what was kept long enough, at most `most` rows. Returns how many."""
+    """Delete what was kept long enough at `now`, at most `most` rows, `at_once` in a transaction. Returns the number."""
     pruned = 0
     for table, condition in _past(now, retention):
         while pruned < most:
@@ -124,16 +125,16 @@ def prune(engine: Engine, now: datetime, retention: Retention, most: int = MOST,
 
 
 def prune_hours(engine: Engine, now: datetime, retention: Retention, most: int = MOST, at_once: int = AT_ONCE) -> int:
-    """Delete usage by the hour of whole UTC days that are over for long enough, at most `most` rows. Returns how many.
+    """Delete usage by the hour of whole UTC days that were kept long enough, at most `most` rows. Returns the number.
 
-    Sums by day stay. Days count from the newest hour that is known, so that a clock that is ahead deletes nothing.
+    Sums by day stay. Days count from the newest known hour, so that a clock that is ahead deletes nothing.
     """
     pruned = _prune_usage(engine, now, retention.usage, most, at_once)
     return pruned + _prune_ledger(engine, now, retention.ledger, max(0, most - pruned), at_once)
 
 
 def ledger_by_day_before(connection: Connection) -> datetime | None:
-    """The midnight before which the ledger is known by UTC day only; None where all of it is known by the hour."""
+    """The midnight before which the ledger is known by UTC day only; None if all of it is known by the hour."""
     found = connection.execute(select(state.c.value).where(state.c.key == LEDGER_BY_DAY)).scalar_one_or_none()
     return None if found is None else datetime.fromisoformat(found)
 
@@ -147,7 +148,7 @@ def _prune_usage(engine: Engine, now: datetime, keep: timedelta | None, most: in
     with engine.connect() as connection:
         oldest = connection.execute(select(func.min(hour)).where(by_hour)).scalar_one()
     if oldest is not None:
-        # First of all: whoever asks for an hour reads that it is not known, not that nothing was used.
+        # Mark the hours first: a reader then finds them unknown, not without usage.
         with engine.begin() as connection:
             connection.execute(update(usage_hours).where(by_hour).values(width=BY_DAY))
     return _delete_oldest(engine, usage, usage.c.hour, (usage.c.id,), before, most, at_once)
@@ -166,7 +167,7 @@ def _prune_ledger(engine: Engine, now: datetime, keep: timedelta | None, most: i
 
 
 def _first_kept(engine: Engine, hour: Column[Any], now: datetime, keep: timedelta | None) -> datetime | None:
-    """The midnight before which hours go; None where none do."""
+    """The midnight before which hours are deleted; None if none are."""
     if keep is None:
         return None
     with engine.connect() as connection:
@@ -201,7 +202,7 @@ def _delete_oldest(
 
 def _past(now: datetime, retention: Retention) -> Iterator[tuple[Table, Callable[[], ColumnElement[bool]]]]:
     before, changed_before = now - retention.notices, now - retention.changes
-    # What refers to changes goes first.
+    # Notices first, since they refer to changes.
     yield notices, lambda: _past_notices(before)
     yield digests, lambda: digests.c.posted_at < before
     yield expectations, lambda: and_(expectations.c.until < before, expectations.c.starts_at < before)
@@ -225,7 +226,7 @@ def _past_notices(before: datetime) -> ColumnElement[bool]:
         alerts.c.id == notices.c.alert_id, alerts.c.status.not_in(("open", "superseded")), alerts.c.changed_at < before
     )
     of_the_past = and_(ended, notices.c.action != "post", notices.c.step.is_(None), notices.c.id < newest)
-    # The last of all: a database without a notice would take itself for new.
+    # Keep the newest notice: a database without any counts as new.
     last = select(func.max(other.c.id)).scalar_subquery()
     return and_(settled, or_(of_nothing_that_acts, of_the_past), notices.c.id < last)
 
@@ -235,7 +236,7 @@ def _unreferenced(changes: Table, reference: Any, before: datetime) -> ColumnEle
 
 
 def _delete_some(engine: Engine, table: Table, condition: Callable[[], ColumnElement[bool]], most: int) -> int:
-    # Looked for without the lock of a writer, and looked at again with it.
+    # Find them without a writer's lock, and check them again with it.
     with engine.connect() as connection:
         query = select(table.c.id).where(condition()).order_by(table.c.id).limit(most)
         ids = list(connection.execute(query).scalars())

@@ -1,7 +1,7 @@
 """The tables `state` and `audit`: the bot's own values, and who did or tried what.
 
-A counter rises with every change of its subject, so that a cache knows when to reload. All stores of one database share
-one `Versions`: one statement shows each whether its cache is current.
+A counter in `state` rises with every change of its subject, so that a cache knows when to reload. All stores of a
+database share one `Versions`, which reads all counters in one statement.
 """
 
 import logging
@@ -25,38 +25,38 @@ log = logging.getLogger(__name__)
 
 
 class StateStore:
-    """Values are JSON."""
+    """Values of the table `state`, as JSON. `prefix`: of their keys. Synchronous."""
 
     def __init__(self, engine: Engine, prefix: str = "") -> None:
         self._engine = engine
         self._prefix = prefix
 
     def get(self, key: str) -> Any:
-        """The value; None if there is none."""
+        """The value of a key; None if it has none."""
         with self._engine.connect() as connection:
             return connection.execute(
                 select(state.c.value).where(state.c.key == self._prefix + key)
             ).scalar_one_or_none()
 
     def put(self, key: str, value: Any) -> None:
-        """Replace the value."""
+        """Replace the value of a key."""
         with self._engine.begin() as connection:
             save_state(connection, self._prefix + key, value)
 
 
 def save_state(connection: Connection, key: str, value: Any) -> None:
-    """Replace the value within a transaction; another copy may do so at the same time."""
+    """Replace the value of a key within a transaction. Other copies may do so at the same time."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     kept = dialect.insert(state).values(key=key, value=value)
     connection.execute(kept.on_conflict_do_update(index_elements=[state.c.key], set_={"value": kept.excluded.value}))
 
 
 def locked(connection: Connection, key: str, first: Any) -> Any:
-    """The value, or `first` if there was none, locked until this transaction ends."""
+    """The value of a key, which becomes `first` if it has none. It stays locked until the transaction ends."""
     query = select(state.c.value).where(state.c.key == key).with_for_update()
     found = connection.execute(query).scalar_one_or_none()
     if found is None:
-        # A missing row cannot be locked: of two copies that start at once, the second waits here.
+        # A missing row cannot be locked, so insert it: of two copies, the second waits here.
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         connection.execute(dialect.insert(state).values(key=key, value=first).on_conflict_do_nothing())
         found = connection.execute(query).scalar_one()
@@ -75,25 +75,25 @@ ATTRIBUTION: Literal["attribution"] = "attribution"
 KEYS = (ALERTS, BUDGETS, DIGESTS, USAGE, DATA, NAMES, LEDGER, ATTRIBUTION)
 
 CHECK_SECONDS = 0.5
-"""Longest delay until a change of another copy is seen. This copy's own changes are seen at once."""
+"""Most seconds until a change of another copy is seen. This copy's own changes are seen at once."""
 
 
 def bump(connection: Connection, what: Literal["alerts_version", "budgets_version", "digests_version"]) -> None:
-    """Count a change in its own transaction."""
+    """Raise a counter, in the transaction of the change."""
     save_state(connection, what, locked(connection, what, 0) + 1)
 
 
 class Versions:
-    """The counters in the database, read again if one may have changed."""
+    """The counters of a database, read again once one may have changed. Thread-safe."""
 
     def __init__(self) -> None:
         self._own = object()
-        """Replaced at every change of this copy; concurrent changes need no lock."""
+        """Replaced at every change of this copy, so that concurrent changes need no lock."""
 
         self._known: tuple[object, float, Mapping[str, Any]] | None = None
 
     def changed(self) -> None:
-        """This copy has committed a change."""
+        """Note that this copy has committed a change."""
         self._own = object()
 
     def current(self, engine: Engine) -> Mapping[str, Any]:
@@ -141,7 +141,7 @@ _ENTRIES: ContextVar[list[_Entry]] = ContextVar("_ENTRIES")
 
 @contextmanager
 def audited(engine: Engine) -> Iterator[Connection]:
-    """A transaction with entries in the audit trail, each of which is a line of the log once it is committed."""
+    """A transaction that may `keep` entries in the audit trail. Once committed, each is also a line of the log."""
     entries: list[_Entry] = []
     before = _ENTRIES.set(entries)
     try:
@@ -162,13 +162,16 @@ def keep(
     detail: str,
     **shown: Unpack[About],
 ) -> None:
-    """Add an entry, within `audited`. `actor`: a Slack user id. `shown`: what its line of the log has besides."""
+    """Add an entry, within `audited`. `actor`: a Slack user id, or `BOT`. `shown`: further fields of its log line.
+
+    Raises `LookupError` outside of `audited`.
+    """
     _ENTRIES.get().append(_Entry(actor, action, outcome, detail, shown))
     _insert(connection, at, actor, action, outcome, detail)
 
 
 def keep_refusal(connection: Connection, at: datetime, actor: str, action: str, detail: str) -> None:
-    """Add an entry of which the log has had its line at the refusal itself."""
+    """Add an entry for a refusal, which is logged where it is made."""
     _insert(connection, at, actor, action, "refused", detail)
 
 
@@ -178,7 +181,7 @@ def _insert(connection: Connection, at: datetime, actor: str, action: str, outco
 
 
 OF_ALERTS = "alert "
-"""Begins the action of a step in the life of an alert."""
+"""Prefix of the actions that are steps of alerts."""
 
 
 def _log(entry: _Entry) -> None:

@@ -1,8 +1,8 @@
-"""Destinations through Apprise, which knows some 180 services, and ChatWork, which it has not.
+"""Destinations through Apprise, which knows some 180 services, and a plug-in for ChatWork, which it lacks.
 
-Apprise blocks, so each message gets a thread. Its throttling sleeps and its retries are switched off: the outbox
-retries. Apprise's log may name addresses, so it is discarded, and failures get a reason of our own. Its services reach
-the network through `requests`, which is bounded here: no endless response, and no redirects.
+Apprise blocks, so each message gets a thread. Its throttling and its retries are off, since the outbox retries. Its log
+may name addresses, so it is discarded, and failures get a reason of our own. Its services use `requests`, which is
+bounded here: no endless response and no redirects. No address makes the bot send a file or fetch another address.
 
 Source: developer.chatwork.com, `POST /rooms/{room_id}/messages` with the header `X-ChatWorkToken` and a form field
 `body`.
@@ -65,7 +65,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9]{1,19})://", re.IGNORECASE)
 
 
 def service_of(url: str) -> NotifyBase:
-    """Apprise's service for an address. Raises ValueError with a sentence that does not quote the address."""
+    """Apprise's service for an address. Raises `ValueError`: one sentence, which does not quote the address."""
     _prepare()
     if len(parse_urls(url)) > 1:
         raise ValueError("this is more than one address; write one [[destination]] for each.")
@@ -77,23 +77,23 @@ def service_of(url: str) -> NotifyBase:
         raise ValueError("this address names a template, which is a file that would be sent: leave it out.")
     service.request_rate_per_sec = 0
     service.retry = 0
-    # An optional service would report success even when delivery failed.
+    # An optional service reports success even when delivery failed.
     service.optional = False
     if service.overflow_mode is OverflowMode.UPSTREAM:
-        # A service with a short limit would refuse a whole alert for ever; the first lines say what happened.
+        # A service with a short limit would refuse a long alert for ever. The first lines say what happened.
         service.overflow_mode = OverflowMode.TRUNCATE
     return service
 
 
 def default_name(service: NotifyBase) -> str:
-    """Scheme and host, with secrets masked that some services put in the place of the host."""
+    """Scheme and host of the address. Apprise masks secrets that some services have in place of the host."""
     scheme, _, rest = service.url(privacy=True).partition("://")
     host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
     return f"{scheme}://{host}"[:NAME_LIMIT]
 
 
 class AppriseDestination(Destination):
-    """One destination, for one message at a time."""
+    """One destination, which sends one message at a time."""
 
     def __init__(self, name: str, url: SecretStr, post_seconds: float = POST_SECONDS) -> None:
         self.name = name
@@ -115,11 +115,10 @@ class AppriseDestination(Destination):
         channel: str | None = None,
         may: May = always,
     ) -> SendResult:
-        """Send to the recipients that are not in `reached`, for at most `post_seconds`.
+        """Send to the recipients that are not in `reached`, within `post_seconds`.
 
-        One thread at most: while an earlier one hangs, nothing else is sent. A failure never has an unknown outcome,
-        because no service can be searched for the message, and concerns this message alone as far as the response
-        shows.
+        There is at most one thread: while an earlier one hangs, nothing else is sent. A failure concerns this message
+        alone, and its outcome never counts as unknown, because no service can be searched for the message.
         """
         if not may():
             return Withheld()
@@ -136,14 +135,14 @@ class AppriseDestination(Destination):
             return _failed(f"it has not answered within {self._post_seconds} s", hashes)
 
     def _notify(self, message: PlainMessage, reached: AbstractSet[str], hashes: set[str]) -> SendResult:
-        # Apprise's hooks to skip recipients that have the message already; Apprise itself does not store them.
+        # Apprise asks these hooks which recipients have the message already, and does not store them itself.
         _hook(self._service, "is_delivered", lambda key, per_message=False: _recipient_hash(key) in hashes)
         _hook(self._service, "mark_delivered", lambda key, per_message=False: hashes.add(_recipient_hash(key)))
         try:
             result = self._apprise.notify(
                 title=message.title, body=message.body, notify_type=_TYPES[message.tone], body_format=NotifyFormat.TEXT
             )
-        except Exception as error:  # noqa: BLE001  # a service's own fault is no reason to hold up the next message
+        except Exception as error:  # noqa: BLE001  # whatever a service raises, the next message gets out
             log.error("%s failed at a message (%s)", self.name, type(error).__name__)
             return _failed(f"it failed with an internal error ({type(error).__name__})", hashes)
         if result.status is AppriseResultStatus.SUCCESS:
@@ -159,18 +158,18 @@ def _failed(why: str, reached: AbstractSet[str], *, for_good: bool = False) -> F
 
 
 class _OutOfTimeError(BaseException):
-    """A BaseException, so that no service catches it."""
+    """Ends a thread. It is a `BaseException`, so that no service catches it."""
 
 
 def _in_thread(work: Callable[[], SendResult]) -> tuple[threading.Thread, Future[SendResult]]:
-    """Use no pool: a thread that hangs must not delay another destination, the database or the shutdown."""
+    """Run `work` in a thread of its own: one that hangs delays no other destination and no shutdown."""
     future: Future[SendResult] = Future()
 
     def run() -> None:
         with suppress(_OutOfTimeError):
             try:
                 future.set_result(work())
-            except Exception as error:  # noqa: BLE001  # the future's waiter gets it
+            except Exception as error:  # noqa: BLE001  # passed on to the waiter
                 future.set_exception(error)
 
     future.set_running_or_notify_cancel()
@@ -180,9 +179,9 @@ def _in_thread(work: Callable[[], SendResult]) -> tuple[threading.Thread, Future
 
 
 def _interrupt(thread: threading.Thread) -> None:
-    """Raise `_OutOfTimeError` in a thread as soon as it gets a byte, or runs into the limit of one connection.
+    """Raise `_OutOfTimeError` in a thread, when it next gets a byte or a connection times out.
 
-    Each wait for a byte has a limit, but their sum has none: a server that dribbles would hold the thread for ever.
+    Each wait for a byte has a limit, but their sum has none: a slow server would hold the thread for ever.
     """
     if thread.ident is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_OutOfTimeError))
@@ -193,12 +192,12 @@ def _hook(service: NotifyBase, name: str, function: Callable[..., Any]) -> None:
 
 
 def _recipient_hash(key: object) -> str:
-    """A hash that recognises a recipient without storing its address."""
+    """A hash by which a recipient is recognised, so that its address need not be stored."""
     return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
 def _reason(result: AppriseResult, *, some: bool) -> str:
-    """A clause on why the destination refused the message. Apprise's own words are not quoted."""
+    """Why the destination refused the message, as a clause that quotes nothing. `some`: some recipients have it."""
     lines = [entry.message for entry in result.logs()]
     for line in lines:
         status = _STATUS.search(line)
@@ -223,8 +222,8 @@ def _why_refused(url: str) -> str:
 
 
 def _asset() -> AppriseAsset:
-    # A redirected message becomes a request for a page, whose response looks like success. Without its own time limit
-    # Apprise works in the calling thread; each connection still has a limit.
+    # A redirected message would become a request for a page, whose response looks like success. Without a time limit
+    # of its own Apprise works in the calling thread; each connection still has one.
     return AppriseAsset(
         app_id="claude-cost",
         app_desc="spend on the Claude API",
@@ -241,7 +240,7 @@ def _prepare() -> None:
     bound_requests()
     log = logging.getLogger("apprise")
     log.propagate = False
-    log.setLevel(logging.WARNING)  # what results carry, whatever else is logged
+    log.setLevel(logging.WARNING)  # results contain these lines
     manager = NotificationManager()
     if SCHEMA not in manager:
         manager.add(ChatWork, schemas=(SCHEMA,))
@@ -250,18 +249,18 @@ def _prepare() -> None:
 
 
 MOST_BYTES = 2**20
-"""The largest response, unpacked. Services respond to a message with a line or two."""
+"""Bytes of the largest response, unpacked. Services respond to a message with a line or two."""
 
 _PIECE_BYTES = 2**16
 
 
 class _BoundedAdapter(HTTPAdapter):
-    """Raises `requests.RequestException`, which every service takes for a connection error."""
+    """Bounds responses. It raises `requests.RequestException`, which every service takes for a connection error."""
 
     def send(self, request: requests.PreparedRequest, stream: bool = False, *args: Any, **kwargs: Any) -> Any:
-        """The response, read here unless `stream`, without the address of a redirect."""
+        """Send, and read the response unless `stream`. The response has no address of a redirect."""
         response = super().send(request, True, *args, **kwargs)
-        # Some services follow redirects unasked, and a redirected message becomes a request for a page.
+        # Some services follow redirects although that is off.
         response.headers.pop("Location", None)
         if not stream:
             pieces: list[bytes] = []
@@ -277,20 +276,20 @@ class _BoundedAdapter(HTTPAdapter):
 
 
 def bound_requests() -> None:
-    """Bound every session of this process; only Apprise uses `requests` here."""
-    # The services open a session for each message, and offer no other way to reach it.
+    """Bound every session of this process, in which only Apprise uses `requests`."""
+    # The services open a session for each message, which nothing else can reach.
     setattr(requests.sessions, "HTTPAdapter", _BoundedAdapter)  # noqa: B010  # mypy refuses to assign to a type
 
 
 SCHEMA = "chatwork"
 API = "https://api.chatwork.com/v2"
 
-# ChatWork reads [toall], [To:ID] and the like as mentions and markup, and has no escape for them.
+# ChatWork takes [toall], [To:ID] and the like for mentions and markup, and has no way to escape them.
 _HARMLESS = str.maketrans({"[": "［", "]": "］"})
 
 
 class ChatWork(NotifyBase):
-    """Posts to one room. A title becomes the first line, because ChatWork has no titles."""
+    """Posts to a room of ChatWork. A title becomes the first line, since ChatWork has no titles."""
 
     service_name = "ChatWork"
     service_url = "https://go.chatwork.com/"
@@ -312,7 +311,7 @@ class ChatWork(NotifyBase):
         self.room = room
 
     def url(self, privacy: bool = False, *args: Any, **kwargs: Any) -> str:
-        """The address; with `privacy` the token is not readable in it."""
+        """The address. `privacy`: mask the token."""
         token = URLBase.pprint(self.token, privacy, safe="")
         parameters = URLBase.urlencode(self.url_parameters(*args, privacy=privacy, **kwargs))
         return f"{SCHEMA}://{token}@{self.room}/?{parameters}"

@@ -1,4 +1,4 @@
-"""Delivery in the background: a slow destination delays only its own notices."""
+"""Runs outboxes in the background, so that a slow destination delays only its own notices."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class BackgroundDelivery:
-    """One run for each outbox, each at its own pace."""
+    """At most one run of each outbox at a time."""
 
     def __init__(self, outboxes: Sequence[Outbox], in_flight: InFlight) -> None:
         self._outboxes = tuple(outboxes)
@@ -23,7 +23,7 @@ class BackgroundDelivery:
         self._runs: dict[str, asyncio.Task[None]] = {}
 
     def begin(self) -> None:
-        """Start deliveries that are due and return at once. A run still in progress continues."""
+        """Start a run of each outbox and return at once. A run in progress continues instead."""
         for outbox in self._outboxes:
             run = self._runs.get(outbox.name)
             if run is None or run.done():
@@ -32,17 +32,17 @@ class BackgroundDelivery:
                 self._runs[outbox.name] = run
 
     async def settled(self) -> None:
-        """Wait for the runs in progress."""
+        """Wait until no run is in progress."""
         if self._runs:
             await asyncio.wait(self._runs.values())
 
     def retry_in(self) -> timedelta | None:
-        """How long until the next retry; None where no notice has failed."""
+        """Time until the next retry; None if no notice has failed."""
         waits = (outbox.retry_in() for outbox in self._outboxes)
         return min((wait for wait in waits if wait is not None), default=None)
 
     async def close(self) -> None:
-        """Stop. A message being sent at this moment is sent again after the next start."""
+        """Cancel the runs. A message that is being sent is sent again after the next start."""
         for run in self._runs.values():
             run.cancel()
         await self.settled()

@@ -13,17 +13,17 @@ SLACK = "Slack"
 """The destination that is the alert channel in Slack."""
 
 Action = Literal["post", "update", "reply", "broadcast", "details"]
-"""A reply goes to the thread of the message; a broadcast is a reply that the channel shows too. Details: a reply with
-what the message would have folded, where the destination cannot fold."""
+"""A reply goes to the thread of the message; a broadcast is a reply that the channel shows too. `details` is a
+reply with the details that the destination could not fold in the message."""
 
 LONGEST_WAIT = timedelta(minutes=5)
 """The longest wait between two attempts at one notice."""
 
 
 class NoticeStatus(StrEnum):
-    """`sending` is recorded before the call to the destination: after a crash, its outcome is unknown.
+    """State of a notice. `sending` is recorded before the call, so that after a crash its outcome counts as unknown.
 
-    While a copy may be at it, the notice has its claim; without one, nobody is.
+    A `sending` notice with a claim is being sent by that copy; without one it waits for a retry.
     """
 
     PENDING = "pending"
@@ -49,13 +49,14 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One delivery. `about`: the visible id of what it reports, such as that of an incident.
+    """One delivery. `about`: visible id of what it reports, such as an incident.
 
-    `content`: the renderer's input, opaque to delivery. `address`: the message to edit or to reply to.
-    `reposts`: an edit becomes a new message where the old one cannot be edited. `attempts`: the earlier ones;
-    `attempted_at`: when the last of them began. `reached`: hashes of the destination's recipients that have it already.
-    `channel`: of its own in Slack; None for the main one. `meant_for`: the channels that could not be reached, instead
-    of which it goes to the main one. `mention`: ids of the owners that a new message names. `claim`: this copy's.
+    `content`: input of the renderer, opaque to delivery. `address`: the message to edit or to reply to. `reposts`:
+    whether an edit becomes a new message if the old one cannot be edited. `attempts`: number of earlier ones;
+    `attempted_at`: when the last of them began. `reached`: hashes of the recipients that have it already. `channel`: id
+    of its own channel in Slack; None for the main one. `meant_for`: ids of the channels that could not be reached,
+    whose message goes to the main one instead. `mention`: ids of the owners that a new message mentions. `claim`: id of
+    this copy's claim.
     """
 
     id: int
@@ -76,7 +77,7 @@ class Notice:
 
 
 class UnreadableNoticeError(Exception):
-    """A stored notice that this version cannot read. `notice`: as claimed, without its content."""
+    """This version cannot read a stored notice. `notice`: as claimed, without its content."""
 
     def __init__(self, notice: Notice) -> None:
         super().__init__("this version of the bot cannot read its stored content")
@@ -84,7 +85,7 @@ class UnreadableNoticeError(Exception):
 
 
 CALL_SECONDS = 25
-"""Seconds after a notice is claimed in which its call may begin; Slack's calls also end within that time."""
+"""Seconds after the claim of a notice within which its call may begin. Slack's calls also end within them."""
 
 
 class Capability(StrEnum):
@@ -101,14 +102,14 @@ NEEDS: Mapping[Action, Capability] = {
     "broadcast": Capability.THREAD,
     "details": Capability.THREAD,
 }
-"""The capability that an action needs."""
+"""The capability that an action needs; none for a post."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The destination has the message. `address`: its place, if it can be edited or replied to.
+    """The destination has the message. `address`: where, if it can be edited or replied to.
 
-    `without_details`: it refused what was folded, which has to follow in a reply.
+    `without_details`: the destination refused the folded details, which have to follow in a reply.
     """
 
     address: Address | None = None
@@ -117,8 +118,9 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """`retry_after`: what the destination asked for. `outcome_unknown`: the message may have arrived anyway.
+    """The message did not get through. `sentence`: why.
 
+    `retry_after`: the wait that the destination asked for. `outcome_unknown`: the message may have arrived anyway.
     `alone`: only this message is refused; otherwise no message would get through now. `for_good`: none will until
     somebody fixes the cause. `reached`: hashes of the recipients that have it.
     """
@@ -133,7 +135,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class NotEditable:
-    """The message can never be edited or replied to. `gone`: it was deleted. `unreachable`: its channel cannot be."""
+    """The message can never be edited or replied to. `gone`: it was deleted. `unreachable`: its channel is closed."""
 
     sentence: str
     gone: bool = False
@@ -142,14 +144,14 @@ class NotEditable:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """The channel of its own that a notice has takes no message, until somebody lets the bot in."""
+    """A notice's own channel takes no message until somebody lets the bot in."""
 
     sentence: str
 
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """This copy may no longer send: this call put nothing on the wire."""
+    """This copy may no longer send, and has sent nothing."""
 
 
 SendResult = Delivered | Failed | NotEditable | Unreachable | Withheld
@@ -157,21 +159,22 @@ SendResult = Delivered | Failed | NotEditable | Unreachable | Withheld
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The message is there."""
+    """The search found the message."""
 
     address: Address
 
 
 @dataclass(frozen=True, slots=True)
 class NotThere:
-    """Every candidate was read, and the message is not there."""
+    """The search read every candidate, and the message is not among them."""
 
 
 @dataclass(frozen=True, slots=True)
 class CouldNotLook:
     """The search is unfinished. `resume`: where the next search continues; empty for the newest message.
 
-    `retry_after`: what the destination asked for. `for_good`: the bot may not read there until somebody changes that.
+    `retry_after`: the wait that the destination asked for. `for_good`: the bot may not read there until somebody
+    changes that.
     """
 
     why: str
@@ -192,9 +195,9 @@ def always() -> bool:
 
 
 class Destination(Protocol):
-    """Sends notices to one place. Makes no retries of its own: the outbox does.
+    """Sends notices to one place, without retries: the outbox makes those.
 
-    `call_seconds`: how long an attempt may take in all. Subclasses override what their `capabilities` name.
+    `call_seconds`: longest duration of an attempt. Subclasses override the methods that their `capabilities` name.
     """
 
     name: str
@@ -212,10 +215,11 @@ class Destination(Protocol):
         channel: str | None = None,
         may: May = always,
     ) -> SendResult:
-        """Send a new message, as rendered for this destination. `identity`: what `find` recognises it by.
+        """Send a new message, rendered for this destination. `identity`: by which `find` recognises it.
 
-        `thread`: the message to reply to instead; `broadcast`: the reply is shown outside the thread too. `reached`:
-        hashes of recipients to skip. `channel`: where to, instead of the usual place.
+        `thread`: the message to reply to instead; `broadcast`: whether the channel shows the reply too. `reached`:
+        hashes of recipients to skip. `channel`: id of the channel, if not the main one. `may`: asked right before each
+        call.
         """
         raise NotImplementedError
 
@@ -231,10 +235,10 @@ class Destination(Protocol):
         resume: str = "",
         channel: str | None = None,
     ) -> Look:
-        """Look for the message posted with `identity`.
+        """Search for the message posted with `identity`.
 
-        `since`: when it was decided, None if the clock has jumped since. `thread`: the thread it was posted in.
-        `resume`: where an earlier search stopped. `channel`: as of `post`.
+        `since`: when it was decided; None if the clock has jumped since. `thread`: the thread it was posted in.
+        `resume`: where an earlier search stopped. `channel`: as in `post`.
         """
         return CouldNotLook(f"{self.name} cannot search messages.", for_good=True)
 
@@ -243,7 +247,7 @@ FIRST_WAIT = timedelta(seconds=1)
 
 
 def back_off(failures: int, longest: timedelta, first: timedelta = FIRST_WAIT) -> timedelta:
-    """The wait before the next retry, after `failures` earlier failures: `first`, then doubled each time."""
+    """The wait before the next retry: `first`, doubled for each of the earlier `failures`, at most `longest`."""
     return min(first * (1 << min(failures, 20)), longest)
 
 
@@ -251,10 +255,10 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Waits(Generic[Key]):
-    """Until when each key waits.
+    """The wait of each key, by a clock that may be set.
 
-    If the clock is set back between two calls, the waits move with it: none is prolonged by more than the time between
-    the calls. If the clock is set forward, they end early.
+    If the clock is set back between two calls, the waits move with it, so that none lasts longer by more than the time
+    between the calls. If the clock is set forward, they end early.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -275,7 +279,7 @@ class Waits(Generic[Key]):
         self._until.clear()
 
     def left(self, key: Key) -> timedelta:
-        """The rest of a wait; zero where there is none."""
+        """The rest of a wait; zero if there is none."""
         now = self._now()
         return max(timedelta(0), self._until.get(key, now) - now)
 
@@ -285,7 +289,7 @@ class Waits(Generic[Key]):
         return {key for key, until in self._until.items() if now < until}
 
     def shortest(self) -> timedelta | None:
-        """How long until the first wait is over, zero if one is; None where there is none."""
+        """Time until the first wait is over, zero if one is over already; None if there is none."""
         return min((self.left(key) for key in list(self._until)), default=None)
 
     def _now(self) -> datetime:

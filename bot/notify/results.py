@@ -1,4 +1,4 @@
-"""The result of an attempt at a notice, in words that are few: for counting, where texts of errors would be endless."""
+"""Results of attempts as a fixed set of words, for counting. Texts of errors would be endless."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -25,17 +25,17 @@ Reason = Literal[
 
 
 class DeliveryResult(NamedTuple):
-    """`failed`: the notice waits for a retry. `diverted`: to the main channel, since its own takes nothing."""
+    """The result of one attempt. `failed`: the notice waits for a retry. `diverted`: it moves to the main channel."""
 
     result: Result
     reason: Reason
 
 
 NO_MESSAGE = DeliveryResult("dropped", "no_message")
-"""An edit or a reply, and nothing that it could belong to."""
+"""The result for an edit or a reply without a message."""
 
 UNREADABLE = DeliveryResult("failed", "unreadable")
-"""This version cannot read it or draw it."""
+"""The result for a notice that this version cannot read or render."""
 
 FROM_ZERO = (
     DeliveryResult("delivered", "sent"),
@@ -44,14 +44,14 @@ FROM_ZERO = (
     DeliveryResult("failed", "message_refused"),
     DeliveryResult("failed", "unreachable"),
 )
-"""Results that are counted from 0 on, although they may never come."""
+"""Results whose counters exist from the start, at 0."""
 
 CountResult = Callable[[DeliveryResult, timedelta], None]
-"""Called with each result and the time since the notice was decided."""
+"""Gets each result, and the time since the notice was decided."""
 
 
 def result_of(outcome: Delivered | Found | Failed | NotEditable | Unreachable) -> DeliveryResult:
-    """What became of one attempt, or of the search for an earlier one's message."""
+    """The result of an attempt, or of a search for the message of an earlier one."""
     match outcome:
         case Delivered():
             return DeliveryResult("delivered", "sent")

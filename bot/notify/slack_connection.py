@@ -1,7 +1,7 @@
-"""Slack's connections: credentials are checked before the start, and replies are posted to response URLs.
+"""Connections to Slack: checks of the tokens, Socket Mode, and replies to response URLs.
 
-A response URL comes with a request, so only Slack's own hosts are called, and no redirect is followed. Source, also of
-the five uses within 30 minutes: https://docs.slack.dev/interactivity/handling-user-interaction#message_responses
+A response URL comes with a request, so only Slack's own hosts are called and no redirect is followed. Source, also for
+its five uses within 30 minutes: https://docs.slack.dev/interactivity/handling-user-interaction#message_responses
 """
 
 import asyncio
@@ -53,15 +53,15 @@ log = logging.getLogger(__name__)
 KEPT_ENVELOPES = 1000
 
 ANSWER_SECONDS = 10
-"""Seconds that Slack may take for a call that others wait for."""
+"""Seconds that Slack may take for a call of a connection."""
 
 LONGEST_SOCKET_WAIT = timedelta(minutes=1)
 SHORT_LIFE = timedelta(seconds=10)
-"""Of a connection; Slack's last for hours."""
+"""A connection that ends within this time was short; Slack's last for hours."""
 
 
 class SlackRefusedError(Exception):
-    """Slack refuses a token; the text is one sentence with the remedy."""
+    """Slack refuses a token, or the database is another workspace's. The text is one sentence with the remedy."""
 
 
 class SlackUnreachableError(Exception):
@@ -80,18 +80,18 @@ class Workspace:
     enterprise: str = ""
 
     def learn(self, answered: "Workspace") -> None:
-        """Set the fields from the response that `check_bot_token` got."""
+        """Take over the fields of a workspace that `check_bot_token` has returned."""
         self.url, self.team, self.enterprise = answered.url, answered.team, answered.enterprise
 
     @property
     def is_known(self) -> bool:
-        """Whether members of this workspace can be distinguished from others."""
+        """Whether members of this workspace can be told from others."""
         return bool(self.team or self.enterprise)
 
     def has(self, person: Person) -> bool:
-        """Whether everything that the request names is this workspace or its organization.
+        """Whether the person acts in this workspace or its organization, and in no other one.
 
-        Ids of users are unique in an organization, whichever of its workspaces they act in.
+        An organization has unique ids of users, in all of its workspaces.
         """
         # Slack puts the id of an organization (E…) where a workspace is expected if the user belongs to no single one.
         organizations = person.enterprises | {team for team in person.teams if team.startswith("E")}
@@ -116,7 +116,7 @@ class Workspace:
 
 
 async def check_bot_token(client: AsyncWebClient, channel: str, seconds: float = ANSWER_SECONDS) -> Workspace:
-    """Call `auth.test` and return its response. Raises `SlackRefusedError` or `SlackUnreachableError`."""
+    """Call `auth.test` and return the workspace. Raises `SlackRefusedError` or `SlackUnreachableError`."""
     try:
         answer = await call(client.auth_test(), seconds)
     except CallError as error:
@@ -159,17 +159,17 @@ class _Client(SocketModeClient):
 
     answer_seconds: float = ANSWER_SECONDS
     secret: SecretStr | None = None
-    """The app token, which may rotate: each connection asks for it."""
+    """The app token, read for each connection, since it may rotate."""
     made_at: float | None = None
-    """By `time.monotonic`, of the last connection, until the next one is asked for."""
+    """When the last connection was made, by `time.monotonic`; None once the next one is asked for."""
     short_lives: int = 0
-    """Connections in a row that ended within `SHORT_LIFE`."""
+    """Number of connections in a row that ended within `SHORT_LIFE`."""
 
     async def connect_to_new_endpoint(self, force: bool = False) -> None:
         try:
             await super().connect_to_new_endpoint(force)
         except CallError:
-            # Slack sends nothing more over a connection that it has asked to leave. The monitor replaces a stale one.
+            # Slack has asked to leave the old connection and sends nothing more over it: let the monitor replace it.
             self.stale = True
             raise
 
@@ -184,7 +184,7 @@ class _Client(SocketModeClient):
         return answer.text("url")
 
     async def _pause_after_short_lives(self) -> None:
-        """Where Slack ends each connection at once, as beside ten others of the app, ask it ever less often."""
+        """Back off if Slack ends each connection at once, as it does when the app has ten others."""
         if self.made_at is None:
             return
         short = time.monotonic() - self.made_at < SHORT_LIFE.total_seconds()
@@ -202,7 +202,7 @@ class _Client(SocketModeClient):
         self.made_at = time.monotonic()
 
     def _addresses(self) -> aiohttp.TraceConfig:
-        """Forgets each address at its use, since it is good for one: slack_sdk would try a refused one for ever."""
+        """Forget each address once it is used, since it works once: slack_sdk would retry a refused one for ever."""
 
         async def forget(*_: object) -> None:
             self.wss_uri = None
@@ -214,13 +214,13 @@ class _Client(SocketModeClient):
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """Drops the line that slack_sdk logs each time Slack cannot be reached."""
+    """Strip the traceback that slack_sdk logs each time Slack cannot be reached."""
     record.exc_info = None
     return True
 
 
 class SocketMode(AsyncBaseSocketModeHandler):
-    """Bolt's handler, except that an envelope delivered twice is acknowledged twice and handled once."""
+    """Bolt's handler, except that an envelope that comes twice is acknowledged twice and handled once."""
 
     def __init__(
         self,
@@ -257,7 +257,7 @@ class SocketMode(AsyncBaseSocketModeHandler):
         try:
             checked(req.payload, req.type)
         except UnreadablePayloadError as error:
-            # Slack would only send the same again.
+            # Acknowledge it, or Slack sends the same again.
             log.warning(
                 "Slack sent a request of a shape that this app does not accept (%s), which is passed over", error
             )
@@ -281,21 +281,21 @@ TOTAL_SECONDS = 20.0
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=0.5), timedelta(seconds=TOTAL_SECONDS)
 
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[!-\[\]-~]*")
-"""No user, no backslash, no space and nothing outside of ASCII, which parsers of addresses read differently."""
+"""An address without user, backslash, space and non-ASCII characters, which parsers of addresses read differently."""
 _PORTS = {"https": 443, "http": 80}
 
 Origin = tuple[str, str, int]
 
 MOST_REASON = 2048
-"""Bytes of a response that are read for the reason of a refusal."""
+"""Most bytes of a response that are read for the reason of a refusal."""
 REASON_SECONDS = 0.5
 
 NATIVE_AGAIN = timedelta(hours=1)
-"""After a refusal, charts and data tables are tried again this much later."""
+"""Time after a refusal until charts and data tables are tried again."""
 
 
 class NativeBlocks:
-    """Whether the workspace takes charts, data tables and folds, which Slack rolls out in phases. For each process."""
+    """Remembers whether the workspace takes charts, data tables and folds, which Slack rolls out in phases."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -304,19 +304,19 @@ class NativeBlocks:
     @property
     def refused(self) -> bool:
         """Whether Slack has refused them within `NATIVE_AGAIN`."""
-        # A clock that was set back does not count as a refusal that is yet to come.
+        # After the clock was set back, the refusal lies in the future and does not count.
         at = self._refused_at
         return at is not None and timedelta() <= self._clock() - at < NATIVE_AGAIN
 
     def refuse(self) -> None:
-        """Slack has refused them and has taken the same message without them."""
+        """Note that Slack refused them, and took the same message without them."""
         if not self.refused:
             log.warning("Slack takes no charts and data tables here: for an hour answers have plain tables instead")
         self._refused_at = self._clock()
 
 
 class ResponseUrls:
-    """Posts replies. `client`: its base URL is an allowed origin besides `HOSTS`."""
+    """Posts replies to response URLs. `client`: the origin of its base URL is allowed besides `HOSTS`."""
 
     def __init__(
         self,
@@ -332,11 +332,11 @@ class ResponseUrls:
         self._attempt_seconds = attempt_seconds
 
     async def post(self, url: str, body: Mapping[str, Any]) -> bool:
-        """Whether Slack accepted the reply. Failures are logged, without the address."""
+        """Post a reply; whether Slack accepted it. Failures are logged, without the address."""
         return await self.post_first(url, [body]) is not None
 
     async def post_first(self, url: str, bodies: Sequence[Mapping[str, Any]]) -> int | None:
-        """Which of these replies Slack accepted: each says the same, and follows where the one before was refused."""
+        """Post the first of these replies that Slack accepts; its index, or None. All of them say the same."""
         if not is_slacks(url, self._own):
             log.error("a reply was not sent: the response URL is not one of Slack's")
             return None
@@ -380,9 +380,9 @@ class ResponseUrls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
-    """A failed attempt. `final`: a retry would not help. `retry_after`: seconds that Slack asks to wait.
+    """Result of an attempt. `problem`: why it failed. `final`: a retry would not help.
 
-    `refused`: Slack does not take what was posted, and may take something else.
+    `refused`: Slack does not take this reply, but may take another one. `retry_after`: seconds that Slack asks to wait.
     """
 
     problem: str = ""
@@ -393,9 +393,9 @@ class _Outcome:
 
 
 async def _reason(answer: aiohttp.ClientResponse) -> str:
-    """The error code of a JSON response with status 200; empty where there is none. Little is read, and not for long.
+    """The error code in a JSON response with status 200; empty if there is none.
 
-    Slack's own hosts refuse with status 400 and the code as plain text.
+    Slack's own hosts refuse with status 400 and the code as plain text instead.
     """
     if answer.status != 200 or "json" not in answer.content_type:
         return ""
@@ -411,7 +411,7 @@ def _outcome(status: int, headers: Mapping[str, str], reason: str) -> _Outcome:
     if status == 200 and not reason:
         return _Outcome(sent=True)
     if status == 200:
-        # An address that is used up or too old refuses everything.
+        # A URL that is used up or too old takes no other reply either.
         return _Outcome(problem=f"Slack refuses it ({reason})", final=True, refused=not reason.endswith("_url"))
     problem = f"Slack's response URL returned {status}"
     if status == 429:
@@ -421,7 +421,7 @@ def _outcome(status: int, headers: Mapping[str, str], reason: str) -> _Outcome:
 
 
 def is_slacks(url: str, own: Origin | None) -> bool:
-    """Whether this is an https address of Slack's, or of the origin `own`."""
+    """Whether this is an https address at one of Slack's `HOSTS`, or at the origin `own`."""
     if not _ADDRESS.fullmatch(url):
         return False
     if any(url.startswith(f"https://{host}/") for host in HOSTS):
@@ -430,7 +430,7 @@ def is_slacks(url: str, own: Origin | None) -> bool:
 
 
 def origin_of(url: str) -> Origin | None:
-    """Scheme, host and port; None where there are none."""
+    """Scheme, host and port of an address; None if it has none."""
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -70,10 +70,10 @@ class UnreachableChannel:
 
 
 class NoticeStore:
-    """The notices of one destination.
+    """The notices of one destination. Synchronous.
 
-    A notice is claimed before it is tried, and only the copy that has its claim records the outcome. If another copy
-    has claimed or settled the notice since, these methods return False and change nothing.
+    A notice is claimed before it is tried, and only the copy with its claim records the outcome. The methods that
+    record one return False and change nothing if another copy has claimed or settled the notice since.
     """
 
     def __init__(self, engine: Engine, read_content: ReadContent, destination: str = SLACK) -> None:
@@ -82,21 +82,20 @@ class NoticeStore:
         self._undelivered = (notices.c.destination == destination, notices.c.status.in_(UNDELIVERED))
 
     def claim(self, now: datetime, held: AbstractSet[int] = frozenset(), claims: Claims | None = None) -> Notice | None:
-        """Claim the oldest undelivered notice that may be tried, and record that the destination is about to be called.
+        """Claim the oldest notice that may be tried now, and record the attempt. Returns None if there is none.
 
-        In order within one chain, which is an incident, a proposal, or all announcements of modes: no notice overtakes
-        one that waits, such as those in `held`, or that another copy may be sending. `claims`: what this copy knows of
-        the others.
+        A chain is an incident, a proposal, or all announcements of modes. Within it no notice overtakes another that
+        waits, such as those in `held`, or that another copy may be sending. `claims`: what this copy knows of others.
 
-        While another copy has just begun to send a message, this one takes none of the same moment for the same
-        channel: a hard alert can then link to its soft one, and many alerts at once reach Slack's rate limit at one
-        copy, not at each.
+        For some seconds after another copy has begun to send a message, no message of the same moment for the same
+        channel is claimed. So a hard alert can link to its soft one, and of many alerts at once only one copy runs into
+        Slack's rate limit.
 
-        Raises `AskedToWaitError` where the destination has asked for that since the last look, and
-        `UnreadableNoticeError`; that notice is claimed too.
+        Raises `AskedToWaitError` if the destination has asked for a wait since the last look, and
+        `UnreadableNoticeError` for a notice that is claimed but cannot be read.
         """
         claims = claims or Claims()
-        # Without the content: many may wait, and each query reads all of them.
+        # Leave out the content, since this query reads every waiting notice.
         columns = [column for column in notices.c if column.name != "facts"]
         query: Select[Any] = select(*columns, type_coerce(func.now(), UTCDateTime).label("now"))
         with self._engine.connect() as connection:
@@ -113,12 +112,12 @@ class NoticeStore:
                 continue
             if (notice := self._claimed(row, claims.new(), now)) is not None:
                 return notice
-            # Another copy has taken it since.
+            # Another copy has claimed it since the query.
             taken.add(_turn(row))
         return None
 
     def _claimed(self, row: Row[Any], claim: str, now: datetime) -> Notice | None:
-        """The notice, claimed; None where another copy has claimed or settled it since `row` was read."""
+        """Claim a notice. Returns None if another copy has claimed or settled it since `row` was read."""
         as_read = (
             notices.c.id == row.id,
             notices.c.status == row.status,
@@ -147,12 +146,12 @@ class NoticeStore:
         raise UnreadableNoticeError(_notice(found, claim, None, None, ())) from unreadable
 
     def claim_again(self, notice: Notice, claim: str) -> bool:
-        """Replace this copy's claim by a new one, which other copies let last anew. False if another one has it."""
+        """Replace this copy's claim by a new one, whose time starts anew. False if another copy has the notice."""
         with self._engine.begin() as connection:
             return _set(connection, notice.id, notice.claim, {"claim": claim, "claimed_at": func.now()})
 
     def put_back(self, notice: Notice, error: str) -> bool:
-        """Give a claimed notice back as it was before, since it was not tried."""
+        """Undo a claim whose notice was not tried. `error`: why it was not."""
         values = {
             "status": NoticeStatus.SENDING if notice.outcome_unknown else NoticeStatus.PENDING,
             "attempts": notice.attempts,
@@ -179,9 +178,9 @@ class NoticeStore:
         claim: str | None = None,
         without_details: bool = False,
     ) -> bool:
-        """Record the delivery and store the message's address with the notice's owner. None keeps the stored one.
+        """Record the delivery, and store the message's `address` with the notice's owner; None keeps the stored one.
 
-        `without_details`: in the same transaction, the details that were left out become a reply, once per incident.
+        `without_details`: whether the details were left out; they become a reply, in the same transaction.
         """
         with self._engine.begin() as connection:
             values = {"status": NoticeStatus.SENT, "sent_at": now, "error": None}
@@ -205,10 +204,10 @@ class NoticeStore:
         claim: str | None = None,
         reached: AbstractSet[str] | None = None,
     ) -> bool:
-        """Record a failed or unknown delivery, to be retried, and give the notice back.
+        """Record a failed or unknown attempt, and give the notice back for a retry.
 
-        `next_attempt_at`: when the wait is over that the destination asked for; None where it did not, or concerns this
-        notice alone. `reached`: None keeps the stored recipients.
+        `next_attempt_at`: the end of the wait that the destination asked for; None if it asked for none, or for this
+        notice alone. `reached`: hashes of the recipients that have it; None keeps the stored ones.
         """
         status = NoticeStatus.SENDING if outcome_unknown else NoticeStatus.PENDING
         until = (
@@ -226,7 +225,7 @@ class NoticeStore:
             return divert(connection, notice_id, now, error, claim)
 
     def unreachable(self) -> dict[str, UnreachableChannel]:
-        """Channels of budgets and digests that could not be reached at the last attempt, by id."""
+        """The channels of budgets and digests that could not be reached at the last attempt, by id."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(unreachable_channels).order_by(unreachable_channels.c.channel)).all()
         return {row.channel: UnreachableChannel(row.channel, row.since, row.error) for row in rows}
@@ -241,12 +240,12 @@ class NoticeStore:
             return True
 
     def last_error(self) -> str | None:
-        """Why the oldest waiting notice is still waiting; None when nothing waits or nothing was tried yet."""
+        """Why the oldest failed notice waits; None if none has failed."""
         waiting = self.failing()
         return None if waiting is None else waiting[1]
 
     def failing(self) -> tuple[datetime, str] | None:
-        """Since when the oldest failed notice waits, and why; None where there is none."""
+        """Since when the oldest failed notice waits, and why; None if none has failed."""
         query = (
             select(notices.c.created_at, notices.c.error)
             .where(*self._undelivered, notices.c.error.is_not(None))
@@ -259,14 +258,14 @@ class NoticeStore:
 
 
 class BacklogStore:
-    """Waiting notices of the destinations besides Slack. `names`: the configured ones."""
+    """The notices that wait, by destination. `names`: those that are configured besides Slack. Synchronous."""
 
     def __init__(self, engine: Engine, names: Collection[str]) -> None:
         self._engine = engine
         self.names = tuple(names)
 
     def backlog(self) -> dict[str, Backlog]:
-        """What waits, tried or not, by destination, Slack among them; without those for which nothing waits."""
+        """What waits, tried or not, by destination, Slack included. Destinations with nothing have no entry."""
         query = (
             select(notices.c.destination, func.count(), func.min(notices.c.created_at))
             .where(notices.c.destination.in_((SLACK, *self.names)), notices.c.status.in_(UNDELIVERED))
@@ -312,7 +311,7 @@ class BacklogStore:
 
 
 def _set(connection: Connection, notice_id: int, claim: str | None, values: Mapping[str, object]) -> bool:
-    """Whether the notice is unsettled, and this claim of it still holds."""
+    """Change an undelivered notice if `claim` still holds; None is any claim. Returns whether it was changed."""
     undelivered = update(notices).where(notices.c.id == notice_id, notices.c.status.in_(UNDELIVERED)).values(**values)
     if claim is not None:
         undelivered = undelivered.where(notices.c.claim == claim)
@@ -332,12 +331,12 @@ def _claims(rows: Sequence[Row[Any]]) -> list[Claim]:
 
 
 def _turn(row: Row[Any]) -> tuple[datetime, str]:
-    """What the messages have in common that copies send one after the other."""
+    """Messages with the same turn are sent by one copy at a time: their moment, and their channel."""
     return row.created_at, row.channel or ""
 
 
 def _chain(row: Row[Any]) -> tuple[str, int, str]:
-    """The two copies of an alert do not wait for each other."""
+    """The chain of a notice. The messages of one alert in two channels are two chains."""
     if row.alert_id is not None:
         return "alert", row.alert_id, row.channel or ""
     for column in ("proposal_id", "raise_id", "budget_change_id", "digest_change_id"):
@@ -359,7 +358,7 @@ def _keep_address(connection: Connection, notice_id: int, address: Address | Non
 
 
 def _post_in(alert_id: int, channel: str) -> ColumnElement[bool]:
-    """The condition that a notice is an alert's post in a channel of its own."""
+    """The condition that a notice is an alert's post in its own channel."""
     return and_(notices.c.alert_id == alert_id, notices.c.channel == channel, notices.c.action == "post")
 
 
@@ -376,7 +375,7 @@ def _address(connection: Connection, row: Row[Any]) -> Address | None:
 
 
 def address_of(owner: Row[Any]) -> Address | None:
-    """The address of the message of a row that may own notices."""
+    """The address of the message of an owner; None if it has none. `owner`: a row of a table in `OWNERS`."""
     return None if owner.channel is None or owner.ts is None else Address(owner.channel, owner.ts)
 
 

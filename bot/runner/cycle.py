@@ -1,4 +1,4 @@
-"""The running bot: one cycle of poll, decide and deliver. A fault of one part stops no other part."""
+"""The running bot: cycles of poll, decide and deliver. A fault of one part stops no other part."""
 
 import asyncio
 import logging
@@ -45,7 +45,7 @@ STATE = "the state of modes and data"
 MODES_END = "the expiry of modes"
 REQUESTS_END = "the expiry of proposals"
 RAISES_END = "the end of raised limits"
-"""Parts of a cycle, as faults name them."""
+"""Names of parts of a cycle, in faults."""
 
 ATTRIBUTION = "the attribution of spend"
 TARGETS = "the fallback targets"
@@ -59,28 +59,28 @@ RETENTION = "the deletion of old responses from the ledger"
 LIFE = "snoozes and escalations"
 TO_SLACK = "the delivery to Slack"
 DELIVERY_HEALTH = "the check of delivery health"
-"""Parts of a delivery, as faults name them."""
+"""Names of parts of a delivery, in faults."""
 
 PRUNE_SECONDS = 3600
-"""Between two looks for responses that were kept long enough."""
+"""Seconds between two runs of the retention."""
 
 BACKUP_QUICK, BACKUP_PAUSES = 1.0, 20
-"""A backup that failed within so many seconds is tried again in the next cycle; after another one the pause is so many
-times as long as it took, so that a full disk is not filled anew at every poll."""
+"""A backup that failed within `BACKUP_QUICK` seconds is retried in the next cycle. After a slower failure the pause is
+`BACKUP_PAUSES` times as long as the attempt, so that a full disk is not filled again at every poll."""
 
 BACKUP_WAITS = 5
-"""Seconds that a cycle waits for a backup."""
+"""Seconds that a cycle waits for a backup, which then goes on beside it."""
 
 ROLL_UP_SECONDS = 5
-"""Seconds that a cycle waits for the ledger's sums."""
+"""Seconds that a cycle waits for the ledger's sums, which then go on beside it."""
 
 
 class Patience(NamedTuple):
-    """How many seconds a cycle waits for others.
+    """Seconds that a cycle waits for its parts.
 
-    `poll`: a poll may take this long, or one interval between polls if longer, before decisions go on beside it.
-    `hangs`: after this time a running poll no longer delays the report of missing data. `target`: for the targets of
-    the fallback mode. `attribution`: for what Anthropic attributes; None for as long as it takes.
+    `poll`: for a poll, or one interval between polls if that is longer, before decisions go on beside it. `hangs`: for
+    a poll, before missing data is reported. `target`: for the targets of the fallback mode. `attribution`: for
+    attributed spend; None for no limit.
     """
 
     poll: float = 15
@@ -94,7 +94,7 @@ PATIENCE = Patience()
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """One poll, decision and delivery. `poll` is None where another copy holds the lease."""
+    """The results of a cycle. `poll`: None if this copy does not lead. `delivery`: None if nothing was delivered."""
 
     poll: PollOutcome | None
     delivery: Delivery | None
@@ -102,7 +102,7 @@ class Cycle:
 
 @dataclass(slots=True)
 class Bot:
-    """The parts of the running bot. Built by `bot_from`, which also closes them."""
+    """The running bot, on one event loop. `bot_from` builds and closes its parts."""
 
     settings: Settings
     services: Services
@@ -112,7 +112,7 @@ class Bot:
     destinations: BackgroundDelivery
     leadership: Leadership
     all_deliver: bool
-    """Whether this copy delivers even while another one leads."""
+    """Whether this copy also delivers while another one leads."""
 
     slack: AsyncApp
     in_flight: InFlight
@@ -121,43 +121,43 @@ class Bot:
     greeter: Greeter
     looks: Sequence[Look]
     reacting: Sequence[Look]
-    """Those that also look whenever applications have logged something."""
+    """The looks that are also run when applications have logged something."""
     lifecycle_timer: LifecycleTimer
     delivery_health: Evaluator
     due: DueStore
     claim: Callable[[Workspace], None]
-    """Records whose the database is. Raises `SlackRefusedError` where it is another workspace's."""
+    """Records the workspace of the database. Raises `SlackRefusedError` if it belongs to another one."""
     prune_history: Callable[[datetime], int]
-    """Deletes what was kept long enough. Returns how many rows."""
+    """Deletes what was kept long enough at a moment. Returns the number of rows."""
     patience: Patience = PATIENCE
     logged: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set where applications may have logged something that is not decided on."""
+    """Set when applications may have logged something that has not been decided on."""
     faults: dict[str, str] = field(default_factory=dict)
     """A sentence for each part whose last run failed."""
     progress_at: float = field(default_factory=time.monotonic)
-    """When a cycle last began, ended, or went on beside a long poll, by `time.monotonic`."""
+    """When a cycle last began, ended or went on beside a long poll, by `time.monotonic`."""
 
     _reconciling: asyncio.Task[object] | None = None
     _rolling_up: asyncio.Task[object] | None = None
     _backing_up: asyncio.Task[object] | None = None
     _back_up_after: float = 0
-    """By `time.monotonic`, after a failure."""
+    """When the next backup may begin, by `time.monotonic`."""
     _mode: str = NORMAL
     """The fallback mode as last read."""
     _deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _has_polled: bool = False
     _knows_owner: bool = False
-    """Whether a copy that does not poll knows that the database is its organization's, as far as that can be known."""
+    """Whether this copy has checked, without polling, that the database is its organization's."""
     _ledger_version: int = 0
-    """As last read."""
+    """The version of the ledger as last read."""
     _logged_version: int = 0
     """The version of the ledger that was decided on last."""
     _pruned_at: float | None = None
     _shown: tuple[object, ...] | None = None
-    """What every open alert shows: the change, the mode, whether data was stale, and the open periods."""
+    """What the open alerts show: the change of mode, the mode, whether data was stale, and the open periods."""
 
     def progressed_at(self) -> float:
-        """When a cycle, or a delivery within it, last went on, by `time.monotonic`."""
+        """When a cycle or a delivery last made progress, by `time.monotonic`."""
         return max(self.progress_at, self.outbox.progress_at)
 
     def leads(self) -> bool:
@@ -165,7 +165,7 @@ class Bot:
         return self.leadership.held()
 
     async def cycle(self) -> Cycle:
-        """Poll, decide, deliver. Every copy writes the wanted mode to its own fallback target, whichever leads.
+        """Poll, decide and deliver, if this copy leads. Every copy writes the mode to its own fallback targets.
 
         While a poll takes long, decisions go on with the stored data at every interval.
         """
@@ -180,7 +180,7 @@ class Bot:
         return cycle
 
     async def _cycle(self) -> Cycle:
-        # One more attempt, so that a copy whose leader has just ended does not miss a whole poll.
+        # Make one more attempt at the lease: if the leader has just ended, no poll is missed.
         leads = await self.leadership.still_held()
         await self._follow_modes(leads)
         if not leads:
@@ -194,14 +194,14 @@ class Bot:
                     return Cycle(None, None)
                 await self._follow_modes(leads)
                 self.progress_at = time.monotonic()
-                # After a long pause the bot has to read first; that is not missing data.
+                # After a long pause the bot has much to read; that is not missing data.
                 await self._decide(judges_age=time.monotonic() - began >= self.patience.hangs)
         finally:
             poll.cancel()
         if not await self.leadership.still_held():
             return Cycle(None, None)
         if poll.result().foreign and not self._has_polled:
-            # The start ends, and nothing is told of what another organization has used.
+            # Report nothing of another organization's usage. The start ends.
             return Cycle(poll.result(), None)
         await self._decide()
         cycle = Cycle(poll.result(), await self._deliver())
@@ -211,17 +211,16 @@ class Bot:
         return cycle
 
     async def deliver(self) -> Delivery | None:
-        """Deliver what is due, if this copy may: wait for Slack, and start the other destinations.
+        """Deliver what is due: wait for Slack, and start the other destinations. None if this copy may not deliver.
 
-        A copy that does not lead leaves that to the others until it has reached Slack, which shows that the database is
-        of its own workspace.
+        A copy that does not lead delivers only once it has reached Slack, which shows whose the database is.
         """
         leads = self.leads()
         if not leads and not (self.all_deliver and self.workspace.is_known):
             return None
         delivery = await self._deliver(leads=leads)
         if leads and self._ledger_version != self._logged_version:
-            # Another copy has stored what applications log.
+            # Another copy has stored something that applications have logged.
             self.logged.set()
         return delivery
 
@@ -252,15 +251,15 @@ class Bot:
                 self.faults.pop(REQUESTS_END, None)
             await self._try(RAISES_END, services.raises.expire)
         else:
-            # The leader meanwhile may have reported alerts under another mode.
+            # Meanwhile the leader may have shown another mode in alerts.
             self._shown = None
-            # What it did before failed when it led.
+            # Drop the faults of parts that only a leader runs.
             for part in set(self.faults) - {TARGETS}:
                 del self.faults[part]
         await self._reconcile(records=leads)
 
     async def _reconcile(self, *, records: bool) -> None:
-        """Write the mode to the targets. One that hangs, such as a file on a dead network disk, delays nothing else."""
+        """Write the mode to the targets. A target that hangs, such as a file on a dead network disk, delays nothing."""
         what = TARGETS
         if self._reconciling is None or self._reconciling.done():
             work = partial(self.services.fallback.reconcile, records=records)
@@ -276,7 +275,7 @@ class Bot:
                 needed_since, now = self.services.review.usage.needed_since, self.services.clock()
                 outcome = await self.poller.poll(await self.services.threads.cycle(needed_since, now))
                 mark.set(f"{OWN}ok", outcome.ok)
-        except Exception as error:  # noqa: BLE001  # whatever it is, what is known is decided on
+        except Exception as error:  # noqa: BLE001  # whatever fails, decisions go on with the stored data
             self.services.metrics.polled("failed", time.monotonic() - began)
             return PollOutcome(False, None, self._failed(what, error))
         ended: PollEnd = "ok" if outcome.ok else "refused" if outcome.refused or outcome.foreign else "failed"
@@ -290,7 +289,7 @@ class Bot:
         return outcome
 
     async def _stand_by(self) -> Cycle:
-        """What a copy does that does not poll: it finds out once whether the database is its organization's."""
+        """Check once, in place of a poll, whether the database is of this copy's organization."""
         if not self._knows_owner:
             try:
                 async with asyncio.timeout(self.patience.target):
@@ -303,18 +302,18 @@ class Bot:
         return Cycle(None, None)
 
     async def _attribute(self) -> None:
-        """Read what Anthropic attributes, if a budget counts it. Decisions go on where that takes longer."""
+        """Read attributed spend, if a budget counts it. Decisions do not wait long for it."""
         try:
             budgets = await self.services.threads.cycle(self.services.budgets.in_force)
             needed = needed_attribution(budgets, self.services.clock())
             await self.attribution.poll(needed, self.patience.attribution)
-        except Exception as error:  # noqa: BLE001  # whatever it is, what is known is decided on
+        except Exception as error:  # noqa: BLE001  # whatever fails, decisions go on with the stored data
             self._failed(ATTRIBUTION, error)
         else:
             self.faults.pop(ATTRIBUTION, None)
 
     async def _roll_up(self) -> None:
-        """Bring the ledger's sums up to date. The next cycle begins even where that takes longer."""
+        """Bring the ledger's sums up to date. The next cycle does not wait for it."""
         if self._rolling_up is None or self._rolling_up.done():
             work = partial(self.services.ledger.roll_up, self.services.clock())
             self._rolling_up = asyncio.create_task(self._try(ROLL_UP, work, self.services.threads.ledger))
@@ -325,7 +324,7 @@ class Bot:
             return
         pruned = await self._try(RETENTION, self._prune_ledger)
         history = await self._try(HISTORY, self._prune_history)
-        # What has failed is tried again in the next cycle, so that its fault ends with its cause.
+        # Try again in the next cycle what has failed, so that its fault ends with the cause.
         if pruned is not None and pruned < MOST_PRUNED and history is not None and history < MOST:
             self._pruned_at = time.monotonic()
 
@@ -347,7 +346,7 @@ class Bot:
         return None if as_of is None else min(as_of, self.services.clock())
 
     async def _back_up(self) -> None:
-        """Make the day's backup where it is missing. The next cycle begins even where that takes longer."""
+        """Make the day's backup if it is missing. The next cycle does not wait for it."""
         folder, database = self.settings.backup_folder, sqlite_file(self.settings.database_url)
         if folder is None or database is None or time.monotonic() < self._back_up_after:
             return
@@ -364,10 +363,10 @@ class Bot:
         self._back_up_after = began + BACKUP_PAUSES * took if failed_late else 0
 
     async def _deliver(self, *, leads: bool = True) -> Delivery:
-        """Besides sending, the leader does what time brings, and looks whether each destination takes its notices."""
+        """Send what is due. The leader also takes timed steps of alerts, and checks the health of the destinations."""
         thread = self.services.threads.delivery
         looked = await self._try("the query for due notices", self._look_at_due, thread)
-        # If that fails, run each part, which reports its own fault.
+        # If the query fails, run every part, which reports its own fault.
         due = looked or Due()
         if not leads:
             due = replace(due, life=False, reports=False)
@@ -383,7 +382,7 @@ class Bot:
             self.destinations.begin()
         for part, was_due in ((LIFE, due.life), (TO_SLACK, due.slack), (DELIVERY_HEALTH, watch)):
             if not was_due:
-                # A part with nothing due has no fault.
+                # A part with nothing to do has no fault any more.
                 self.faults.pop(part, None)
         return delivery
 
@@ -398,13 +397,13 @@ class Bot:
         try:
             with span("deliver", destination=self.outbox.name):
                 delivery = await self.outbox.deliver()
-        except Exception as error:  # noqa: BLE001  # whatever it is, the other destinations go on
+        except Exception as error:  # noqa: BLE001  # whatever fails, the other destinations go on
             return Delivery(0, 0, self._failed(TO_SLACK, error), None)
         self.faults.pop(TO_SLACK, None)
         return delivery
 
     async def _decide(self, *, judges_age: bool = True) -> None:
-        """`judges_age`: whether missing data is reported."""
+        """Run all detectors, one after the other. `judges_age`: whether missing data is reported."""
         async with self._deciding:
             with span("decide"):
                 await self._decide_alone(judges_age=judges_age)
@@ -421,16 +420,16 @@ class Bot:
         await self._try_each([ledger, *looks, ("the fallback mode in alerts", self._show_mode)])
 
     async def _mode_in_force(self) -> str:
-        """The fallback mode, or the one last read where it cannot be."""
+        """The fallback mode in force; if it cannot be read, as last read."""
         state = await self._try(STATE, self.cycle_state.read)
         if state is not None:
             self._mode = self.services.fallback.wanted(state.change).name
         return self._mode
 
     def _show_mode(self) -> None:
-        """Update alerts after a change of mode: this cycle's reports show the mode in force at its start."""
+        """Show a new mode in the open alerts. Alerts of this cycle show the mode at its start."""
         fallback, state, now = self.services.fallback, self.cycle_state.latest(), self.services.clock()
-        # Only the automatic switch changes the mode within a cycle; other changes are shown after the next one.
+        # Only the automatic switch changes the mode within a cycle. Other changes are shown by the next one.
         change = fallback.store.current() if fallback.steps_down(state.auto) else state.change
         mode = fallback.wanted(change).name
         review = self.services.review
@@ -440,11 +439,11 @@ class Bot:
             self._shown = shown
 
     async def _try(self, what: str, work: Callable[[], Result], in_thread: InThread | None = None) -> Result | None:
-        """Run one part: its fault is shown and stops no other part. None if it fails."""
+        """Run one part in a thread. A failure is recorded and stops no other part. Returns None then."""
         in_thread = in_thread or self.services.threads.cycle
         try:
             result = await in_thread(work)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the other alerts have to get out
+        except Exception as error:  # noqa: BLE001  # whatever fails, the other alerts get out
             self._failed(what, error)
             return None
         self.faults.pop(what, None)
@@ -479,7 +478,7 @@ class Bot:
                 self._failed(what, error)
 
     def _failed(self, what: str, error: Exception) -> str:
-        """Record a fault, log a new one with its traceback, and return the sentence about it."""
+        """Record a fault and log it, a new one with its traceback. Returns the sentence about it."""
         sentence = f"A part of the bot fails ({what}: {type(error).__name__}): its log has the details."
         if isinstance(error, BackupError):
             sentence = f"There is no backup of today: {error}"

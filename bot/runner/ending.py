@@ -1,7 +1,7 @@
-"""The end of `claude-cost run`: exit code 0 within seconds of the first signal, whatever hangs.
+"""Ends `claude-cost run` with exit code 0 within seconds of the first signal, whatever hangs.
 
-Python waits at exit for every thread, and a thread may hang in a call to a database or a mail server. Everything that
-must last is in the database at any moment, so such threads are abandoned.
+At exit Python waits for every thread, and a thread may hang in a call to a database or a mail server. Everything that
+must last is always in the database, so such threads are abandoned.
 """
 
 import asyncio
@@ -21,9 +21,10 @@ END_WITHIN_SECONDS = 7.0
 
 
 class Ending:
-    """Handles SIGTERM and SIGINT. Until `when_asked` is called, a signal ends the process at once, with `code`.
+    """Handles SIGTERM and SIGINT. The first signal after `when_asked` starts the clean-up.
 
-    So does a second signal, and `END_WITHIN_SECONDS` after the first one, even if the clean-up hangs.
+    The process ends at once, with `code`, at any signal before that, at a second one, and `END_WITHIN_SECONDS` after
+    the first one, even if the clean-up hangs.
     """
 
     def __init__(self, code: int = 0) -> None:
@@ -40,9 +41,9 @@ class Ending:
             signal.signal(name, self._on_signal)
 
     def when_asked(self, stop: Callable[[], None]) -> None:
-        """Have the first signal call `stop` in the loop that runs."""
+        """Call `stop` in the running loop at the first signal."""
         read, self._alarm = os.pipe()
-        # Start the thread now: a signal handler cannot, as it may have interrupted a thread's start.
+        # Start the thread here: a signal handler must not, as it may have interrupted the start of a thread.
         threading.Thread(target=self._watch, args=(read,), daemon=True, name="ending").start()
         self._loop, self._stop = asyncio.get_running_loop(), stop
 
@@ -57,7 +58,7 @@ class Ending:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.asked or self._loop is None or self._stop is None or self._loop.is_closed():
-            # Take no lock here: the signal may have interrupted its holder.
+            # Take no lock here, since the signal may have interrupted its holder.
             os._exit(self._code)
         self.asked = True
         os.write(self._alarm, b"!")
@@ -71,7 +72,7 @@ class Ending:
 
 
 async def close_within(what: str, seconds: float, close: Callable[[], Awaitable[object]]) -> None:
-    """One step of the clean-up: a fault is logged, and after so many seconds the step is abandoned."""
+    """Run one step of the clean-up. A failure is logged; after `seconds` the step is abandoned."""
 
     async def step() -> None:
         await close()
@@ -86,5 +87,5 @@ async def close_within(what: str, seconds: float, close: Callable[[], Awaitable[
 
 
 async def close_in_thread(what: str, seconds: float, close: Callable[[], object]) -> None:
-    """The same for a call that may block."""
+    """Like `close_within`, for a call that may block."""
     await close_within(what, seconds, lambda: asyncio.to_thread(close))

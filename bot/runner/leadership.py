@@ -11,24 +11,24 @@ from bot.db.lease import Lease
 log = logging.getLogger(__name__)
 
 ATTEMPT_SECONDS = 5
-"""Seconds to wait for one attempt; it then continues in the background and no other one starts."""
+"""Seconds to wait for an attempt. It then goes on in the background, and no other one starts."""
 
 RELEASE_SECONDS = 1.5
-"""Seconds that the shutdown waits for the release. Without a release, the next copy waits for the term."""
+"""Seconds that the shutdown waits for the release. If it fails, the next copy waits for the term."""
 
 AGAIN_SECONDS = 1
-"""Seconds after a failed attempt."""
+"""Seconds between a failed attempt and the next one."""
 
 
 NOT_IN_TIME = "the lease was not renewed in time: this copy stops polling until it holds the lease again"
 
 
 class Leadership:
-    """Renews on the event loop: a stuck loop loses the lease, since it could not do the work either."""
+    """Renews the lease from the event loop, so that a stuck loop loses it."""
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
-        # A database that does not respond blocks this one thread only.
+        # A database that does not respond blocks only this thread.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lease")
         self._attempt: asyncio.Future[bool] | None = None
         self._hangs = False
@@ -40,11 +40,11 @@ class Leadership:
         return self.lease.held()
 
     def previous_may_live(self) -> bool:
-        """Whether calls of the previous leader may still be under way. No I/O."""
+        """Whether the previous leader may still be making calls. No I/O."""
         return self.lease.previous_may_live
 
     def problem(self) -> str | None:
-        """A sentence if no copy is known to lead, for the readiness check. No I/O."""
+        """A sentence for the readiness check if no copy is known to lead, else None. No I/O."""
         if self.lease.problem is not None:
             return self.lease.problem
         if self.held():
@@ -58,7 +58,7 @@ class Leadership:
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator["Leadership"]:
-        """Try at once, then keep trying or renewing until the end, and release the lease."""
+        """Try to take the lease at once, keep trying or renewing inside the context, and release it at the end."""
         await self.renew()
         renewing = asyncio.create_task(self._renew_for_ever())
         try:
@@ -76,7 +76,7 @@ class Leadership:
         return self.held() or await self.renew()
 
     async def renew(self) -> bool:
-        """Make one attempt, shared by concurrent callers. Whether this copy holds the lease."""
+        """Make one attempt, which concurrent callers share. Returns whether this copy holds the lease."""
         if self._led and not self.held():
             self._say(NOT_IN_TIME)
         if self._attempt is None or self._attempt.done():
@@ -89,9 +89,9 @@ class Leadership:
         return self.held()
 
     async def settled(self) -> bool:
-        """Try until it is known whether this copy leads: it does, or another one renews.
+        """Try until this copy leads or another one is seen to renew. Returns whether this copy leads.
 
-        Lasts a little longer than the lease's term at most.
+        Takes little longer than the lease's term.
         """
         timing = self.lease.timing
         with suppress(TimeoutError):
@@ -127,7 +127,7 @@ class Leadership:
                 f"({self.lease.other})"
             )
         elif self._led:
-            # An attempt that started in time and ended too late.
+            # The attempt began in time and ended too late.
             self._say(NOT_IN_TIME)
         self._led = False
 

@@ -41,23 +41,23 @@ log = logging.getLogger(__name__)
 
 DELIVERY_SECONDS = 2
 REACTION_SECONDS, LONGEST_REACTION = 0.3, 2.0
-"""Between two decisions on what applications log: as long as the last one took, so that answers get their turn beside
-an import, but no longer than this."""
+"""Shortest and longest pause in seconds between two decisions on logged usage. It is as long as the last decision took,
+so that answers get their turn beside an import."""
 
 DRAIN_SECONDS = 2.5
-"""Seconds for polls and posts in flight at shutdown; half as long for listeners that started meanwhile."""
+"""Seconds that the shutdown waits for polls and posts in flight, and half as many for listeners that began since."""
 
 CLOSE_SECONDS = 1
 STUCK_SECONDS = 600
-"""A cycle without progress for so long is stuck: the process should be restarted."""
+"""Seconds without progress, besides one interval, after which a cycle is stuck: the process should be restarted."""
 
 LATE_SECONDS = 15
-"""A cycle without progress for two intervals and so long is late: the bot is not ready, and goes on waiting."""
+"""Seconds without progress, besides two intervals, after which a cycle is late: the bot is not ready."""
 
 SLACK_SECONDS = 60
-"""The shortest time between two looks whether Slack still accepts the token."""
+"""Shortest time in seconds between two checks of the token."""
 SLACK_AGAIN_SECONDS = 3
-"""After which a look that Slack did not answer is repeated: one response that is lost is no fault."""
+"""Seconds after which a check without a response is repeated, since one lost response is no fault."""
 
 READINESS_SECONDS = 2
 """Seconds that a readiness check waits for the database."""
@@ -73,7 +73,7 @@ class CredentialsRefusedError(Exception):
 
 
 class Lifecycle:
-    """Runs one bot until `stop` is called. `tick`: real time between two polls. `manager`: systemd, if it asks."""
+    """Runs one bot until `stop` is called. `tick`: interval between two polls. `manager`: systemd."""
 
     def __init__(
         self, bot: Bot, tick: timedelta, manager: ServiceManager | None = None, stuck_seconds: float = STUCK_SECONDS
@@ -88,7 +88,7 @@ class Lifecycle:
         self._slack_problem: str | None = "Slack is not connected yet."
         self.slack_again_seconds: float = SLACK_AGAIN_SECONDS
         self._is_connected = False
-        """Whether Slack has accepted the tokens once."""
+        """Whether Slack has accepted the tokens at least once."""
         self._claimed: Workspace | None = None
         """The workspace that the database is known to belong to."""
         self._polled = False
@@ -128,11 +128,11 @@ class Lifecycle:
             log.info("stopping: finishing work in progress")
 
     def is_alive(self) -> bool:
-        """Whether cycles go on. The event loop is alive if anybody can ask."""
+        """Whether cycles make progress. That this returns shows that the event loop does."""
         return self._idle() <= self._tick.total_seconds() + self._stuck_seconds
 
     def _idle(self) -> float:
-        """Seconds."""
+        """Seconds since the last progress."""
         return time.monotonic() - self._bot.progressed_at()
 
     def _late(self) -> list[str]:
@@ -169,7 +169,7 @@ class Lifecycle:
 
     async def _ask_database(self) -> list[str]:
         if self._asking is None:
-            # One query at a time: each that hangs holds one of the few threads.
+            # Run one query at a time, since each that hangs holds one of a few threads.
             self._asking = asyncio.ensure_future(self._bot.services.threads.web(self._stored_problems))
         asking = self._asking
         done, _ = await asyncio.wait({asking}, timeout=READINESS_SECONDS)
@@ -181,7 +181,7 @@ class Lifecycle:
             return asking.result()
         except SQLAlchemyError as error:
             return [database_problem(error)]
-        except Exception as error:  # noqa: BLE001  # a check that fails is an answer, too
+        except Exception as error:  # noqa: BLE001  # a check that fails is an answer too
             return [f"The database cannot be read ({type(error).__name__}): check its log and its disk."]
 
     def _stored_problems(self) -> list[str]:
@@ -205,7 +205,7 @@ class Lifecycle:
         return found
 
     async def connect(self) -> None:
-        """Check the tokens and connect to Slack, retrying until that succeeds."""
+        """Check the tokens and connect to Slack. Retries until that succeeds; raises `SlackRefusedError`."""
         settings = self._bot.settings
         client = self._bot.slack.client
         for failures in itertools.count():
@@ -244,7 +244,7 @@ class Lifecycle:
             self._claimed = workspace
 
     async def look_at_slack(self) -> None:
-        """Whether Slack still accepts the token: a bot that has nothing to say would not notice otherwise."""
+        """Check whether Slack still accepts the token, which a bot without messages would not notice otherwise."""
         if not self._is_connected:
             return
         problem = await self._token_problem()
@@ -315,7 +315,7 @@ class Lifecycle:
         return schedule(jobs, partial(self._bot.in_flight.drain, DRAIN_SECONDS), self._forget_last_pong)
 
     def _forget_last_pong(self) -> None:
-        # Slack's client compares it with the wall clock: after a jump, a live connection looks dead or a dead one
+        # slack_sdk compares it with the wall clock: after a jump, a live connection would look dead, or a dead one
         # alive.
         if self.socket is not None:
             self.socket.client.last_ping_pong_time = None
@@ -331,7 +331,7 @@ class Lifecycle:
             self._refused.set_exception(CredentialsRefusedError(cycle.poll.error))
 
     async def _react(self) -> None:
-        """Decide on what applications have logged as soon as it is stored, however much comes at once."""
+        """Decide on logged usage soon after it is stored."""
         while True:
             await self._bot.logged.wait()
             self._bot.logged.clear()
@@ -342,7 +342,7 @@ class Lifecycle:
             await asyncio.sleep(min(max(REACTION_SECONDS, took), LONGEST_REACTION))
 
     async def _ping(self) -> None:
-        """Give systemd a sign of life, as long as there is one."""
+        """Send systemd signs of life while cycles make progress."""
         while (seconds := self._manager.ping_seconds) is not None:
             if self.is_alive():
                 self._manager.tell(ALIVE)
@@ -368,9 +368,9 @@ SWITCH_SECONDS = 0.0005
 
 @contextmanager
 def prompt_loop() -> Iterator[None]:
-    """Have threads that compute give way to the event loop within half a millisecond, a tenth of what Python takes.
+    """Make computing threads give way to the event loop within `SWITCH_SECONDS`, a tenth of Python's default.
 
-    The loop has to wait that long after each of its calls to the system, of which an acknowledgement needs some ten.
+    The loop waits that long after each of its system calls, and an acknowledgement needs some ten of them.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -381,22 +381,22 @@ def prompt_loop() -> Iterator[None]:
 
 
 YOUNG = 10_000
-"""New objects, less freed ones, after which the young are collected."""
+"""Number of new objects, less freed ones, after which young objects are collected."""
 
 MIDDLE = 10
-"""Collections of the young after which those that survived are collected too: at most 100,000 objects."""
+"""Number of collections of young objects after which the survivors are collected too: at most 100,000 objects."""
 
 FULL = 1_000
-"""Collections of the middle generation after which everything is collected."""
+"""Number of collections of the middle generation after which everything is collected."""
 
 
 @contextmanager
 def calm_collector() -> Iterator[None]:
     """Tune Python's garbage collector so that no collection stalls the event loop. Enter once everything is built.
 
-    A collection stops every thread while it looks at the objects. What the start made, mostly modules, stays until the
-    end, so it is frozen and never looked at again. Young objects are collected in portions that bound each stop to some
-    milliseconds; a full collection is left for cycles of references that gathered over days.
+    A collection stops every thread while it visits objects. Those of the start, mostly modules, stay until the end, so
+    they are frozen and not visited again. Young objects are collected in portions, which bounds each stop to some
+    milliseconds. Full collections are rare, for reference cycles that gather over days.
     """
     before = gc.get_threshold()
     gc.collect()

@@ -1,6 +1,6 @@
 """Interval jobs that no jump of the wall clock stops, delays or repeats.
 
-APScheduler plans by the wall clock. Planned runs are moved whenever that clock is set.
+APScheduler plans by the wall clock, so planned runs are moved whenever that clock is set.
 """
 
 import asyncio
@@ -20,15 +20,18 @@ from bot.steady_clock import JumpDetector
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
-"""How often the wall clock is compared with the monotonic clock, by which the event loop sleeps."""
+"""Seconds between two comparisons of the wall clock with the monotonic clock, by which the event loop sleeps."""
 
 SOON_AGAIN_SECONDS = 60
-"""The shortest interval between two runs of a job that jumps of the clock cause."""
+"""Shortest time in seconds between two runs that jumps of the clock cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`at_once`: also run at the start and after each jump, since the run may show the correct time."""
+    """A job that runs every `seconds`.
+
+    `at_once`: it also runs at the start, and after a jump of the clock, since its response may show the correct time.
+    """
 
     name: str
     seconds: float
@@ -36,7 +39,7 @@ class Job:
     at_once: bool = False
 
     async def run(self) -> None:
-        """Run the job once. Only the end of the schedule cancels it, which is no fault."""
+        """Run the job once. Cancellation by the end of the schedule is no fault."""
         try:
             await self.work()
         except asyncio.CancelledError:
@@ -44,7 +47,7 @@ class Job:
 
 
 class EveryTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler has no type information
-    """Each run one interval after the last one; missed runs are skipped."""
+    """Plans each run one interval after the last one, and skips missed runs."""
 
     def __init__(self, seconds: float) -> None:
         self._every = timedelta(seconds=seconds)
@@ -64,13 +67,12 @@ async def schedule(
     clock: Clock = system_clock,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[AsyncIOScheduler]:
-    """Runs the jobs inside the context. `finish`: awaited at the end, before running jobs are cancelled.
+    """Run the jobs inside the context. `finish`: awaited at the end, before running jobs are cancelled.
 
-    `on_jump`: called when the wall clock was set.
-
-    `clock` and `monotonic` are compared to notice that the clock was set; APScheduler itself reads the machine's.
+    `on_jump`: called after the wall clock was set, which a comparison of `clock` and `monotonic` shows. APScheduler
+    itself reads the machine's clock.
     """
-    # A late run is better than none: every run does all that is due.
+    # Run late rather than not at all, since every run does all that is due.
     defaults = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
     for job in jobs:

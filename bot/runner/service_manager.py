@@ -1,4 +1,4 @@
-"""What the bot tells systemd: ready, alive, stopping. Source: sd_notify(3), sd_watchdog_enabled(3)."""
+"""Notifies systemd of the bot's state. Source: sd_notify(3), sd_watchdog_enabled(3)."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ READY, ALIVE, STOPPING = "READY=1", "WATCHDOG=1", "STOPPING=1"
 
 
 class ServiceManager:
-    """Silent where no socket is named, as outside of `Type=notify`."""
+    """Sends states to systemd; does nothing unless the service is of `Type=notify`, which names a socket."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
@@ -19,10 +19,10 @@ class ServiceManager:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._failed = False
         self.ping_seconds = _ping_seconds(environ) if address else None
-        """Seconds between two signs of life; None where none is expected."""
+        """Seconds between two signs of life; None if systemd expects none."""
 
     def tell(self, state: str) -> None:
-        """Send one state. A socket that does not take it is logged once."""
+        """Send one state. A failure is logged once."""
         if not self._address:
             return
         try:
@@ -35,7 +35,7 @@ class ServiceManager:
 
 
 def _ping_seconds(environ: Mapping[str, str]) -> float | None:
-    """Half of the time after which systemd gives up."""
+    """Half of the seconds after which systemd restarts the service; None without a watchdog."""
     limit, of_process = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
     if of_process and of_process != str(os.getpid()):
         return None

@@ -1,4 +1,4 @@
-"""Which Anthropic organization the usage in a database is of: that of another one would count as this one's."""
+"""Records the Anthropic organization of a database, so that another one's usage does not count as its own."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,11 +12,11 @@ KEY = "anthropic_organization"
 
 
 class OtherOrganizationError(Exception):
-    """The key is of another organization than the one whose usage the database holds; one sentence with the remedy."""
+    """The key and the database are of different organizations. The text is one sentence with the remedy."""
 
 
 def claim_organization(engine: Engine, organization: str) -> None:
-    """Record the organization of a database that has none. Raises `OtherOrganizationError` where it has another one."""
+    """Record the organization of a database that has none. Raises `OtherOrganizationError` if it has another one."""
     with engine.begin() as connection:
         known = locked(connection, KEY, organization)
     if known != organization:
@@ -28,9 +28,9 @@ def claim_organization(engine: Engine, organization: str) -> None:
 
 
 class Owner:
-    """Compares the organization that `transport` reads from with the one whose usage the database holds.
+    """Compares the organization that `transport` reads from with the organization of the database.
 
-    `claim` raises `OtherOrganizationError`. Each organization is looked up once, not at every poll.
+    `claim` records it and raises `OtherOrganizationError`. It is called once per organization, not at every poll.
     """
 
     def __init__(self, transport: Transport, claim: Callable[[str], None]) -> None:
@@ -39,11 +39,11 @@ class Owner:
         self._own: str | None = None
 
     async def check(self) -> None:
-        """Raises `OtherOrganizationError`. Where no response names its organization, nothing is known against it."""
+        """Check the organization of the responses so far, if one named it. Raises `OtherOrganizationError`."""
         await self._compare(self._transport.organization)
 
     async def ask(self) -> None:
-        """The same, where nothing was read so far. Raises `SourceError`."""
+        """Ask Anthropic for the organization and check it. Raises `OtherOrganizationError` or `SourceError`."""
         await self._compare(await self._transport.own_organization())
 
     async def _compare(self, organization: str | None) -> None:

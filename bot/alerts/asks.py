@@ -1,4 +1,4 @@
-"""Asking the admins for what somebody may not do: one message that mentions them, where the click belongs.
+"""Requests to the admins for what somebody may not do: one message that mentions them, where the click was.
 
 The request and its audit entry are one transaction. Nobody asks twice for the same within a day.
 """
@@ -24,20 +24,20 @@ from bot.db.state import audited, keep, locked
 from bot.modes.model import ProposalStatus
 
 ACTION = "ask admin"
-"""What the audit trail calls it."""
+"""The action in the audit trail."""
 
 MOST_ASKED = 10
 """Requests of one person within a day."""
 
 LONGEST_WORDS = 1500
-"""Characters of a command that a button carries."""
+"""Most characters of a command that a button carries."""
 
 _KEY = "asking the admins"
 _ID = re.compile(r"[0-9]{1,18}")
 
 
 class Place(StrEnum):
-    """Where the request goes: to the thread of a message, or to a channel."""
+    """Where a request is posted: in the thread of a message, or in a channel."""
 
     ALERT = "alert"
     RAISE = "raise"
@@ -47,7 +47,7 @@ class Place(StrEnum):
 
 
 class Wanted(StrEnum):
-    """What is asked for. `OTHER_MODE`: another fallback mode, whichever. `DECISION`: a click in the message above."""
+    """What a request asks for. `OTHER_MODE`: any other fallback mode. `DECISION`: a click in the message above."""
 
     MODE = "mode"
     OTHER_MODE = "other"
@@ -61,7 +61,7 @@ _NEEDS_WORDS = frozenset({Wanted.MODE, Wanted.COMMAND})
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a button asks of the admins. `place_id`: of the row whose thread it is. `words`: the mode or the command."""
+    """The request of a button. `place_id`: id of the row that owns the message. `words`: the mode or the command."""
 
     wanted: Wanted
     words: str = ""
@@ -69,12 +69,12 @@ class Ask:
     place_id: int = 0
 
     def packed(self) -> str:
-        """As the value of a button."""
+        """The request as the value of a button."""
         return f"{self.place}:{self.place_id} {self.wanted} {self.words}".rstrip()
 
 
 def unpacked(value: str) -> Ask | None:
-    """Of a button's value; None for one that no button of ours has."""
+    """The request in the value of a button; None for a value that no button has."""
     where, _, what = value.partition(" ")
     place, _, id_ = where.partition(":")
     wanted, _, words = what.partition(" ")
@@ -161,7 +161,7 @@ _DECIDED: dict[Place, tuple[Table, str, ColumnElement[Any]]] = {
         budget_changes.c.undone_by.is_(None) & budget_changes.c.action.in_(OF_BUDGETS),
     ),
 }
-"""By place: the rows that have a message, their column of notices, and whether there is anything to decide."""
+"""By place: the table of the owners, their column in `notices`, and whether a decision is still open."""
 
 
 def _short(text: str) -> str:

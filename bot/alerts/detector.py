@@ -1,4 +1,4 @@
-"""What looks for one kind of alert, what it is given to look at, and the evaluator that runs it."""
+"""The protocol of detectors, the context that they are built from, and the evaluator that runs them."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,12 +25,11 @@ from bot.alerts.incident import AlertKind, Status
 
 @dataclass(frozen=True, slots=True)
 class DetectorContext:
-    """What every detector is built from.
+    """Stores and rules that every detector is built from.
 
-    `snapshots`: what the budgets of `review` count. `logged`: what applications log.
-    `state`: of this cycle, without I/O where it was read already. `slack_blocked`: whether Slack takes nothing at all,
-    not only one message. `refusing`: the destinations that refuse for good. `attribution`: what Anthropic itself
-    attributes, where the budgets of `review` count that.
+    `snapshots`: of the usage that the budgets of `review` count. `logged`: of logged usage. `state`: this cycle's
+    state, mostly without I/O. `slack_blocked`: whether Slack takes no message at all. `refusing`: names of the
+    destinations that refuse for good. `attribution`: attributed spend, if the budgets of `review` count that.
     """
 
     snapshots: "Snapshots"
@@ -58,30 +57,30 @@ class Detector(Protocol):
     name: str
 
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
-        """What is to be recorded and reported, each part in a transaction of its own. `mode`: the one in force.
+        """The steps to record and to report, one transaction each. `mode`: the fallback mode in force.
 
-        A part is recorded before the next one is asked for.
+        Each part is recorded before the next one is computed.
         """
 
 
 class Look(Protocol):
-    """What is run after every poll. `name`: what its faults are called, which keep no other from being run."""
+    """A check that runs after every poll. `name`: names its faults, which stop no other check."""
 
     name: str
 
     def look(self, now: datetime, mode: str) -> object:
-        """Record what is due. `mode`: the fallback mode in force. What it returns is of no meaning here."""
+        """Record what is due. `mode`: the fallback mode in force. The result is ignored."""
 
 
 def detector_type(kind: AlertKind) -> Callable[[DetectorContext], Detector]:
-    """`SpikeDetector` of `bot/alerts/spike.py`, for that kind."""
+    """The detector class of a kind, such as `SpikeDetector` of `bot/alerts/spike.py`."""
     module = import_module(f"bot.alerts.{kind.module}")
     found: Callable[[DetectorContext], Detector] = getattr(module, f"{kind.class_prefix}Detector")
     return found
 
 
 class Evaluator:
-    """`of`: added to the detector's name, where several look for one kind."""
+    """Runs a detector and records its steps. `of`: suffix of its name, if several look for one kind."""
 
     def __init__(self, kind: AlertKind, context: DetectorContext, of: str = "") -> None:
         self.kind = kind
@@ -90,7 +89,7 @@ class Evaluator:
         self.name = f"{self._detector.name}{of}"
 
     def look(self, now: datetime, mode: str) -> int:
-        """Record what the detector decides; returns how many incidents have taken a step."""
+        """Record what the detector decides. Returns the number of steps of incidents."""
         taken = 0
         for transitions in self._detector.look(now, mode):
             self._alerts.record(transitions, now)

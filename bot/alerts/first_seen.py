@@ -160,7 +160,7 @@ class FirstSeenDetector:
         self._set: tuple[object, frozenset[str]] | None = None
 
     def look(self, now: datetime, mode: str) -> Iterator[Sequence[Transition]]:
-        """What is new and spends, and what is known by now."""
+        """Alerts for what is new and spends, and the ends of those for what is known by now."""
         incidents = self._context.alerts.incidents_in(("key", "model", "feature"))
         known = {
             Identity(AlertKind.FIRST_SEEN, subject, key): incident.status
@@ -227,7 +227,7 @@ class FirstSeenDetector:
         return self._context.snapshots.current().names.keys.get(id_, id_) if what == "key" else id_
 
     def _new_of(self, source: str, snapshot: Snapshot, as_of: datetime, kind: ScopeKind) -> dict[str, date]:
-        """What is new, by id with its first day; worked out again where somebody has come or a day has begun."""
+        """What is new: id to first day. Computed again once a caller or a day is new."""
         if not snapshot.callers:
             # The very first usage of all has no history before it.
             return {}

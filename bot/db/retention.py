@@ -113,7 +113,7 @@ RULES: Mapping[str, str] = {
 
 
 def prune(engine: Engine, now: datetime, retention: Retention, most: int = MOST, at_once: int = AT_ONCE) -> int:
-    """Delete what was kept long enough at `now`, at most `most` rows, `at_once` in a transaction. Returns the number."""
+    """Delete what was kept long enough, at most `most` rows, `at_once` in a transaction. Returns the number."""
     pruned = 0
     for table, condition in _past(now, retention):
         while pruned < most:

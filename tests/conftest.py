@@ -52,8 +52,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Exempt what is imported and collected from garbage collection."""
-    gc.collect()
+    """Exempt what is imported and collected from garbage collection, and what little of it is garbage."""
     gc.freeze()
     gc.enable()
 

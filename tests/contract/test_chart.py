@@ -7,7 +7,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -17,6 +16,7 @@ from bot.config.environment import VARIABLES
 from bot.config.settings import Need, load_settings
 from bot.runner.ending import END_WITHIN_SECONDS
 from tests.contract.chart_rendering import Chart, ChartError
+from tests.contract.json_schema import fault_by
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "helm" / "claude-cost"
@@ -227,15 +227,14 @@ def test_other_settings_are_other_pods(chart: Chart) -> None:
 
 def test_values_are_checked_before_anything_is_made(chart: Chart) -> None:
     schema = json.loads((FOLDER / "values.schema.json").read_text(encoding="utf-8"))
-    jsonschema.validate(chart.values, schema)
+    assert fault_by(schema, chart.values) is None
     assert set(schema["properties"]) == {*chart.values, "global"}
     free = {variable.name for variable in VARIABLES if not variable.secret}
     of_chart = {"CLAUDE_COST_HTTP_HOST", "CLAUDE_COST_HTTP_PORT", "CLAUDE_COST_CONFIG", "CLAUDE_COST_ENV_FILE"}
     of_chart.add("CLAUDE_COST_BACKUP_FOLDER")  # the database of the chart is PostgreSQL
     assert set(schema["properties"]["settings"]["propertyNames"]["enum"]) == free - of_chart
     for wrong in ({"settings": {"SLACK_BOT_TOKEN": "xoxb-1"}}, {"replicas": 2}, {"existingSecret": ""}):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate({**chart.values, **wrong}, schema)
+        assert fault_by(schema, {**chart.values, **wrong}) is not None
 
 
 def test_the_notes_name_the_release(chart: Chart) -> None:

@@ -10,25 +10,17 @@ from typing import Any
 
 import pytest
 import responses
-import schemathesis
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 from requests import PreparedRequest
 from requests.auth import AuthBase
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from tests.scenario.conftest import World
 from tests.scenario.test_ingest import READ, TOKEN, port_of
 
 SPECIFICATION = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 ENDLESS = "/v1/fallback/stream"
 EXAMPLES = 12
 """Examples of each operation and kind; `benchmarks` has more."""
@@ -68,8 +60,8 @@ async def test_every_route_is_described_and_nothing_else(simulated: World) -> No
     assert {(path, method) for path, item in described()["paths"].items() for method in item} == routes
 
 
-@pytest.mark.parametrize("mode", [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE])
-async def test_made_up_requests_get_described_answers(simulated: World, mode: schemathesis.GenerationMode) -> None:
+@pytest.mark.parametrize("mode", ["positive", "negative"])
+async def test_made_up_requests_get_described_answers(simulated: World, mode: str) -> None:
     simulated.spend(120)
     async with simulated.bot() as bot, port_of(bot, read=READ, slack=True) as port:
         await bot.cycle()
@@ -80,23 +72,34 @@ async def test_made_up_requests_get_described_answers(simulated: World, mode: sc
     assert set(tried) > {"/v1/usage", "/v1/traces", "/ofrep/v1/evaluate/flags/{key}", "/slack/events"}
 
 
-def try_all(url: str, mode: schemathesis.GenerationMode, examples: int, at: int) -> Mapping[str, int]:
+def try_all(url: str, mode: str, examples: int, at: int) -> Mapping[str, int]:
     """Send requests of every operation; returns how many by path. Raises at the first answer that is not described.
 
     `at`: the bot's time, for signatures.
     """
+    # Imported where it is used: it takes a second, which every process would spend that collects the tests.
+    import schemathesis
+
     tried = {}
     found: Any
     for found in schemathesis.openapi.from_dict(described()).get_all_operations():
         operation = found.ok()
         if operation.path != ENDLESS:
             token = TOKEN if "sending" in operation.definition.raw["tags"] else READ
-            cases = operation.as_strategy(generation_mode=mode)
+            cases = operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode))
             tried[operation.path] = _try(cases, url, Credentials(token, at), examples)
     return tried
 
 
 def _try(cases: SearchStrategy[Any], url: str, credentials: Credentials, examples: int) -> int:
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi.checks import (
+        content_type_conformance,
+        response_schema_conformance,
+        status_code_conformance,
+    )
+
+    checks = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
     tried = 0
 
     @settings(
@@ -111,7 +114,7 @@ def _try(cases: SearchStrategy[Any], url: str, credentials: Credentials, example
     def send(case: Any) -> None:
         nonlocal tried
         answer = case.call(base_url=url, auth=credentials, timeout=20)
-        case.validate_response(answer, checks=CHECKS)
+        case.validate_response(answer, checks=checks)
         tried += 1
 
     with suppress(Unsatisfiable):  # nothing of a request without parameters can be wrong

@@ -232,6 +232,9 @@ def _asset() -> AppriseAsset:
         image_url_logo="",
         http_redirects=False,
         service_timeout=0,
+        # Some services would write new keys to the disk.
+        pem_autogen=False,
+        pgp_autogen=False,
     )
 
 

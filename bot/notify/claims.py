@@ -21,7 +21,7 @@ TURN_SECONDS = 5
 """Seconds that a copy waits while another one sends a message of the same moment to the same channel."""
 
 SURELY_OVER = timedelta(minutes=5)
-"""The same by the database's clock, for a copy that does not run long enough to measure it."""
+"""Age of a claim, by the database's clock, at which its attempt is over, also for a copy that has just started."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The shapes in which Slack sends commands, interactions and events; what has another one reaches no listener.
+"""The shapes of Slack's commands, interactions and events. A request of another shape reaches no listener.
 
 Source: https://docs.slack.dev/interactivity/ (payloads of commands, shortcut, message_action, block_actions,
 view_submission, view_closed) and https://docs.slack.dev/apis/events-api/ (the wrapper of events).
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 
 class UnreadablePayloadError(Exception):
-    """No request that this app accepts from Slack; the text is the kind of the first mistake, not what was sent."""
+    """A request that this app does not accept. The text is the kind of the first mistake and quotes nothing."""
 
 
 class _Part(BaseModel):
@@ -50,7 +50,7 @@ class _View(_Named):
 
 
 class _SubmittedView(_View):
-    # Bolt's matchers index it, and treat a `workflow_step` as a payload with a step.
+    # Bolt's matchers index the type, and treat a `workflow_step` as a payload with a step.
     type: Literal["modal"]
     state: _State
 
@@ -97,7 +97,7 @@ class _Event(_Part):
 
 
 class _HeardEvent(_Event):
-    """One that listeners are registered for."""
+    """An event that listeners are registered for."""
 
     type: Literal["app_mention", "message", "app_home_opened"]
     user: str | None = None
@@ -115,7 +115,7 @@ class _HeardEvent(_Event):
 
 
 def _which(event: Any) -> str:
-    # It is asked of what comes, and of what was made of it.
+    # pydantic calls this with what was sent, and with the model made of it.
     kind = event.get("type") if isinstance(event, dict) else getattr(event, "type", None)
     return "heard" if kind in ("app_mention", "message", "app_home_opened") else "other"
 
@@ -153,7 +153,7 @@ class _Command(_Part):
 
 
 Kind = Literal["slash_commands", "interactive", "events_api"]
-"""As the envelopes of Socket Mode name them."""
+"""Kinds of requests, as the envelopes of Socket Mode name them."""
 
 _SHAPES: dict[str, TypeAdapter[_Part]] = {
     "slash_commands": TypeAdapter(_Command),
@@ -165,7 +165,7 @@ _SHAPES: dict[str, TypeAdapter[_Part]] = {
 
 
 def checked(payload: object, kind: object) -> dict[str, Any]:
-    """The fields that listeners look at. `kind`: a `Kind`, or what an envelope says instead.
+    """The fields of a request that listeners read. `kind`: a `Kind`, or whatever an envelope says instead.
 
     Raises `UnreadablePayloadError`.
     """

@@ -1,4 +1,4 @@
-"""One poll: choose the source, read everything that is due, and only then store it, in one transaction.
+"""Polls: choose the source, read everything that is due, and only then store it, in one transaction.
 
 The very first poll may have a long month to read. It stores part by part, each of whole hours, and the state of the
 data last: until then there is no data, and the poll after an interrupted one continues from there. Every later poll,
@@ -45,7 +45,7 @@ FRESH = timedelta(minutes=15)
 """`auto` takes analytics only while its data is at most this old."""
 
 ANALYTICS_AGAIN = HOUR
-"""How often analytics is tried again while `auto` reads from admin."""
+"""Time between two attempts at analytics while `auto` reads from admin."""
 
 BILLED_AGAIN = HOUR
 
@@ -66,9 +66,9 @@ async def always() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PollOutcome:
-    """`error` is the sentence of a failed poll; `refused`: no source accepts the key, so waiting does not help.
+    """The result of a poll. `error`: one sentence; None if it succeeded.
 
-    `foreign`: the database is another organization's.
+    `refused`: no source accepts the key, so waiting does not help. `foreign`: the database is another organization's.
     """
 
     ok: bool
@@ -90,7 +90,7 @@ class _Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """A poll whose minutes are read, which determine the age of the data; `rest` is still to be read."""
+    """A poll that has read its minutes, which tell the age of the data. `rest`: what is still to be read."""
 
     source: SourceName
     minutes: UsageReading
@@ -102,7 +102,7 @@ class _Begun:
 
 
 class Poller:
-    """Runs one poll at a time. `may_store`: checked before storing, since another copy may poll by then."""
+    """Runs one poll at a time. `may_store`: asked before storing, since another copy may poll by then."""
 
     def __init__(
         self,
@@ -116,12 +116,12 @@ class Poller:
         owner: Owner | None = None,
     ) -> None:
         self.owner = owner
-        """Checks whose usage the database holds; None where that cannot be known."""
+        """Checks the organization of the database; None for no check."""
 
         self.close = close
-        """Close the sources."""
+        """Closes the sources."""
         self.stuck_after = STUCK_AFTER
-        """A poll is aborted after this time without a whole response; one with many pages may take longer."""
+        """Time without a whole response after which a poll is aborted. One with many pages may take longer."""
 
         self._sizes = sizes
 
@@ -137,7 +137,7 @@ class Poller:
         self._stored = StoredBuckets()
 
     async def poll(self, since: datetime) -> PollOutcome:
-        """Read what is due from `since` (a full hour) on. A failure changes no number."""
+        """Read and store what is due from `since`, a full hour, on. A failure changes no number."""
         async with self._one_poll:
             now = self._clock()
             before = not_ahead(await asyncio.to_thread(self._store.data_state), now)
@@ -164,7 +164,7 @@ class Poller:
             return PollOutcome(True, reading.source)
 
     async def foreign(self) -> PollOutcome | None:
-        """For a copy that does not poll: the outcome of a poll of another organization's database, None if it is ours.
+        """Check the organization of the database without a poll. Returns a failed outcome if it is another one.
 
         Raises `SourceError` if Anthropic does not answer.
         """
@@ -183,7 +183,7 @@ class Poller:
         data: DataState | None = None,
         bill: Bill | None = None,
     ) -> None:
-        """Without `data` this saves a part of a poll."""
+        """Store readings. `data`: the state after the poll, None for a part of one. Raises `_AnotherPollsError`."""
         if not await self.may_store():
             # A reading from before a freeze is older than what another copy has stored since.
             raise _AnotherPollsError("Another copy of the bot polls by now; nothing was stored.")
@@ -194,13 +194,13 @@ class Poller:
             self._stored.keep(source, reading, now)
 
     def progress(self) -> None:
-        """A whole response has arrived: restart the running poll's time limit."""
+        """Note a whole response, which restarts the time limit of the running poll."""
         if self._deadline is not None:
             self._deadline.reschedule(min(_in(self.stuck_after), self._give_up_at))
 
     @asynccontextmanager
     async def _bounded(self) -> AsyncIterator[None]:
-        """Raises `UnavailableError` if the poll is stuck or takes too long."""
+        """Bound the time of a poll. Raises `UnavailableError` if it is stuck or takes too long."""
         self._give_up_at = _in(LONGEST_POLL)
         try:
             async with asyncio.timeout_at(_in(self.stuck_after)) as self._deadline:
@@ -316,11 +316,11 @@ def _foreign(error: OtherOrganizationError) -> PollOutcome:
 
 
 class _AnotherPollsError(Exception):
-    """This copy no longer holds the lease."""
+    """This copy does not hold the lease any more."""
 
 
 def _as_of(minutes: UsageReading, name: SourceName, before: DataState, now: datetime, since: datetime) -> datetime:
-    """The age of a poll's data, from its minutes: earlier hours have long been complete."""
+    """The moment up to which a poll's data is complete, from its minutes: earlier hours have been complete for long."""
     if name == "admin":
         return now - ADMIN_DELAY
     if minutes.refreshed_at is not None:
@@ -357,7 +357,7 @@ def _behind(as_of: datetime) -> SourceError:
 
 
 def _no_step_back(behind: _Begun, before: DataState) -> bool:
-    """Whether late data is newer than the stored data; switching to older data would lower numbers."""
+    """Whether late data is newer than the stored data. Older data would lower numbers."""
     return before.as_of is None or before.source == behind.source or behind.as_of > before.as_of
 
 
@@ -402,8 +402,9 @@ def build_poller(
     may_store: MayStore = always,
     claim: Callable[[str], None] | None = None,
 ) -> Poller:
-    """A poller of both sources over one transport with the admin `key`. `most_waiting`, `may_store`: see `Transport`,
-    `Poller`. `claim`: see `Owner`.
+    """A poller of both sources, over one transport with the admin `key`.
+
+    `most_waiting`: see `Transport`. `may_store`: see `Poller`. `claim`: see `Owner`; None for no check.
     """
     transport = _Noting(http, key, most_waiting=most_waiting)
     directory = Directory(transport, store, clock)

@@ -61,7 +61,7 @@ SHORT_LIFE = timedelta(seconds=10)
 
 
 class SlackRefusedError(Exception):
-    """Slack refuses a token, or the database is another workspace's. The text is one sentence with the remedy."""
+    """Slack refuses a token, or the database is another workspace's; the text is one sentence with the remedy."""
 
 
 class SlackUnreachableError(Exception):

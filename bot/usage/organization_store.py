@@ -12,7 +12,7 @@ KEY = "anthropic_organization"
 
 
 class OtherOrganizationError(Exception):
-    """The key and the database are of different organizations. The text is one sentence with the remedy."""
+    """The key and the database are of different organizations; the text is one sentence with the remedy."""
 
 
 def claim_organization(engine: Engine, organization: str) -> None:

@@ -12,7 +12,7 @@ from bot.budgets.scopes import NoMatchError
 from bot.db.schema import digests
 from bot.digests.content import DigestSources, digest_of
 from bot.digests.model import Digest
-from bot.digests.schedule import DueDigest, is_ready, stretch_before
+from bot.digests.schedule import DueDigest, Scheduled, is_ready, stretch_before
 from bot.digests.settings_store import DigestSettingsStore
 from bot.notify.queue_store import insert_notice
 
@@ -63,21 +63,31 @@ class DigestPoster:
         self._reported: dict[str, str] = {}
 
     def look(self, now: datetime, mode: str) -> int:
-        """Post what is due; returns how many."""
-        posted = 0
+        """Post what is due; returns how many. A fault of one digest is raised once the others are posted."""
+        posted, faults = 0, []
         for scheduled in self._settings.in_force():
-            rule, due = scheduled.rule, scheduled.newest_due(now)
-            if due is None or self._posted.get(rule.key) == due.period.key:
-                continue
-            if not is_ready(due, self._sources.snapshots.current().as_of, now):
-                continue
-            if not any(self._store.is_posted(key, due.period.key) for key in self._settings.keys(rule)):
-                digest = self._digest(due, now)
-                if digest is None:
-                    # Nothing is known of those days, which is reported elsewhere.
-                    continue
-                posted += self._store.post(digest, self._settings.placed(rule).channel, now)
-            self._posted[rule.key] = due.period.key
+            try:
+                posted += self._post(scheduled, now)
+            except Exception as error:  # noqa: BLE001  # whatever fails, the other digests get out
+                faults.append(error)
+        if faults:
+            raise faults[0]
+        return posted
+
+    def _post(self, scheduled: Scheduled, now: datetime) -> bool:
+        """Post a digest if it is due. Returns whether it was posted now."""
+        rule, due, posted = scheduled.rule, scheduled.newest_due(now), False
+        if due is None or self._posted.get(rule.key) == due.period.key:
+            return False
+        if not is_ready(due, self._sources.snapshots.current().as_of, now):
+            return False
+        if not any(self._store.is_posted(key, due.period.key) for key in self._settings.keys(rule)):
+            digest = self._digest(due, now)
+            if digest is None:
+                # Nothing is known of those days, which is reported elsewhere.
+                return False
+            posted = self._store.post(digest, self._settings.placed(rule).channel, now)
+        self._posted[rule.key] = due.period.key
         return posted
 
     def _digest(self, due: DueDigest, now: datetime) -> Digest | None:

@@ -3,8 +3,10 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select
@@ -18,8 +20,9 @@ from bot.budgets.trend import CauseKind
 from bot.db.schema import digests, notices
 from bot.digests.cheaper import Cheaper, Option, Way
 from bot.digests.model import Digest, DigestRow, EstimatePace
-from bot.digests.schedule import DigestRule, period_until
-from bot.digests.store import STORED, DigestStore
+from bot.digests.schedule import DigestRule, DueDigest, period_until
+from bot.digests.settings_store import DigestSettingsStore
+from bot.digests.store import STORED, DigestPoster, DigestStore
 from bot.language import LANGUAGES, in_language
 from bot.pricing.cost import Hidden
 from bot.sandbox.block_limits import problems
@@ -153,3 +156,21 @@ def test_without_anything_spent_it_says_so_and_names_nothing() -> None:
     assert problems(message.blocks, "message") == []
     assert message.text.splitlines()[0].endswith(": $0.00 spent")
     assert plain_message(empty, NOW, NOW).title.endswith(": $0.00 spent")
+
+
+def test_a_digest_with_a_fault_stops_no_other_and_the_fault_is_raised(engine: Engine) -> None:
+    class Faulty(DigestPoster):
+        def _digest(self, due: DueDigest, now: datetime) -> Digest | None:
+            if due.rule.channel == "C0BROKEN":
+                raise KeyError("a fault")
+            return replace(digest(), rule=due.rule.key, period=due.period)
+
+    monday = datetime(2026, 11, 16, 12, tzinfo=UTC)
+    rules = [DigestRule(PeriodKind.WEEK, "C0BROKEN"), DigestRule(PeriodKind.WEEK, "C0SEARCH")]
+    settings = DigestSettingsStore(rules, engine, lambda: NOW, "C0MAIN")
+    sources: Any = SimpleNamespace(snapshots=SimpleNamespace(current=lambda: SimpleNamespace(as_of=monday)))
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            Faulty(settings, sources, DigestStore(engine)).look(monday, "normal")
+    with engine.connect() as connection:
+        assert list(connection.execute(select(notices.c.channel)).scalars()) == ["C0SEARCH"]

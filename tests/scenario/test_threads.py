@@ -2,13 +2,13 @@
 
 import asyncio
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from bot.runner.lifecycle import Lifecycle
 from bot.sandbox.clock import HandClock
-from bot.threads import COMMANDS, MOST_CONNECTIONS, Pool, Threads
+from bot.threads import COMMANDS, CYCLE, MOST_CONNECTIONS, Pool, Threads
 from tests.scenario.conftest import World
 
 PATIENCE = 20
@@ -62,6 +62,35 @@ async def test_a_test_alert_is_delivered_by_a_tick_while_the_cycle_is_at_work(si
         finally:
             release.set()
         await asyncio.gather(*held)
+
+
+class Looking:
+    """A look that takes until `release`. `names`: of those that have begun."""
+
+    def __init__(self, name: str, names: list[str], release: threading.Event) -> None:
+        self.name, self._names, self._release = name, names, release
+
+    def look(self, now: datetime, mode: str) -> object:
+        self._names.append(self.name)
+        return self._release.wait(PATIENCE)
+
+
+async def test_after_a_cycle_that_is_cut_off_no_further_look_begins(simulated: World) -> None:
+    async with simulated.bot() as bot:
+        begun: list[str] = []
+        release = threading.Event()
+        bot.looks = [Looking("first", begun, release), Looking("second", begun, release)]
+        cycle = asyncio.create_task(bot.cycle())
+        async with asyncio.timeout(PATIENCE):
+            while not begun:  # noqa: ASYNC110  # a thread tells of it
+                await asyncio.sleep(0.01)
+        cycle.cancel()
+        await asyncio.gather(cycle, return_exceptions=True)
+        release.set()
+        # They meet once each thread of the pool is free.
+        meeting = threading.Barrier(CYCLE)
+        await asyncio.gather(*(bot.services.threads.cycle(meeting.wait, PATIENCE) for _ in range(CYCLE)))
+        assert begun == ["first"]
 
 
 async def test_the_end_waits_for_no_thread_that_hangs() -> None:

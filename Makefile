@@ -33,7 +33,8 @@ test:  ## every test; on PostgreSQL too, which starts by itself
 	$(BIN)/pytest -n auto
 
 test-fast:  ## the tests without processes, a running bot or PostgreSQL
-	CLAUDE_COST_TEST_POSTGRES= $(BIN)/pytest -n $$(getconf _NPROCESSORS_ONLN) tests/unit tests/contract tests/client
+	CLAUDE_COST_TEST_POSTGRES= $(BIN)/pytest -n $$(getconf _NPROCESSORS_ONLN) --hypothesis-profile=fast \
+		tests/unit tests/contract tests/client
 
 test-thorough:  ## the properties alone, with many examples that are new each time
 	$(BIN)/pytest -n auto -m hypothesis --hypothesis-profile=thorough

@@ -10,6 +10,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Self
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from bot.alerts.decide import LimitStep, Quiet, as_watched, closed, decide, taken, track_limits, unquiet, withdrawn
 from bot.alerts.detector import DetectorContext
 from bot.alerts.incident import AlertKind, Identity, Incident, Status
@@ -78,7 +80,8 @@ class LimitDetector:
         """The steps of every budget.
 
         A period that ended recently is reviewed too, with the limits that were in force in it; later its alerts are
-        closed. Alerts of budgets that are no longer configured are withdrawn.
+        closed. Alerts of budgets that are no longer configured are withdrawn. A fault of one budget is raised once the
+        limits of the others are reported.
         """
         snapshot = self._context.snapshots.current()
         if snapshot.as_of is None:
@@ -99,23 +102,49 @@ class LimitDetector:
         # A period that ended while the bot was down is judged by the limits of the one before it.
         newer: dict[tuple[str, str], Sequence[Incident]] = {}
         known = ChainMap(newer, incidents)  # type: ignore[arg-type]
+        faults: list[Exception] = []
         for budget, period in due:
-            key = (budget.name, period.key)
-            held_to, steps = self._steps(budget, period, known, live, now)
-            if not steps:
+            try:
+                transitions = self._transitions(budget, period, known, newer, live, now, mode)
+            except SQLAlchemyError:
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever fails, the limits of other budgets are reported
+                faults.append(error)
                 continue
-            newer[key] = taken(steps, known.get(key, ()))
-            if all(step.status is Status.WATCHED for step in steps):
-                self._context.alerts.track([Identity(AlertKind.LIMIT, *key, step.limit) for step in steps], now)
-            else:
-                [spend] = self._context.review.spends_in([(held_to, period)], now, Detail.ALL, live)
-                yield [Transition(_payload(spend, step, mode, now), step.post) for step in steps]
+            if transitions:
+                yield transitions
         ends_at = done.ends_at if done is not None and same else now
         if now >= ends_at:
             ended, ends_at = self._ended(mode, now)
             for transition in ended:
                 yield [transition]
+        if faults:
+            # Everything is decided again at the next look.
+            raise faults[0]
         self._decided = _Decided(agenda, incidents, snapshot.serial, provisional, ends_at)
+
+    def _transitions(
+        self,
+        budget: Budget,
+        period: Period,
+        known: Incidents,
+        newer: dict[tuple[str, str], Sequence[Incident]],
+        live: LiveSpend,
+        now: datetime,
+        mode: str,
+    ) -> list[Transition]:
+        """The steps of one budget in one period, which are noted in `newer`. Records which limits are in force."""
+        key = (budget.name, period.key)
+        held_to, steps = self._steps(budget, period, known, live, now)
+        if not steps:
+            return []
+        if all(step.status is Status.WATCHED for step in steps):
+            newer[key] = taken(steps, known.get(key, ()))
+            self._context.alerts.track([Identity(AlertKind.LIMIT, *key, step.limit) for step in steps], now)
+            return []
+        [spend] = self._context.review.spends_in([(held_to, period)], now, Detail.ALL, live)
+        newer[key] = taken(steps, known.get(key, ()))
+        return [Transition(_payload(spend, step, mode, now), step.post) for step in steps]
 
     def _ended(self, mode: str, now: datetime) -> tuple[list[Transition], datetime]:
         """Withdraw alerts of removed budgets and close those of ended periods; also when to look again.

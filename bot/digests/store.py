@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.budgets.scopes import NoMatchError
 from bot.db.schema import digests
@@ -68,6 +69,8 @@ class DigestPoster:
         for scheduled in self._settings.in_force():
             try:
                 posted += self._post(scheduled, now)
+            except SQLAlchemyError:
+                raise
             except Exception as error:  # noqa: BLE001  # whatever fails, the other digests get out
                 faults.append(error)
         if faults:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,7 +18,8 @@ from bot.alerts.incident import AlertKind, Status
 from bot.alerts.limit import LimitAlert
 from bot.alerts.notice_contents import parsed
 from bot.alerts.store import AlertStore
-from bot.budgets.budget import Budget, LimitKind, PeriodKind, parse_scope
+from bot.budgets.budget import Budget, LimitKind, Period, PeriodKind, parse_scope
+from bot.budgets.budget_spend import BudgetSpend
 from bot.budgets.report import GroupBy, report_of
 from bot.budgets.report_words import report_words
 from bot.budgets.review import BudgetReview
@@ -175,6 +177,28 @@ def test_a_crossing_is_reported_once_however_often_it_is_looked_at(team: Watched
     team.started(budget())
     assert team.polls("11-20 12:22") == 0
     assert team.posts() == ["default/2026-11/soft/100"]
+
+
+def test_a_budget_with_a_fault_keeps_no_other_limit_from_being_reported(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team, broken = Watched(engine, budget(name="broken"), budget()), [True]
+    spends_in = team.review.spends_in
+
+    def faulty(asked: Sequence[tuple[Budget, Period]], *more: Any) -> list[BudgetSpend]:
+        if broken[0] and asked[0][0].name == "broken":
+            raise KeyError("a fault")
+        return spends_in(asked, *more)
+
+    monkeypatch.setattr(team.review, "spends_in", faulty)
+    team.spends(110, "11-20 08:00")
+    for minute in (0, 1):
+        with pytest.raises(KeyError):
+            team.polls(f"11-20 12:0{minute}")
+        assert team.posts() == ["default/2026-11/soft/100"]
+    broken[0] = False
+    team.polls("11-20 12:02")
+    assert team.posts() == ["default/2026-11/soft/100", "broken/2026-11/soft/100"]
 
 
 def test_usage_of_a_months_last_minutes_that_is_seen_after_midnight_opens_that_months_alert(team: Watched) -> None:

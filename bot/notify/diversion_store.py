@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.db.schema import alerts, notices, unreachable_channels
 from bot.notify.model import UNDELIVERED, NoticeStatus
@@ -47,9 +48,11 @@ def divert(connection: Connection, notice_id: int, now: datetime, error: str, cl
 
 
 def _note_unreachable(connection: Connection, channel: str, now: datetime, error: str) -> None:
-    known = update(unreachable_channels).where(unreachable_channels.c.channel == channel).values(error=error)
-    if connection.execute(known).rowcount == 0:
-        connection.execute(insert(unreachable_channels).values(channel=channel, since=now, error=error))
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    noted = dialect.insert(unreachable_channels).values(channel=channel, since=now, error=error)
+    # Another copy may note it at the same time.
+    known = {"index_elements": [unreachable_channels.c.channel], "set_": {"error": noted.excluded.error}}
+    connection.execute(noted.on_conflict_do_update(**known))
 
 
 def _has_main_post(connection: Connection, row: Row[Any]) -> bool:

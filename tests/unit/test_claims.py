@@ -9,14 +9,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, insert, select, update
 
 from bot.alerts.notice_contents import ContentStore
 from bot.alerts.store import AlertStore
 from bot.budgets.budget import LimitKind
 from bot.clock import seconds_since_boot
 from bot.db.engine import connect
-from bot.db.schema import alerts, notices
+from bot.db.schema import alerts, notices, unreachable_channels
 from bot.notify.claims import ATTEMPT_SECONDS, TURN_SECONDS, AskedWait, Claim, Claims
 from bot.notify.model import LONGEST_WAIT, Address, Failed
 from bot.notify.outbox import Outbox
@@ -250,3 +250,19 @@ def test_an_edit_that_is_decided_while_its_message_moves_to_the_main_channel_mov
     assert moved.result()
     with engine.connect() as connection:
         assert list(connection.execute(select(notices.c.channel)).scalars()) == [None, None]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_two_copies_that_find_one_channel_closed_at_once_both_move_their_messages(engine: Engine) -> None:
+    store = AlertStore(engine)
+    record(store, crossed(LimitKind.SOFT))
+    with engine.begin() as connection:
+        connection.execute(update(notices).values(channel="C2"))
+    post = store.notices.claim(NOW)
+    assert post is not None
+    with ThreadPoolExecutor(1) as other, engine.begin() as connection:
+        connection.execute(insert(unreachable_channels).values(channel="C2", since=NOW, error="It is archived."))
+        moved = other.submit(store.notices.divert, post.id, NOW, "It is closed.", claim=post.claim)
+        wait([moved], timeout=0.2)
+    assert moved.result()
+    assert store.notices.unreachable()["C2"].error == "It is closed."

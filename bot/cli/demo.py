@@ -23,7 +23,10 @@ from bot.sandbox.story import StoryError, play
 
 DEFAULT_PORT = 8765
 HOURS_A_SECOND = 1.5
-TICK_SECONDS = 1 / FASTEST
+TICK_SECONDS = 1 / 3
+"""Seconds between two polls: each costs the bot and the local Anthropic some hundredths of a second."""
+POLL_SECONDS = 3600
+"""Simulated seconds from which the age of data is judged, the most that the setting takes."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +76,7 @@ def ignored_sentence(names: Sequence[str]) -> str:
 
 async def _serve(folder: Path, speed: float, port: int | None) -> None:
     clock = RunningClock(CURTAIN, speed * 3600)
-    async with set_stage(clock, folder, poll_seconds=round(TICK_SECONDS * FASTEST * 3600)) as stage:
+    async with set_stage(clock, folder, poll_seconds=POLL_SECONDS) as stage:
         fallback_file = stage.bot.settings.fallback_file
         directions = Directions(clock, stage.slack, stage.anthropic, stage.team, speed)
         page = PageServer(directions, fallback_file, _default_port() if port is None else port)

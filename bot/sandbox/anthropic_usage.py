@@ -140,6 +140,8 @@ def _shown(value: Any) -> Any:
 
 def _places(event: UsageEvent, names: Sequence[str]) -> Iterable[tuple[Any, ...]]:
     """Groups of an event: several if its user is in several."""
+    if ATTRIBUTED.keys().isdisjoint(names):
+        return [tuple([DIMENSIONS[name](event) for name in names])]
     return product(*(ATTRIBUTED[name](event) if name in ATTRIBUTED else [DIMENSIONS[name](event)] for name in names))
 
 
@@ -184,9 +186,11 @@ def flat_rows(
     """
     dimensional = [name for name in names if name in ANALYTICS_DIMENSIONS]
     groups: dict[tuple[tuple[datetime, datetime], tuple[Any, ...]], tuple[TokenCounts, Decimal]] = {}
+    # Many events share their moment, since the simulated team works in steps.
+    buckets = {moment: bucket_of(moment) for moment in {event.at for event in events}}
     for event in events:
         for group in _places(event, dimensional):
-            place = bucket_of(event.at), group
+            place = buckets[event.at], group
             counts, money = groups.get(place, (TokenCounts(), Decimal(0)))
             groups[place] = counts + event.counts, money + (cents(event) if kind == "cost" else 0)
 

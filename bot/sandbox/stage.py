@@ -172,9 +172,7 @@ Cue = Literal[
 ]
 
 FASTEST = 6.0
-"""Most simulated hours in one second of real time: the bot then still polls once in a simulated hour, its longest
-wait.
-"""
+"""Most simulated hours in one second of real time: the bot then polls every two, and data is stale after three."""
 
 DOWN = Fault("status", status=503)
 

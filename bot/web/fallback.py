@@ -37,6 +37,7 @@ GONE_SECONDS = 0.5
 KEEP_ALIVE_SECONDS = 15
 WRITE_SECONDS = 30
 MOST_STREAMS = 100
+"""For all readers together. There is none for each address, which all readers behind a proxy or NAT share."""
 RETRY_SECONDS = 5
 
 

@@ -1,4 +1,4 @@
-"""An acknowledgement that is with Slack before its listener goes on: work never delays it.
+"""Acknowledge a request of Slack before its listener goes on, so that work never delays it.
 
 Bolt looks every 10 ms whether a listener has acknowledged, while that listener works on, and only then answers Slack.
 """
@@ -16,7 +16,7 @@ from slack_bolt.response import BoltResponse
 from bot.counting import Acknowledged, not_counted
 
 SENDING_SECONDS = 0.5
-"""For which a listener waits for its acknowledgement to be sent, such as while the connection is being replaced."""
+"""Longest wait of a listener for its acknowledgement to be sent, for instance while the connection is replaced."""
 
 Send = Callable[[BoltResponse], Awaitable[None]]
 
@@ -40,7 +40,7 @@ class PromptAck(AsyncAck):
 
     @property
     def response(self) -> BoltResponse | None:
-        """What Bolt takes for the answer; it is not withdrawn any more."""
+        """The response as Bolt reads it. Once set, it is never withdrawn."""
         return self._response
 
     @response.setter
@@ -48,7 +48,7 @@ class PromptAck(AsyncAck):
         self._response = response or getattr(self, "_response", None)
 
     async def finish(self, response: BoltResponse) -> None:
-        """Send this where nothing was sent yet. Raises what the sending raises."""
+        """Send this unless something was sent already. Raises the exceptions of `send`."""
         await self._begun(response)
 
     def _begun(self, response: BoltResponse) -> "asyncio.Future[None]":
@@ -60,9 +60,9 @@ class PromptAck(AsyncAck):
 async def dispatched(
     app: AsyncApp, asked: AsyncBoltRequest, send: Send, acknowledged: Acknowledged = not_counted
 ) -> None:
-    """Have the app answer a request of Slack's. `send` is called once, as soon as there is an answer.
+    """Dispatch a request of Slack to the app. Calls `send` once, as soon as there is a response.
 
-    Raises what `send` raises.
+    Raises the exceptions of `send`.
     """
     began = time.monotonic()
 
@@ -79,5 +79,5 @@ KINDS = {"block_actions": "action", "view_submission": "view", "view_closed": "v
 
 
 def kind_of(body: Mapping[str, Any]) -> str:
-    """`command`, `action`, `view`, `event`, or `other`."""
+    """Kind of a request: `command`, `action`, `view`, `event` or `other`."""
     return "command" if "command" in body else KINDS.get(str(body.get("type")), "other")

@@ -1,4 +1,4 @@
-"""How rooms have something counted: a callable from the composition root, which knows who counts. Light to import."""
+"""Types of the callables that count, which the composition root passes to rooms. Light to import."""
 
 from collections.abc import Callable
 from typing import Protocol

@@ -23,24 +23,24 @@ MOST_KINDS = 500
 """Above this many kinds at a time, the others count as one kind, so that memory stays bounded."""
 
 MOST_CHARACTERS = 16_000
-"""Of one entry with its traceback."""
+"""Longest entry in characters, with its traceback."""
 
 FURTHER_LINE = "  "
-"""Begins every line of an entry but the first: no text that is logged can look like an entry of its own."""
+"""Prefix of every line of an entry but the first, so that logged text cannot imitate an entry."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What a terminal obeys, or what hides or turns text around; line breaks and tabs are kept."""
+"""Control characters, and characters that hide or reverse text; line breaks and tabs are kept."""
 
 _VARIES = re.compile(r"0x[0-9a-f]+|\d+", re.IGNORECASE)
 
 
 def plain(text: str) -> str:
-    """An entry as it may stand in a log: control characters as escapes, further lines indented."""
+    """The entry with control characters escaped and further lines indented."""
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text).replace("\n", f"\n{FURTHER_LINE}")
 
 
 def _bounded(text: str) -> str:
-    """`text` without secrets and of a bounded length: masked before it is cut, since a part of a secret is no form."""
+    """`text` without secrets and of a bounded length: masked before it is cut, since a cut secret is not recognized."""
     text = masked(text if len(text) <= 2 * MOST_CHARACTERS else text[: 2 * MOST_CHARACTERS])
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} … (cut)"
 
@@ -67,7 +67,7 @@ class JsonLines(logging.Formatter):
             line["exception"] = _bounded(self.formatException(record.exc_info))
         if record.stack_info:
             line["stack"] = _bounded(self.formatStack(record.stack_info))
-        # In ASCII, so that nothing in it can obey a terminal.
+        # ASCII only, so that it cannot control a terminal.
         return json.dumps(line)
 
 
@@ -85,7 +85,7 @@ class _Kind:
 class BoundedHandler(logging.StreamHandler[TextIO]):
     """At most `PER_KIND` entries of a kind a minute, then their number; at most `PER_SECOND` entries a second in all.
 
-    The first entry of a kind always passes, and so does each that stands for a stored row. Entries are of one kind that
+    The first entry of a kind always passes, and so does each entry about a stored row. Entries are of one kind if they
     come from the same logger with the same text before values are filled in, or with the same exception from the same
     line. `monotonic`: seconds.
     """

@@ -1,4 +1,4 @@
-"""The fields of a log line beside its text: what happened to which incident, by whom, where, and what came of it.
+"""Structured fields of a log line: event, incident, person, place and outcome.
 
 `docs/operations.md` describes them; a line as JSON has these and no others, whatever a library adds to its records.
 """
@@ -8,7 +8,7 @@ from typing import TypedDict, Unpack
 
 
 class Event(StrEnum):
-    """What a line is about. Other lines, such as those of faults and of the start, have none."""
+    """Kinds of events. Other lines, such as faults and start-up messages, have no event."""
 
     TRANSITION = "transition"
     DELIVERY = "delivery"
@@ -18,11 +18,11 @@ class Event(StrEnum):
 
 
 COMMITTED = frozenset({Event.TRANSITION, Event.DELIVERY, Event.CHANGE})
-"""Events of which each line stands for a row that was just stored, so that no fault or stranger can repeat them."""
+"""Events whose lines each report a row that was just stored, so that neither faults nor strangers can repeat them."""
 
 
 class About(TypedDict, total=False):
-    """What a line is about."""
+    """The subject of a line."""
 
     incident: str | None
     kind: str | None

@@ -1,4 +1,4 @@
-"""What one bot counts: counters and histograms for Prometheus, in a registry of its own.
+"""Counters and histograms of one bot for Prometheus, in a registry of its own.
 
 Rooms that count take a method of `Metrics` as a callable, and name nothing of Prometheus. A label has few values: words
 that the code lists, or names from the configuration. No user, key, feature, model or text of an error is a label.
@@ -81,7 +81,7 @@ COUNTED = (
     *(BUILD, LEADER, POLLS, POLL_SECONDS, CYCLE_SECONDS, FAULTS, ANTHROPIC, ALERT_STEPS, DELIVERIES, DELIVERY_SECONDS),
     *(ACKNOWLEDGEMENTS, REQUESTS, RECORDS, SWITCHES),
 )
-"""What `Metrics` holds, besides the process's own."""
+"""Metrics of `Metrics`, besides those of the process."""
 
 PollEnd = Literal["ok", "failed", "refused"]
 POLL_ENDS: tuple[PollEnd, ...] = ("ok", "failed", "refused")
@@ -90,7 +90,7 @@ NO_ANSWER = "none"
 """The status of a request that got no answer."""
 
 RARE_STEPS = ("opened", "reopened", "resolved", "escalated", "acknowledged")
-"""Of alerts."""
+"""Steps of alerts whose series begin at 0."""
 
 SWITCHED_BY = ("person", "bot")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SERVICE = "claude-cost"
 OWN = "claude_cost."
-"""Begins the names of attributes that no convention of OpenTelemetry has."""
+"""Prefix of attributes outside OpenTelemetry's semantic conventions."""
 
 HTTP_STATUS = "http.response.status_code"
 """As of https://opentelemetry.io/docs/specs/semconv/http/http-spans/."""

@@ -1,6 +1,6 @@
-"""Refusals of what only admins may do, each with a button that asks them for it; one way for every command and button.
+"""Refusals of admin actions, with the button *Ask an admin*, for all commands and buttons.
 
-Anybody of the bot's own workspace may ask; `AskStore` bounds how often.
+Any member of the bot's own workspace may ask; `AskStore` limits how often.
 """
 
 from collections.abc import Mapping
@@ -44,30 +44,30 @@ AT_AN_ALERT = {
 }
 
 OF_ADMINS = ("budget", "calendar", "digest", "fallback", "test-alert")
-"""Commands of which some forms are for admins alone."""
+"""Commands with forms for admins only."""
 
 
 def refused(
     services: Services, person: Person, permission: Permission, action: str, detail: str, ask: Ask | None
 ) -> Message:
-    """The answer to somebody who may not, with the button that asks the admins; the audit trail has it too."""
+    """Refuse with a button that asks the admins, and record the refusal in the audit trail."""
     recorded = f"{detail}: {permission.recorded}" if detail else permission.recorded
     services.fallback.refused(person.id, action, recorded)
     return refusal_message(permission.refusal or "", askable(services, ask))
 
 
 def askable(services: Services, ask: Ask | None) -> Ask | None:
-    """What can be asked; None where there are no admins."""
+    """The request, or None if there are no admins to ask."""
     return ask if services.admins.ids else None
 
 
 def command_ask(words: str) -> Ask:
-    """To ask an admin to type `/claude-cost WORDS`."""
+    """A request that an admin types `/claude-cost WORDS`."""
     return Ask(Wanted.COMMAND, " ".join(words.split()))
 
 
 def register(app: AsyncApp, services: Services, in_flight: InFlight) -> None:
-    """Listen to the button that asks the admins, in messages and in views."""
+    """Listen to *Ask an admin* in messages and views."""
 
     async def on_ask(ack: AsyncAck, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
@@ -95,7 +95,7 @@ async def _asked(services: Services, person: Person, click: Click) -> Message:
 
 
 def _is_ours(services: Services, ask: Ask) -> bool:
-    """Whether a button of ours may ask this: the mode and the command are such as there are."""
+    """Whether the mode or command of a request exists; buttons can be forged."""
     if ask.wanted is Wanted.MODE:
         return ask.words in services.fallback.modes
     return ask.wanted is not Wanted.COMMAND or first_word(ask.words)[0] in OF_ADMINS
@@ -136,7 +136,7 @@ def _enqueued(services: Services, ask: Ask, by: str, click: Click) -> Message:
 
 
 def _with_saving(services: Services, request: AdminRequest, ask: Ask) -> AdminRequest:
-    """The request with what the mode would save: for the budget whose alert was clicked, or for the organization."""
+    """The request with the mode's saving, for the budget of the clicked alert or for the organization."""
     subject = services.lifecycle.subject(ask.place_id) if ask.place is Place.ALERT else None
     spends = {} if subject is None else services.review.spend_by_name([subject], services.clock())
     if subject is not None and narrower(spends.get(subject)):
@@ -149,7 +149,7 @@ def _with_saving(services: Services, request: AdminRequest, ask: Ask) -> AdminRe
 
 
 def _channel_of(services: Services, ask: Ask) -> str | None:
-    """The channel of its own that the budget of a command has; None for the main one."""
+    """Channel of the budget that the command names; None for the main one."""
     command, rest = first_word(ask.words)
     name = named_first(first_word(rest)[1])[0] if command == "budget" else ""
     budget = services.budgets.effective(name) if name else None

@@ -1,4 +1,4 @@
-"""Requests to the admins for what somebody may not do: one message that mentions them, where the click was.
+"""Asking the admins for what somebody may not do: one message that mentions them, where the click belongs.
 
 The request and its audit entry are one transaction. Nobody asks twice for the same within a day.
 """
@@ -24,20 +24,20 @@ from bot.db.state import audited, keep, locked
 from bot.modes.model import ProposalStatus
 
 ACTION = "ask admin"
-"""The action in the audit trail."""
+"""Name of the action in the audit trail."""
 
 MOST_ASKED = 10
 """Requests of one person within a day."""
 
 LONGEST_WORDS = 1500
-"""Most characters of a command that a button carries."""
+"""Characters of a command that a button carries."""
 
 _KEY = "asking the admins"
 _ID = re.compile(r"[0-9]{1,18}")
 
 
 class Place(StrEnum):
-    """Where a request is posted: in the thread of a message, or in a channel."""
+    """Where the request goes: to the thread of a message, or to a channel."""
 
     ALERT = "alert"
     RAISE = "raise"
@@ -47,7 +47,7 @@ class Place(StrEnum):
 
 
 class Wanted(StrEnum):
-    """What a request asks for. `OTHER_MODE`: any other fallback mode. `DECISION`: a click in the message above."""
+    """Kind of request. `OTHER_MODE`: another fallback mode, whichever. `DECISION`: a click in the message above."""
 
     MODE = "mode"
     OTHER_MODE = "other"
@@ -61,7 +61,7 @@ _NEEDS_WORDS = frozenset({Wanted.MODE, Wanted.COMMAND})
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The request of a button. `place_id`: id of the row that owns the message. `words`: the mode or the command."""
+    """A request of a button to the admins. `place_id`: id of the row that owns the thread. `words`: mode or command."""
 
     wanted: Wanted
     words: str = ""
@@ -69,12 +69,12 @@ class Ask:
     place_id: int = 0
 
     def packed(self) -> str:
-        """The request as the value of a button."""
+        """The value of its button."""
         return f"{self.place}:{self.place_id} {self.wanted} {self.words}".rstrip()
 
 
 def unpacked(value: str) -> Ask | None:
-    """The request in the value of a button; None for a value that no button has."""
+    """The request in a button's value; None if the value is forged."""
     where, _, what = value.partition(" ")
     place, _, id_ = where.partition(":")
     wanted, _, words = what.partition(" ")
@@ -102,8 +102,8 @@ class AskStore:
     ) -> Outcome:
         """Post what `by` asks of the admins.
 
-        `request`: makes it from the visible id of what it is about. `channel`: of an alert, where it was clicked, whose
-        copy gets it; otherwise that of the budget, None for the main one.
+        `request`: makes the message from the visible id of its subject. `channel`: for an alert, where it was
+        clicked: that copy gets the message; otherwise the budget's channel, None for the main one.
         """
         step = f"ask:{_short(by)}"
         with audited(self._engine) as connection:
@@ -161,7 +161,7 @@ _DECIDED: dict[Place, tuple[Table, str, ColumnElement[Any]]] = {
         budget_changes.c.undone_by.is_(None) & budget_changes.c.action.in_(OF_BUDGETS),
     ),
 }
-"""By place: the table of the owners, their column in `notices`, and whether a decision is still open."""
+"""For each place: its table, its column in `notices`, and the condition that a decision is still open."""
 
 
 def _short(text: str) -> str:

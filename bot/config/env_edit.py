@@ -62,7 +62,8 @@ def quoted(value: str) -> str:
 def replace_privately(path: Path, text: str) -> None:
     """Replace the content of the file atomically, readable by its user only. Raises OSError.
 
-    A link is followed, and root keeps the file's owner.
+    A link is followed, and root keeps the file's owner. The fallback file is replaced by other rules (its rights are
+    kept, and leftovers of killed writers are removed), so they share no code.
     """
     path = Path(os.path.realpath(path))
     # Created with mode 0600.

@@ -87,7 +87,7 @@ class Settings:
     usage_api: UsageChoice
     database_url: str = field(repr=False)
     ledger_url: str = field(default="", repr=False)
-    """Of ClickHouse; empty: what applications log is in the bot's database."""
+    """Address of ClickHouse; empty: logged usage is stored in the bot's own database."""
     fallback_chain: tuple[str, ...]
     fallback_file: Path
     modes: Mapping[str, Mapping[str, str]]
@@ -107,7 +107,7 @@ class Settings:
     hides_users: bool = True
     """Whether only admins see what single users spend."""
     ingest_tokens: Mapping[str, SecretStr] = field(default_factory=dict)
-    """By the sender's name."""
+    """Tokens by name of the sender."""
     traces: bool = False
     """Whether traces are sent."""
     env_file: Path | None = None
@@ -187,7 +187,7 @@ class LogSettings(NamedTuple):
 
 
 def log_settings(environ: Mapping[str, str]) -> LogSettings:
-    """What the log needs before anything else is read. Raises `SettingsError`."""
+    """Settings of the log, which are needed before all others. Raises `SettingsError`."""
     values = {each.name: _value(environ, each) for each in VARIABLES if each.name.startswith("CLAUDE_COST_LOG_")}
     level = _one_of(values, "CLAUDE_COST_LOG_LEVEL", LOG_LEVELS)
     return LogSettings(
@@ -426,7 +426,7 @@ def _integer(values: Mapping[str, str], name: str, least: int, most: int) -> int
 
 
 def _one_of(values: Mapping[str, str], name: str, choices: Sequence[str]) -> str:
-    """One of these words, in whatever case it is written."""
+    """One of these words, ignoring case."""
     word = values[name].lower()
     if word not in choices:
         known = f"{', '.join(choices[:-1])} or {choices[-1]}"

@@ -78,7 +78,7 @@ class CurrentMode:
 
     def __init__(self, read: Callable[[], ModeState]) -> None:
         self._read = read
-        # Commands and reviews may occupy every thread of the default executor for seconds.
+        # Commands and reviews may occupy all threads of the default executor for seconds.
         self._thread = ThreadPoolExecutor(1, "served-mode")
         self._one_reader = asyncio.Lock()
         self._begun_at = -math.inf

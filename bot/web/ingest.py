@@ -134,7 +134,7 @@ class Ingest:
 
 
 def _log_rejected(path: str, number: int, reason: str) -> None:
-    """Of a request whose other records are stored."""
+    """Log that some records of a request were rejected; its other records are stored."""
     shown = fields(event=Event.REFUSAL, path=path, outcome=f"{number} rejected", reason=reason)
     log.info("refused: %d of the records of one request to %s, %s", number, path, reason, extra=shown)
 

@@ -1,4 +1,4 @@
-"""`GET /metrics`: what the bot has counted and what it knows, for Prometheus, in its text format or as OpenMetrics.
+"""`GET /metrics`: counters and current state for Prometheus, in its text format or as OpenMetrics.
 
 Unknown values are left out, so that no graph shows a zero for them.
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/
@@ -89,12 +89,12 @@ STATE = (
     *(SPEND, EXPECTED, ASSUMED, LIMIT, RAISED_FROM, AS_OF, ATTRIBUTED_AS_OF, LAST_POLL, INTERVAL, STALE, MODE),
     *(WAITING, OLDEST),
 )
-"""What `StateCollector` measures."""
+"""Gauges of `StateCollector`."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateCollector:
-    """Measures at each scrape what the bot knows: spend, limits, age of the data, mode and waiting notices.
+    """Reads the current state at each scrape: spend, limits, age of the data, mode and waiting notices.
 
     Synchronous. Gauges without a sample are left out. Raises `SQLAlchemyError`.
     """
@@ -170,14 +170,14 @@ def _of_bot(services: Services) -> dict[Described, list[Sample]]:
 
 
 def by_label(backlog: Mapping[str, Backlog], further: Sequence[str]) -> dict[str, Backlog | None]:
-    """What waits, by the destination's label; None where nothing does. `further`: the names of those beside Slack."""
+    """Waiting notices by destination label; None if there are none. `further`: names of destinations besides Slack."""
     labels = {SLACK: CHANNEL, **destination_labels(further)}
     return {label: backlog.get(name) for name, label in labels.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class _All:
-    """Several collectors as one, without what is of no use to a graph."""
+    """Several collectors as one, without `_created` and empty series."""
 
     collectors: Sequence[Collector]
 
@@ -192,7 +192,7 @@ class _All:
 
 
 def exposition(collectors: Sequence[Collector], *, as_openmetrics: bool = False) -> str:
-    """The text of all that they collect. Raises what they raise."""
+    """The exposition text of all collectors. Raises their exceptions."""
     generate = openmetrics.generate_latest if as_openmetrics else generate_latest
     return generate(_All(collectors)).decode()
 
@@ -200,7 +200,7 @@ def exposition(collectors: Sequence[Collector], *, as_openmetrics: bool = False)
 def takes_openmetrics(accept: str) -> bool:
     """Whether a reader's Accept header names OpenMetrics, which Prometheus prefers.
 
-    The library's own choice echoes what the header says of versions, and fails at one that is no number.
+    The library's own negotiation echoes versions from the header and fails if one is not a number.
     """
     return any(part.partition(";")[0].strip().lower() == "application/openmetrics-text" for part in accept.split(","))
 
@@ -227,11 +227,11 @@ def metrics_route(
 
 
 OTHER_ROUTE = "other"
-"""Every path that the port does not have."""
+"""Route label of unknown paths."""
 
 
 def counted_requests(count: CountRequest) -> Middleware:
-    """A middleware around all others that has each answer counted; a client that leaves gets none."""
+    """The outermost middleware: counts each response. Requests whose client disconnects first are not counted."""
 
     @web.middleware
     async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:

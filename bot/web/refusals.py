@@ -13,7 +13,7 @@ from bot.web.access import Handler
 log = logging.getLogger(__name__)
 
 NOT_LOGGED = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
-"""What no route of this port has refused; faults of the bot's own, 5xx, have lines of their own."""
+"""Not logged: no route refused these. Internal faults (5xx) are logged where they occur."""
 
 MOST_REASON = 300
 """Characters."""
@@ -21,7 +21,7 @@ MOST_REASON = 300
 
 @web.middleware
 async def refusals_logged(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Log a refusal by its route, status and reason: the path as it was sent, and who sent it, may be anything."""
+    """Log a refusal by its route, status and reason, never by the sent path, which may be anything."""
     response = await handler(request)
     status = response.status
     if 400 <= status < 500 and status not in NOT_LOGGED:

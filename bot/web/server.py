@@ -102,7 +102,7 @@ def web_app(
     stored: Callable[[], None] = lambda: None,
     look_seconds: float = LOOK_SECONDS,
 ) -> web.Application:
-    """`slack` is None in Socket Mode, where Slack sends nothing over HTTP; otherwise it needs `signing_secret`.
+    """The application. `slack`: None in Socket Mode; in HTTP mode it needs `signing_secret`.
 
     `read_token`: the token for reading; None only on the loopback. Health needs none. `host`: the configured address.
     `connections`: their bounds, on a real port. `notes`: further sentences of the readiness check. `alive`: whether

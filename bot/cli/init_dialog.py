@@ -100,9 +100,11 @@ class Dialog:
         """Settle every question. Raises `SettingsError` and `NotAcceptedError` if nobody can be asked."""
         self._greet()
         for question in questions(self.checks):
-            self.terminal.say(f"\n{question.where}")
+            if self.terminal.asks:
+                self.terminal.say(f"\n{question.where}")
             self._settle(question)
-        self.terminal.say(f"\n{LIMITS}")
+        if self.terminal.asks:
+            self.terminal.say(f"\n{LIMITS}")
         self._settle_limits()
         prompt = "Slack ids of admins, with commas between (profile, ⋮, Copy member ID)"
         self._settle(Question(ADMINS, prompt, "", None, self.checks.admins))
@@ -116,9 +118,10 @@ class Dialog:
         return environ | missing(environ, of_file)
 
     def _greet(self) -> None:
-        self.terminal.say(GREETING)
+        if self.terminal.asks:
+            self.terminal.say(GREETING)
         names = sorted(self.file.values)
-        if names:
+        if names and self.terminal.asks:
             self.terminal.say(f"{self.file.path} has {', '.join(names)}. Enter keeps what it has.")
         for doubt in self.file.doubts:
             self.terminal.say(f"Careful: {doubt}.")

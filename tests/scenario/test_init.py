@@ -23,6 +23,7 @@ from bot.sandbox.slack_workspace import ADMIN
 from tests.scenario.conftest import World
 from tests.scenario.forked import Process
 
+KNOWN = "Slack knows the token as claude-cost in the workspace Sandbox."
 ADDRESSES = ("SLACK_API_URL", "ANTHROPIC_BASE_URL")
 ANSWERS = [BOT_TOKEN, APP_TOKEN, ALERTS, ADMIN_KEY, "500", "700", ADMIN]
 WRITTEN = {
@@ -82,7 +83,7 @@ async def test_five_questions_make_a_file_with_which_the_bot_runs(office: Office
     assert office.file.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in office.world.folder.iterdir() if path.name.startswith(".env")] == [".env"]
     for said in (
-        "Slack knows the token as claude-cost in the workspace Sandbox.",
+        KNOWN,
         "The bot is a member of #",
         "The key may read usage",
         f"Admins: {office.world.slack.workspace.users[ADMIN]} ({ADMIN}).",
@@ -273,6 +274,8 @@ async def test_what_is_missing_or_wrong_is_one_sentence_where_nobody_may_be_aske
     assert why in office.err
     assert office.err.endswith("Nothing was written.\n")
     assert len(office.err.splitlines()) == 1
+    # Nobody is told of questions that nobody is asked.
+    assert office.out in ("", f"{KNOWN}\n")
     assert not office.file.exists()
 
 

@@ -211,15 +211,18 @@ def _past(now: datetime, retention: Retention) -> Iterator[tuple[Table, Callable
     yield digest_changes, lambda: _unreferenced(digest_changes, notices.c.digest_change_id, changed_before)
 
 
+OTHERS = notices.alias("other")
+"""Made once: its columns take longer than the query."""
+
+
 def _past_notices(before: datetime) -> ColumnElement[bool]:
     settled = and_(notices.c.status.in_(("sent", "obsolete")), notices.c.created_at < before)
     owners = ("alert_id", "mode_change_id", "proposal_id", "raise_id")
     of_nothing_that_acts = and_(*(notices.c[name].is_(None) for name in owners))
-    other = notices.alias("other")
     newest = (
-        select(func.max(other.c.id))
-        .where(other.c.alert_id == notices.c.alert_id, other.c.action.in_(("post", "update")))
-        .where(other.c.destination == notices.c.destination)
+        select(func.max(OTHERS.c.id))
+        .where(OTHERS.c.alert_id == notices.c.alert_id, OTHERS.c.action.in_(("post", "update")))
+        .where(OTHERS.c.destination == notices.c.destination)
         .scalar_subquery()
     )
     ended = exists().where(
@@ -227,7 +230,7 @@ def _past_notices(before: datetime) -> ColumnElement[bool]:
     )
     of_the_past = and_(ended, notices.c.action != "post", notices.c.step.is_(None), notices.c.id < newest)
     # Keep the newest notice: a database without any counts as new.
-    last = select(func.max(other.c.id)).scalar_subquery()
+    last = select(func.max(OTHERS.c.id)).scalar_subquery()
     return and_(settled, or_(of_nothing_that_acts, of_the_past), notices.c.id < last)
 
 

@@ -96,8 +96,8 @@ RENDERERS: Mapping[type[Payload], Callable[[Any, Situation], Message]] = {
 class Rendering:
     """Renders notices at the time of sending.
 
-    `targets`, `display`: see `Situation`. `late_after`: notices sent later than this after the decision say so.
-    `is_stale`: whether data is stale, without I/O. `spoken`: languages of channels. `channel`: the main one.
+    Reads the database: called in a thread. `targets`, `display`: see `Situation`. `late_after`: notices sent later than
+    this after the decision say so. `spoken`: languages of channels. `channel`: the main one.
     """
 
     def __init__(

@@ -254,7 +254,10 @@ class Outbox:
             self._log.dropped(notice, why)
             return None
         try:
-            message = self._render(notice, self._clock())
+            # Whether its numbers are stale is read from the database.
+            message = await self._in_thread(self._render, notice, self._clock())
+        except SQLAlchemyError:
+            raise
         except Exception as error:  # noqa: BLE001  # whatever rendering raises, other notices get out
             why = kept(tr_lazy("this version of the bot cannot render it ({error})", error=type(error).__name__))
             return await self._hold(notice, why)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, Row, select, update
+from sqlalchemy.exc import OperationalError
 
 from bot.alerts.decide import LimitStep
 from bot.alerts.limit import LimitAlert
@@ -490,6 +491,29 @@ async def test_what_cannot_be_drawn_was_not_tried_and_holds_up_only_its_own_inci
     assert channel.sent == [("post", "default/2026-11/hard/600 open")]
     assert await outbox(store, channel, clock).deliver() == Delivery(3, 0, None, None)
     assert channel.searches == 0
+
+
+async def test_a_database_that_fails_while_a_message_is_drawn_delays_it_no_longer_than_it_is_away(
+    store: AlertStore, clock: HandClock
+) -> None:
+    away = [OperationalError("SELECT", {}, Exception("away"))]
+    drawn_in: list[threading.Thread] = []
+
+    def reading(notice: Notice, now: datetime) -> Message:
+        drawn_in.append(threading.current_thread())
+        if away:
+            raise away.pop()
+        return render(notice, now)
+
+    channel = Channel()
+    record(store, crossed(LimitKind.SOFT))
+    sender = Outbox(store.notices, channel, reading, clock)
+    with pytest.raises(OperationalError):
+        await sender.deliver()
+    assert await sender.deliver() == Delivery(1, 0, None, None)
+    assert channel.actions == ["post"]
+    # Commands are answered while the database is slow.
+    assert threading.main_thread() not in drawn_in
 
 
 async def test_what_an_older_version_stored_in_another_form_does_not_stop_the_others(

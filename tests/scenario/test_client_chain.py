@@ -140,7 +140,7 @@ async def test_a_model_that_does_not_answer_in_time_is_followed_by_the_next(
     api: MessagesApi, team: Team, manner: str
 ) -> None:
     api.faults = {OPUS: [silent]}
-    assert await team.ask(manner) == (f"I am {SONNET}", SONNET)
+    assert await team.ask(manner, timeout=1) == (f"I am {SONNET}", SONNET)
 
 
 @pytest.mark.parametrize("manner", MANNERS)

@@ -346,7 +346,7 @@ def ofrep_routes(current: CurrentMode, access: BearerAccess) -> list[web.RouteDe
     return [
         web.post("/ofrep/v1/evaluate/flags", access.guard(evaluate_all)),
         web.post("/ofrep/v1/evaluate/flags/", access.guard(evaluate_all)),
-        web.post("/ofrep/v1/evaluate/flags/{key:.+}", access.guard(evaluate_one)),
+        web.post("/ofrep/v1/evaluate/flags/{key:(?s:.+)}", access.guard(evaluate_one)),
     ]
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -145,10 +146,10 @@ async def test_a_bulk_evaluation_is_answered_with_304_until_the_mode_changes(sim
         }
 
 
-@pytest.mark.parametrize("key", ["claude_model", "HOME", "a flag/with a slash", "予算"])
+@pytest.mark.parametrize("key", ["claude_model", "HOME", "a flag/with a slash", "予算", "two\nlines"])
 async def test_an_unknown_flag_is_not_found(simulated: World, key: str) -> None:
     async with degraded(simulated) as client:
-        answer = await client.post(f"{FLAGS}/{key}", json={"context": {}})
+        answer = await client.post(f"{FLAGS}/{quote(key)}", json={"context": {}})
     assert answer.status_code == 404
     body = answer.json()
     assert (body["key"], body["errorCode"]) == (key, "FLAG_NOT_FOUND")

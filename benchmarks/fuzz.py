@@ -385,9 +385,9 @@ def main() -> int:
         sys.stderr.write(f"{count:>9,} {name}\n")
     for problem, texts in wrong.items():
         sys.stderr.write(f"{len(texts):>9,} × {problem}\n          {min(texts, key=len)[:300]!r}\n")
-    faults = sum(map(len, wrong.values()))
-    emit(Figure(f"unforeseen errors of {counts.total():,} inputs to {len(counts)} readers", faults, "errors", goal=0))
-    emit(Figure("inputs", counts.total() / (time.monotonic() - began), "a second"))
+    faults, title = sum(map(len, wrong.values())), f"{counts.total():,} inputs to {len(counts)}"
+    emit(Figure(f"fuzzed readers: unforeseen errors of {title}", faults, "errors", goal=0))
+    emit(Figure("fuzzed readers: inputs", counts.total() / (time.monotonic() - began), "a second"))
     return 1 if wrong else 0
 
 

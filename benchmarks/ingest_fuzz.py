@@ -120,9 +120,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         statuses, wrong = asyncio.run(measure(Path(folder), words.requests, words.seed))
     sys.stderr.writelines(f"{line}\n" for line in (f"statuses {dict(statuses)}", *wrong[:20], *faults.messages[:20]))
-    memory = Figure("most memory of the bot and its sender", peak(), "MB", goal=MOST_MEMORY)
-    emit(Figure(f"wrong answers of {words.requests}", len(wrong), "answers", goal=0))
-    emit(Figure(f"faults logged in {words.requests}", len(faults.messages), "lines", goal=0))
+    memory = Figure("fuzzed ingestion: most memory of the bot and its sender", peak(), "MB", goal=MOST_MEMORY)
+    emit(Figure(f"fuzzed ingestion: wrong answers of {words.requests:,}", len(wrong), "answers", goal=0))
+    emit(Figure(f"fuzzed ingestion: faults logged in {words.requests:,}", len(faults.messages), "lines", goal=0))
     emit(memory)
     return 0 if memory.met and not wrong and not faults.messages else 1
 

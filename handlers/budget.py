@@ -119,6 +119,23 @@ def _ways_on(services: Services, action: str, rest: str) -> list[Part]:
 
 async def _asked_of_anthropic(services: Services, words: str) -> AttributedNames | None:
     """Recipients of Anthropic's recent attribution, if the words name an unknown product, group, agent or actor."""
+    scope = await services.threads.commands(_unknown_scope, services, words)
+    if scope is None:
+        return None
+    now = services.clock()
+    try:
+        found = await services.attribution.spend(AttributedBy(scope.kind.value), floor_day(now) - ASKED_BACK, now)
+    except NotAttributedError as error:
+        return AttributedNames({}, known=False, error=str(error))
+    snapshot = await services.threads.commands(services.attributed.current)
+    stored = snapshot.names.attributed.get(scope.kind.value)
+    names = {row.who.id: row.who.name or row.who.id for row in found.rows if row.who.id}
+    products = dict(zip(PRODUCTS, PRODUCTS, strict=True)) if found.by is AttributedBy.PRODUCT else {}
+    return AttributedNames({**products, **({} if stored is None else stored.names), **names}, known=True)
+
+
+def _unknown_scope(services: Services, words: str) -> Scope | None:
+    """The scope of the words if Anthropic attributes spend to its kind and nothing stored matches it."""
     name, values = split_budget_words(words)
     scope = budget_of(name, values, services.budgets.find(name)).scope
     if scope.kind not in ATTRIBUTED:
@@ -126,15 +143,7 @@ async def _asked_of_anthropic(services: Services, words: str) -> AttributedNames
     try:
         services.review.scope_of(scope)
     except NoMatchError:
-        now = services.clock()
-        try:
-            found = await services.attribution.spend(AttributedBy(scope.kind.value), floor_day(now) - ASKED_BACK, now)
-        except NotAttributedError as error:
-            return AttributedNames({}, known=False, error=str(error))
-        stored = services.attributed.current().names.attributed.get(scope.kind.value)
-        names = {row.who.id: row.who.name or row.who.id for row in found.rows if row.who.id}
-        products = dict(zip(PRODUCTS, PRODUCTS, strict=True)) if found.by is AttributedBy.PRODUCT else {}
-        return AttributedNames({**products, **({} if stored is None else stored.names), **names}, known=True)
+        return scope
     return None
 
 

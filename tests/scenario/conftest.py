@@ -30,6 +30,7 @@ from bot.sandbox.slack_server import ALERTS, APP_TOKEN, BOT_TOKEN, SIGNING_SECRE
 from bot.sandbox.slack_workspace import ADMIN, BOT_USER, TEAM_ID, Message
 from tests.databases import migrate_by_copy
 from tests.scenario.forked import ForkServer, Process, fork_server
+from tests.scenario.loop_statements import statements_on_the_loop
 
 SOFT, HARD = Decimal(100), Decimal(200)
 OPUS = "claude-opus-4-8"
@@ -217,6 +218,21 @@ async def world_at(clock: Clock, folder: Path, slack: SlackSandbox | None = None
             "CLAUDE_COST_ADMINS": ADMIN,
         }
         yield world
+
+
+@pytest.fixture(scope="session")
+def on_the_loop() -> Iterator[list[str]]:
+    """The places of all statements that ran on the event loop."""
+    with statements_on_the_loop() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def no_statement_on_the_loop(on_the_loop: list[str]) -> Iterator[None]:
+    """In no story does the bot wait for its database where it answers Slack."""
+    on_the_loop.clear()
+    yield
+    assert on_the_loop == []
 
 
 @pytest.fixture(scope="session")

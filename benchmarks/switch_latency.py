@@ -19,6 +19,8 @@ from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+# The client is a distribution of its own, which the bot does not install.
+sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "client" / "src"))
 
 import httpx
 

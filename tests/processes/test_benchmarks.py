@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from benchmarks import acknowledgements, answers, decisions, fuzz, waits
 from benchmarks.figures import Figure, emit, figures_of, percentile
 from benchmarks.slack_actions import FORM_ACTIONS, MORE_WORDS, known_actions, typed
-from benchmarks.table import WRITTEN, markdown, page
+from benchmarks.table import BENCHMARKS, HERE, WRITTEN, markdown, page
 from benchmarks.world import FIRST, SEED, Size, budgets_toml, by_minute, database, hourly, reading
 from bot.clock import DAY, HOUR, MINUTE, floor_hour
 from bot.config.toml import read_config_file
@@ -155,6 +155,11 @@ def test_everything_that_the_bot_knows_is_done_to_it() -> None:
     assert {row.name for row in SUBCOMMANDS} <= {line.split()[0] for line in words}
     assert set(MORE_WORDS) <= {row.name for row in SUBCOMMANDS}
     assert set(FORM_ACTIONS) <= set(known_actions())
+
+
+def test_the_table_runs_each_benchmark_that_prints_figures() -> None:
+    prints = re.compile(r"^from benchmarks\.figures import .*\bemit\b", re.MULTILINE)
+    assert set(BENCHMARKS) == {path.stem for path in HERE.glob("*.py") if prints.search(path.read_text("utf-8"))}
 
 
 def test_the_page_of_figures_is_one_that_the_table_writes() -> None:
